@@ -1,0 +1,75 @@
+"""Fields without labels: gaps filled, statistics of each cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+BUFFER_BYTES = 256 * 2**20
+
+
+def fill_missing(x: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fill missing values with the last one observed before them in the window, else with a default.
+
+    Parameters
+    ----------
+    x : ndarray, (..., time, channel, y, x)
+    default : ndarray, (channel, y, x)
+        Finite.
+
+    Returns
+    -------
+    filled, mask : ndarray, same shape, float32
+        Mask is 1 where `x` was observed.
+    """
+    observed = ~np.isnan(x)
+    if observed.all():
+        return x, np.ones_like(x)
+    filled, last = np.empty_like(x), np.broadcast_to(default, (*x.shape[:-4], *x.shape[-3:]))
+    for t in range(x.shape[-4]):
+        last = np.where(observed[..., t, :, :, :], x[..., t, :, :, :], last)
+        filled[..., t, :, :, :] = last
+    return filled, observed.astype(x.dtype)
+
+
+@dataclass(frozen=True)
+class FieldStatistics:
+    """What the cells of a training series look like.
+
+    Parameters
+    ----------
+    mean, std : ndarray, (channel, y, x)
+        Over samples and time; 0 where a cell is never observed.
+    observed : ndarray of bool, (channel, y, x)
+        Whether a cell is ever observed.
+    complete : bool
+        Whether every value is observed.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    observed: np.ndarray
+    complete: bool
+
+
+def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStatistics:
+    """Return the statistics of each cell in one pass over (sample, time, channel, y, x), block by block."""
+    n_samples, n_times, *shape = values.shape
+    total, squares, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))
+    for sample in range(n_samples):
+        for start in range(0, n_times, steps):
+            block = np.asarray(values[sample, start : start + steps], dtype=np.float64)
+            if np.isinf(block).any():
+                raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
+            seen = np.isfinite(block)
+            block = np.where(seen, block, 0.0)
+            total += block.sum(0)
+            squares += (block**2).sum(0)
+            count += seen.sum(0)
+    mean = total / np.maximum(count, 1)
+    variance = np.maximum(squares / np.maximum(count, 1) - mean**2, 0.0)
+    complete = bool((count == n_samples * n_times).all())
+    return FieldStatistics(mean.astype(np.float32), np.sqrt(variance).astype(np.float32), count > 0, complete)

@@ -1,0 +1,399 @@
+"""The estimator template: what every forecaster does with labels, histories, modes and scores."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from gridcast.calendars import Calendar
+from gridcast.grid import Series, join, unwrap, wrap
+
+Mode = Literal["multi_step", "one_step"]
+FORECAST_BYTES = 256 * 2**20
+
+
+class BaseForecaster(BaseEstimator, ABC):
+    """Forecaster of a gridded series: fit on a DataArray, forecast a DataArray.
+
+    Subclasses learn in `_fit` and forecast in `_forecast`, on arrays without labels.
+
+    Attributes
+    ----------
+    grid_ : Grid
+        Dimensions and coordinates of the training series.
+    calendar_ : Calendar or None
+        Its time step.
+    recent_ : Series
+        The observed steps that the next forecast starts from: the end of the training series, then every `update`.
+    trained_on_ : (label, label)
+        First and last time of the training series.
+    """
+
+    random_state: Any
+
+    def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
+        """Train on a series; an earlier fit is forgotten.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Training series in physical units, numpy- or dask-backed; NaN is not observed. It is not changed, and stays
+            lazy if it was.
+        y : ignored
+            Present for scikit-learn.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If `X` is a Dataset or holds no numbers.
+        ValueError
+            If dimensions are missing or in another order, a time step does not follow the one before it, values are
+            infinite or never observed, or `X` is too short.
+        """
+        series, calendar = unwrap(X)
+        learned = self._fit(series, calendar, X)
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
+        for name, value in learned.items():
+            setattr(self, name, value)
+        self.grid_, self.calendar_ = series.grid, calendar
+        self.trained_on_ = (series.times[0], series.times[-1])
+        self.recent_ = series.tail(self._n_recent())
+        return self
+
+    def predict(self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step") -> xr.DataArray:
+        """Forecast the predictive mean.
+
+        Two forms: ``predict(horizon)`` forecasts from the end of the training series (and every `update`),
+        ``predict(X, horizon)`` from the end of `X`.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x), or int
+            History to forecast from, on the grid and calendar of the training series; or the horizon. Only its last
+            steps are read.
+        horizon : int, default=1
+            Number of steps.
+        mode : {"multi_step", "one_step"}, default="multi_step"
+            With T the last step of the history: ``"multi_step"`` forecasts T+1 to T+horizon from the history alone;
+            ``"one_step"`` forecasts T-horizon+2 to T+1, each from the observations before it (data assimilation).
+
+        Returns
+        -------
+        DataArray, shape ([sample,] time=horizon, [channel,] y, x)
+            Physical units, with the coordinates, name and attributes of the series; time goes on in its calendar.
+
+        Raises
+        ------
+        TypeError
+            If `horizon` is not an integer.
+        ValueError
+            If `horizon` is smaller than 1, `mode` is unknown, the history is too short or of another grid.
+        NotFittedError
+            Before `fit`.
+        """
+        values, times, history = self._forecast_labelled(X, horizon, mode, None)
+        return wrap(values[0], times, history)
+
+    def predict_samples(
+        self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step", n_samples: int = 100
+    ) -> xr.DataArray:
+        """Draw an ensemble from the predictive distribution.
+
+        Parameters
+        ----------
+        X, horizon, mode
+            As in `predict`.
+        n_samples : int, default=100
+            Number of members.
+
+        Returns
+        -------
+        DataArray, shape (member=n_samples, [sample,] time=horizon, [channel,] y, x)
+            Physical units. Each member is a possible future: coherent over the steps of a multi-step forecast.
+        """
+        n_samples = check_positive_integer("n_samples", n_samples)
+        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples)
+        return wrap(values, times, history, {"member": np.arange(n_samples)})
+
+    def predict_quantiles(
+        self,
+        X: Any = None,
+        horizon: int = 1,
+        mode: Mode = "multi_step",
+        q: float | Sequence[float] = (0.05, 0.5, 0.95),
+        n_samples: int = 100,
+    ) -> xr.DataArray:
+        """Forecast quantiles of the predictive distribution, computed from samples in physical units.
+
+        Parameters
+        ----------
+        X, horizon, mode
+            As in `predict`.
+        q : float or sequence of float, default=(0.05, 0.5, 0.95)
+            Probabilities between 0 and 1.
+        n_samples : int, default=100
+            Number of members that the quantiles are computed from.
+
+        Returns
+        -------
+        DataArray, shape (quantile=len(q), [sample,] time=horizon, [channel,] y, x)
+            Physical units.
+        """
+        levels = np.atleast_1d(np.asarray(q, dtype=float))
+        if levels.ndim != 1 or not levels.size or not ((levels >= 0) & (levels <= 1)).all():
+            raise ValueError(f"q={q!r} must be probabilities between 0 and 1")
+        n_samples = check_positive_integer("n_samples", n_samples)
+        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples)
+        quantiles = np.quantile(values, levels, axis=0).astype(np.float32)
+        return wrap(quantiles, times, history, {"quantile": levels})
+
+    def update(self, X: xr.DataArray | np.ndarray) -> Self:
+        """Move the forecast origin past newly observed steps, without retraining.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            The steps that follow the training series and every earlier update, without a gap.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the first step of `X` is not the one after the last observed step.
+        """
+        series = self._check_history(X)
+        if series.has_times and not self._follows(series):
+            raise ValueError(
+                f"X begins at {series.times[0]}, but the last observed step is {self.recent_.times[-1]}: update needs the "
+                "steps that follow it without a gap or overlap"
+            )
+        n = self._n_recent()
+        self.recent_ = join(self.recent_, self._relabel(series.tail(n))).tail(n)
+        return self
+
+    def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:
+        """Return the one-step skill against persistence, ``1 - MSE / MSE of persistence``.
+
+        Every step of `X` is forecast from the observations before it: from the first step on where `X` follows the
+        training series, else from step `context` on. Missing values do not count.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Observations that the model was not trained on.
+        y : ignored
+            Present for scikit-learn.
+
+        Returns
+        -------
+        float
+            1 is perfect, 0 is persistence; NaN where persistence makes no error at all.
+
+        Raises
+        ------
+        ValueError
+            If `X` is too short for one forecast.
+
+        Warns
+        -----
+        UserWarning
+            If the model was trained on steps of `X`.
+        """
+        series = self._check_history(X)
+        self._warn_if_trained_on(series)
+        history, first = self._with_context(series)
+        errors = np.zeros(2)
+        for origins in self._blocks(np.arange(first - 1, len(history) - 1), history, 1):
+            forecast = self._forecast(history, origins, 1, None)[0, :, :, 0]
+            block = history.load(origins[0], origins[-1] + 2)
+            truth, persistence = block[:, 1:], block[:, :-1]
+            seen = np.isfinite(truth) & np.isfinite(persistence) & np.isfinite(forecast)
+            errors += [np.square(f - truth, dtype=np.float64)[seen].sum() for f in (forecast, persistence)]
+        return float(1 - errors[0] / errors[1]) if errors[1] > 0 else float("nan")
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; a nested one (``transformer__data_range``) changes a copy, never a shared default."""
+        for name in {key.partition("__")[0] for key in params if "__" in key}:
+            if hasattr(self, name):
+                setattr(self, name, clone(getattr(self, name)))
+        return super().set_params(**params)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say to scikit-learn that data has three dimensions or more, may have gaps, and needs no target."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags
+
+    def roll(
+        self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None
+    ) -> tuple[np.ndarray, Series, np.ndarray]:
+        """Forecast every stretch of `horizon` steps inside `X`; `gridcast.backtest` is the labelled form.
+
+        Parameters
+        ----------
+        X, horizon, mode, stride, n_samples
+            As in `gridcast.backtest`.
+
+        Returns
+        -------
+        values : ndarray, shape (member, sample, origin, lead, channel, y, x)
+        history : Series
+            `X` behind its context.
+        origins : ndarray of int, shape (origin,)
+            The last observed step of each forecast, in `history`.
+        """
+        horizon, stride = check_positive_integer("horizon", horizon), check_positive_integer("stride", stride)
+        check_mode(mode)
+        history, first = self._with_context(self._check_history(X))
+        origins = np.arange(first - 1, len(history) - horizon, stride)
+        if not len(origins):
+            raise ValueError(
+                f"X allows {len(history) - first} forecast steps, horizon={horizon} needs {horizon}: give a longer series or a "
+                "shorter horizon"
+            )
+        if mode == "multi_step":
+            return self._forecast(history, origins, horizon, n_samples), history, origins
+        steps = origins[:, None] + np.arange(horizon)
+        targets, where = np.unique(steps, return_inverse=True)
+        values = self._forecast(history, targets, 1, n_samples)[:, :, :, 0]
+        return values[:, :, where.reshape(steps.shape)], history, origins
+
+    # What a forecaster defines
+
+    @abstractmethod
+    def _fit(self, series: Series, calendar: Calendar | None, X: Any) -> dict[str, Any]:
+        """Learn from a checked series and return the learned attributes."""
+
+    @abstractmethod
+    def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
+        """Forecast 1 to `horizon` steps after each of the steps `origins` of `history`.
+
+        Returns (member, sample, origin, lead, channel, y, x) in physical units; one member, the mean, where `n_samples`
+        is None. Cells that the training series never observed are NaN.
+        """
+
+    @abstractmethod
+    def _n_context(self) -> int:
+        """Return the number of observed steps that one forecast needs."""
+
+    def _n_recent(self) -> int:
+        """Return the number of observed steps kept for forecasts without `X`."""
+        return self._n_context() + 30
+
+    # Shared steps
+
+    def _forecast_labelled(
+        self, X: Any, horizon: Any, mode: str, n_samples: int | None
+    ) -> tuple[np.ndarray, pd.Index, Series]:
+        """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
+        check_is_fitted(self)
+        if isinstance(X, numbers.Number):
+            if horizon != 1:
+                raise TypeError(f"horizon is given twice, {X!r} and {horizon!r}: call predict({horizon!r}) or predict(X, {X!r})")
+            X, horizon = None, X
+        horizon = check_positive_integer("horizon", horizon)
+        check_mode(mode)
+        history = self.recent_ if X is None else self._check_history(X)
+        n_needed = self._n_context() + (horizon - 1 if mode == "one_step" else 0)
+        if len(history) < n_needed:
+            kept = "the history kept from training" if X is None else "X"
+            raise ValueError(
+                f"{kept} has {len(history)} steps, a {mode} forecast with horizon={horizon} needs at least {n_needed} steps "
+                "of history: " + ("pass a longer one, predict(X, horizon)" if X is None else "give a longer one")
+            )
+        last = len(history) - 1
+        if mode == "multi_step":
+            values = self._forecast(history, np.array([last]), horizon, n_samples)[:, :, 0]
+            return values, self._times_after(history, horizon), history
+        values = self._forecast(history, np.arange(last - horizon + 1, last + 1), 1, n_samples)[:, :, :, 0]
+        return values, history.times[last - horizon + 2 :].append(self._times_after(history, 1)), history
+
+    def _times_after(self, history: Series, n: int) -> pd.Index:
+        last = history.times[-1]
+        if self.calendar_ is None or not history.has_times:
+            return pd.RangeIndex(last + 1, last + 1 + n)
+        return self.calendar_.after(last, n)
+
+    def _check_history(self, X: Any) -> Series:
+        check_is_fitted(self)
+        labelled = isinstance(X, xr.DataArray) and "time" in X.coords
+        series, _ = unwrap(X, self.calendar_ if labelled and self.recent_.has_times else None)
+        self.grid_.check_same(series.grid)
+        return series
+
+    def _follows(self, series: Series) -> bool:
+        if self.calendar_ is None or not (series.has_times and self.recent_.has_times):
+            return False
+        same_samples = series.values.shape[0] == self.recent_.values.shape[0]
+        return same_samples and self.calendar_.follows(self.recent_.times[-1], series.times[0])
+
+    def _relabel(self, series: Series) -> Series:
+        """Give steps without labels the numbers that follow the history."""
+        if series.has_times:
+            return series
+        times = self._times_after(self.recent_, len(series))
+        return Series(series.values, times, series.grid, series.samples, series.time_attrs)
+
+    def _with_context(self, series: Series) -> tuple[Series, int]:
+        """Return the series behind its context, and the first step of it that can be forecast from observations."""
+        n_context = self._n_context()
+        if self._follows(series) and len(self.recent_) >= n_context:
+            return join(self.recent_.tail(n_context), series), n_context
+        if len(series) <= n_context:
+            raise ValueError(
+                f"X has {len(series)} steps and does not follow the training series: its first {n_context} are context, so at "
+                f"least {n_context + 1} are needed"
+            )
+        return series, n_context
+
+    def _blocks(self, origins: np.ndarray, history: Series, horizon: int) -> list[np.ndarray]:
+        """Cut origins into runs whose forecasts fit into memory."""
+        bytes_each = 4 * horizon * history.values.shape[0] * int(np.prod(history.grid.shape))
+        n = max(1, FORECAST_BYTES // bytes_each)
+        return [origins[i : i + n] for i in range(0, len(origins), n)]
+
+    def _warn_if_trained_on(self, series: Series) -> None:
+        if not series.has_times or series.samples is not None:
+            return
+        first, last = self.trained_on_
+        if series.times[0] <= last and series.times[-1] >= first:
+            warnings.warn(
+                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to {last}): the "
+                "score is flattered; split with gridcast.train_test_split or WindowSplitter",
+                stacklevel=3,
+            )
+
+
+def check_positive_integer(name: str, value: Any) -> int:
+    """Return `value` as an int, or raise a TypeError or ValueError that names the parameter."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}={value!r} must be an integer, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name}={value!r} must be at least 1")
+    return int(value)
+
+
+def check_mode(mode: str) -> None:
+    """Raise a ValueError for a mode that does not exist."""
+    if mode not in ("multi_step", "one_step"):
+        raise ValueError(f'mode={mode!r} is unknown: use "multi_step" or "one_step"')

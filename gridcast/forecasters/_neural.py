@@ -1,0 +1,364 @@
+"""What the neural forecasters share: scaling, windows, training and batched forecasts of a torch module."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from gridcast.calendars import Calendar
+from gridcast.fields import FieldStatistics, field_statistics, fill_missing
+from gridcast.forecasters._base import BaseForecaster, check_positive_integer
+from gridcast.forecasters._random import draw_seed, generator
+from gridcast.grid import Series, unwrap, wrap
+from gridcast.modules.frames import Frames
+from gridcast.preprocessing import MinMaxTransformer
+from gridcast.streaming import WindowStream
+from gridcast.training import TrainingPlan, make_fabric, place, seeded, train
+from gridcast.windows import WindowSplitter
+
+N_VALIDATION = 32
+BATCH_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class ModuleSpec:
+    """What a module must know of the data.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Channels, rows and columns of a field.
+    statistics : FieldStatistics
+        Of the scaled training series.
+    static : Tensor, (n_static, y, x), or None
+        Constant channels.
+    periodic : bool
+        Whether columns go around the globe.
+    """
+
+    shape: tuple[int, int, int]
+    statistics: FieldStatistics
+    static: torch.Tensor | None
+    periodic: bool
+
+    def frames(self, multiple: int) -> Frames:
+        """Return the module that pads and crops fields for a network of this downsampling."""
+        return Frames(
+            self.static,
+            multiple=multiple,
+            observed_channels=not self.statistics.complete,
+            periodic=self.periodic,
+        )
+
+
+class NeuralForecaster(BaseForecaster):
+    """Base of the forecasters that train a torch module on windows.
+
+    Parameters
+    ----------
+    window : int, default=30
+        Steps of a training window.
+    context : int, default=10
+        Observed steps that a forecast starts from.
+    stride : int, default=1
+        Steps between the starts of two training windows.
+    batch_size : int, default=16
+        Windows per training step.
+    max_epochs : int
+        Passes over the training windows.
+    learning_rate : float
+        Adam's; the peak of the schedule.
+    learning_rate_schedule : {"one_cycle", "constant"}
+        Linear warm-up and cosine decay, or none.
+    gradient_clip : float or None
+        Largest norm of the gradient.
+    validation_fraction : float, default=0.1
+        Share of the training series, at its end, whose one-step forecast error decides which epoch's weights are kept; 0
+        keeps those of the smallest training loss. Of independent samples, the last ones.
+    patience : int or None
+        Epochs without a smaller validation error after which training stops.
+    patch_size : int or None
+        Train on random patches of this many rows and columns, None on whole fields.
+    location_features : bool, default=True
+        The networks see the training mean and standard deviation of each cell and its position in the grid.
+    residual : bool, default=True
+        Residual connections, initialised so that the untrained model forecasts persistence (the ``DMMForecaster``:
+        climatology).
+    precision : str, default="32"
+        ``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.
+    device : str, default="auto"
+        ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+    strategy : str, default="auto"
+        Lightning Fabric's strategy.
+    transformer : transformer, default=MinMaxTransformer()
+        Scales the series before training and is undone in every forecast; cloned to ``transformer_``.
+    longitude : {"auto", "periodic", "bounded"}, default="auto"
+        Whether the last dimension goes around the globe; detected from its coordinate by default.
+    random_state : int, RandomState or None
+        Seed of the initial weights, the order of the windows and the samples.
+    verbose : int, default=1
+        Progress bar where 1.
+
+    Attributes
+    ----------
+    module_ : Module
+        The trained torch module.
+    transformer_ : transformer
+        The fitted transformer.
+    history_ : list of dict
+        One record per epoch, see `gridcast.training.train`.
+    n_parameters_ : int
+        Number of trained weights.
+    statistics_ : FieldStatistics
+        Mean, standard deviation and observed cells of the scaled training series.
+    """
+
+    def __init__(
+        self,
+        *,
+        window: int,
+        context: int,
+        stride: int,
+        batch_size: int,
+        max_epochs: int,
+        learning_rate: float,
+        learning_rate_schedule: str,
+        gradient_clip: float | None,
+        validation_fraction: float,
+        patience: int | None,
+        patch_size: int | None,
+        location_features: bool,
+        residual: bool,
+        precision: str,
+        device: str,
+        strategy: str,
+        transformer: Any,
+        longitude: str,
+        random_state: Any,
+        verbose: int,
+    ) -> None:
+        self.window = window
+        self.context = context
+        self.stride = stride
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.gradient_clip = gradient_clip
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.patch_size = patch_size
+        self.location_features = location_features
+        self.residual = residual
+        self.precision = precision
+        self.device = device
+        self.strategy = strategy
+        self.transformer = transformer
+        self.longitude = longitude
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @abstractmethod
+    def _build_module(self, spec: ModuleSpec) -> nn.Module:
+        """Return an untrained module with methods `loss` and `forecast`."""
+
+    @property
+    def _alignment(self) -> int:
+        """Downsampling of the networks; patches start at its multiples."""
+        return 1
+
+    @property
+    def _annealing(self) -> tuple[float, float]:
+        """Start and share of training of the KL annealing."""
+        return 1.0, 0.0
+
+    def _n_context(self) -> int:
+        return self.context
+
+    def _fit(self, series: Series, calendar: Calendar | None, X: Any) -> dict[str, Any]:
+        self._check_parameters()
+        WindowSplitter(self.window, self.stride).windows(len(series))  # long enough for one window
+        fabric = make_fabric(self.device, self.precision, self.strategy)
+        transformer = clone(self.transformer).fit(X)
+        scaled, _ = unwrap(transformer.transform(X), calendar)
+        statistics = field_statistics(scaled.values)
+        spec = self._spec(series, statistics)
+        seed = draw_seed(self.random_state)
+        windows, held_out = self._divide(series)
+        with seeded(seed):
+            module = place(self._build_module(spec), fabric)
+            stream = WindowStream(
+                scaled.values,
+                windows,
+                self.window,
+                self.batch_size,
+                statistics.mean,
+                generator(seed),
+                patch=self._patch(spec.shape),
+                alignment=self._alignment,
+            )
+            validate = self._validation(scaled, held_out, statistics) if len(held_out) else None
+            history = train(module, stream, validate, self._plan(), fabric)
+        return {
+            "module_": module,
+            "transformer_": transformer,
+            "history_": history,
+            "n_parameters_": sum(p.numel() for p in module.parameters()),
+            "statistics_": statistics,
+        }
+
+    def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
+        n_series, (_, rows, columns) = history.values.shape[0], history.grid.shape
+        out = np.empty((n_samples or 1, n_series, len(origins), horizon, *history.grid.shape), dtype=np.float32)
+        frame_bytes = 4 * 64 * rows * columns * n_series
+        n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
+        n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
+        with seeded(draw_seed(self.random_state)):
+            for start in range(0, len(origins), n_batch):
+                batch = origins[start : start + n_batch]
+                x, mask = self._contexts(history, batch)
+                for member in range(0, n_samples or 1, n_members):
+                    n = min(n_members, (n_samples or 1) - member) if n_samples else 0
+                    values = self._forecast_scaled(self.module_, x, mask, horizon, n)
+                    out[member : member + max(n, 1), :, start : start + len(batch)] = values.reshape(
+                        -1, n_series, len(batch), *values.shape[2:]
+                    )
+        return self._unscale(out, history, origins)
+
+    def _contexts(self, history: Series, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scaled contexts of `origins`, (sample * origin, context, channel, y, x), and their masks."""
+        first = origins[0] - self.context + 1
+        block = Series(
+            history.load(first, origins[-1] + 1),
+            history.times[first : origins[-1] + 1],
+            history.grid,
+            history.samples,
+            history.time_attrs,
+        )
+        scaled = self.transformer_.transform(wrap(block.values, block.times, block))
+        values = unwrap(scaled, self.calendar_)[0].load(0, len(block))
+        contexts = np.stack([values[:, o - first - self.context + 1 : o - first + 1] for o in origins], axis=1)
+        return fill_missing(contexts.reshape(-1, self.context, *history.grid.shape), self.statistics_.mean)
+
+    def _forecast_scaled(
+        self, module: nn.Module, x: np.ndarray, mask: np.ndarray, horizon: int, n_samples: int
+    ) -> np.ndarray:
+        """Return scaled means, or draws, (member, batch, horizon, channel, y, x)."""
+        device = next(module.parameters()).device
+        loc, scale = module.forecast(
+            torch.as_tensor(x, device=device), torch.as_tensor(mask, device=device), horizon, n_samples
+        )
+        values = loc + scale * torch.randn_like(loc) if n_samples else loc
+        return values.float().cpu().numpy()
+
+    def _unscale(self, values: np.ndarray, history: Series, origins: np.ndarray) -> np.ndarray:
+        """Return (member, sample, origin, lead, ...) in physical units, cells never observed as NaN."""
+        values[..., ~self.statistics_.observed] = np.nan
+        times = history.times.append(self._times_after(history, values.shape[3]))
+        member = {"member": np.arange(len(values))}
+        for lead in range(values.shape[3]):
+            scaled = wrap(values[:, :, :, lead], times[origins + 1 + lead], history, member)
+            physical = self.transformer_.inverse_transform(scaled).values
+            values[:, :, :, lead] = physical.reshape(values[:, :, :, lead].shape)
+        return values
+
+    def _divide(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return (sample, first step) of the training windows and (sample, origin) of the validation forecasts."""
+        n_samples, n_times = series.values.shape[:2]
+        starts = WindowSplitter(self.window, self.stride).windows(n_times)
+        samples = np.arange(n_samples)
+        if n_samples > 1:
+            n_held = round(self.validation_fraction * n_samples)
+            held, samples = samples[n_samples - n_held :], samples[: n_samples - n_held]
+            origins = np.arange(self.context - 1, n_times - 1)
+        else:
+            n_held = round(self.validation_fraction * n_times)
+            last_start = n_times - n_held - self.window
+            if n_held and last_start < 0:
+                raise ValueError(
+                    f"X has {n_times} steps: validation_fraction={self.validation_fraction} leaves {n_times - n_held} for "
+                    f"training, shorter than window={self.window}; give a longer series, a shorter window, or "
+                    "validation_fraction=0"
+                )
+            held, starts = samples[: min(n_held, 1)], starts[starts <= last_start]
+            origins = np.arange(max(n_times - n_held, self.context) - 1, n_times - 1)
+        pairs = np.array(np.meshgrid(held, origins, indexing="ij")).reshape(2, -1).T
+        chosen = np.unique(np.linspace(0, max(len(pairs) - 1, 0), N_VALIDATION).astype(int))
+        windows = np.array(np.meshgrid(samples, starts, indexing="ij")).reshape(2, -1).T
+        return windows, pairs[chosen] if len(pairs) else pairs
+
+    def _validation(self, scaled: Series, held_out: np.ndarray, statistics: FieldStatistics) -> Any:
+        """Return a function of a module: its mean squared one-step error on `held_out` (sample, origin), scaled."""
+        read = [np.asarray(scaled.values[s, o - self.context + 1 : o + 2], dtype=np.float32) for s, o in held_out]
+        blocks = np.stack(read)
+        x, mask = fill_missing(blocks[:, : self.context], statistics.mean)
+        truth = blocks[:, self.context]
+        n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))
+
+        def error(module: nn.Module) -> float:
+            total = [
+                self._forecast_scaled(module, x[i : i + n_batch], mask[i : i + n_batch], 1, 0)[0, :, 0]
+                for i in range(0, len(x), n_batch)
+            ]
+            return float(np.nanmean(np.square(np.concatenate(total) - truth, dtype=np.float64)))
+
+        return error
+
+    def _spec(self, series: Series, statistics: FieldStatistics) -> ModuleSpec:
+        if self.longitude not in ("auto", "periodic", "bounded"):
+            raise ValueError(f'longitude={self.longitude!r} is unknown: use "auto", "periodic" or "bounded"')
+        periodic = self.longitude == "periodic" or (self.longitude == "auto" and series.grid.spans_the_globe())
+        static = location_channels(statistics, periodic) if self.location_features else None
+        return ModuleSpec(series.grid.shape, statistics, static, periodic)
+
+    def _patch(self, shape: tuple[int, int, int]) -> tuple[int, int] | None:
+        if self.patch_size is None:
+            return None
+        size = max(self.patch_size // self._alignment, 1) * self._alignment
+        rows, columns = (min(size, n) for n in shape[1:])
+        return None if (rows, columns) == shape[1:] else (rows, columns)
+
+    def _plan(self) -> TrainingPlan:
+        return TrainingPlan(
+            max_epochs=self.max_epochs,
+            learning_rate=self.learning_rate,
+            schedule=self.learning_rate_schedule,  # type: ignore[arg-type]
+            gradient_clip=self.gradient_clip,
+            annealing=self._annealing,
+            patience=self.patience,
+            verbose=self.verbose,
+        )
+
+    def _check_parameters(self) -> None:
+        for name in ("window", "context", "stride", "batch_size", "max_epochs"):
+            check_positive_integer(name, getattr(self, name))
+        if self.window < 2:
+            raise ValueError(f"window={self.window!r} must be at least 2")
+        if self.patch_size is not None:
+            check_positive_integer("patch_size", self.patch_size)
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction={self.validation_fraction!r} must be at least 0 and below 1")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate={self.learning_rate!r} must be positive")
+        if self.learning_rate_schedule not in ("one_cycle", "constant"):
+            raise ValueError(f'learning_rate_schedule={self.learning_rate_schedule!r}: use "one_cycle" or "constant"')
+
+
+def location_channels(statistics: FieldStatistics, periodic: bool) -> torch.Tensor:
+    """Return training mean, standard deviation (per channel), row and column position, (n_static, y, x)."""
+    rows, columns = statistics.mean.shape[1:]
+    row = np.linspace(-1, 1, rows)[:, None] if rows > 1 else np.zeros((1, 1))
+    angle = 2 * math.pi * np.arange(columns)[None] / columns
+    across = [np.sin(angle), np.cos(angle)] if periodic else [np.linspace(-1, 1, columns)[None]]
+    position = [np.broadcast_to(p, (rows, columns)) for p in (row, *across)]
+    return torch.tensor(np.concatenate([statistics.mean, statistics.std, position]), dtype=torch.float32)
+
+
+DEFAULT_TRANSFORMER = MinMaxTransformer()

@@ -1,0 +1,138 @@
+"""The forecasts that every model is held against: persistence, climatology, last season."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from gridcast.calendars import Calendar
+from gridcast.fields import field_statistics, fill_missing
+from gridcast.forecasters._base import BaseForecaster
+from gridcast.forecasters._random import generator
+from gridcast.grid import Series
+from gridcast.preprocessing import Anomaly
+
+ARCHIVE_BYTES = 64 * 2**20
+GAP = 10  # steps that persistence looks back for the last observation of a cell
+
+
+class NaiveForecaster(BaseForecaster):
+    """Persistence, climatology or the same step of the last season, with an ensemble of their past errors.
+
+    A member of the ensemble is the forecast plus the errors that the same forecast made over the same leads from a random
+    earlier origin: whole fields, so that errors keep their patterns in space and their growth with lead time.
+
+    Parameters
+    ----------
+    strategy : {"persistence", "climatology", "seasonal"}, default="persistence"
+        The last observed value of each cell; the mean cycle of each cell at the forecast's time (`gridcast.Anomaly`); the
+        value one period earlier.
+    period : {"auto", "year", "day"} or int, default="auto"
+        Period of the climatology and of the season, see `gridcast.Anomaly`; persistence has none.
+    n_harmonics : int or None, default=3
+        Smoothing of the climatology, see `gridcast.Anomaly`; None keeps the raw mean of each step of the period.
+    random_state : int, RandomState or None
+        Seed of the ensemble.
+
+    Attributes
+    ----------
+    cycle_ : Anomaly
+        The fitted climatology (strategies ``"climatology"`` and ``"seasonal"``).
+    archive_ : ndarray, shape (sample, time, channel, y, x)
+        The end of the training series, whose forecast errors make the ensemble.
+    observed_ : ndarray of bool, shape (channel, y, x)
+        Cells with any observation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(24.0).reshape(6, 2, 2)
+    >>> NaiveForecaster().fit(x).predict(2).values[:, 0, 0].tolist()
+    [20.0, 20.0]
+    """
+
+    def __init__(
+        self,
+        strategy: Literal["persistence", "climatology", "seasonal"] = "persistence",
+        *,
+        period: str | int = "auto",
+        n_harmonics: int | None = 3,
+        random_state: Any = None,
+    ) -> None:
+        self.strategy = strategy
+        self.period = period
+        self.n_harmonics = n_harmonics
+        self.random_state = random_state
+
+    def _fit(self, series: Series, calendar: Calendar | None, X: Any) -> dict[str, Any]:
+        if self.strategy not in ("persistence", "climatology", "seasonal"):
+            raise ValueError(f'strategy={self.strategy!r} is unknown: use "persistence", "climatology" or "seasonal"')
+        learned: dict[str, Any] = {}
+        if self.strategy != "persistence":
+            learned["cycle_"] = Anomaly(self.period, self.n_harmonics).fit(X)
+        if self.strategy == "seasonal" and len(series) <= learned["cycle_"].n_phases_:
+            raise ValueError(
+                f"X has {len(series)} steps, period={self.period!r} needs more than {learned['cycle_'].n_phases_}"
+            )
+        statistics = field_statistics(series.values)
+        if not statistics.observed.any((1, 2)).all():
+            raise ValueError("X holds a channel without any observed value (all NaN): drop it or check the fill value")
+        n_samples, n_times = series.values.shape[:2]
+        frame_bytes = 4 * int(np.prod(series.grid.shape))
+        steps = int(np.clip(ARCHIVE_BYTES // frame_bytes, min(64, n_times), n_times))
+        samples = int(np.clip(ARCHIVE_BYTES // (frame_bytes * steps), 1, n_samples))
+        archive = Series(series.values[:samples], series.times, series.grid).tail(steps)
+        return learned | {
+            "observed_": statistics.observed,
+            "archive_": archive.values,
+            "archive_times_": archive.times,
+        }
+
+    def _n_context(self) -> int:
+        return self.cycle_.n_phases_ if self.strategy == "seasonal" else 1
+
+    def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
+        first = max(int(origins[0]) - max(self._n_context(), GAP) + 1, 0)
+        past = history.load(first, int(origins[-1]) + 1)
+        times = history.times.append(self._times_after(history, horizon))[first:]
+        mean = self._mean(past, times, origins - first, horizon)[None]
+        if n_samples is None:
+            return mean
+        rng = generator(self.random_state)
+        return np.concatenate([mean + self._errors(rng, mean.shape[2], horizon) for _ in range(n_samples)])
+
+    def _mean(self, past: np.ndarray, times: Any, origins: np.ndarray, horizon: int) -> np.ndarray:
+        """Forecast from the steps `origins` of `past`, (sample, time, ...) -> (sample, origin, lead, ...)."""
+        leads = origins[:, None] + 1 + np.arange(horizon)
+        if self.strategy == "climatology":
+            cycle = self.cycle_.climatology(times[leads.ravel()]).reshape(*leads.shape, *past.shape[2:])
+            return np.repeat(cycle[None], len(past), axis=0).astype(np.float32)
+        filled, _ = fill_missing(past, np.full(past.shape[2:], np.nan, dtype=np.float32))
+        if self.strategy == "persistence":
+            return np.repeat(filled[:, origins, None], horizon, axis=2)
+        period = self.cycle_.n_phases_
+        seasons = -(-np.arange(1, horizon + 1) // period)
+        return filled[:, leads - seasons * period]
+
+    def _errors(self, rng: np.random.Generator, n_origins: int, horizon: int) -> np.ndarray:
+        """Return past forecast errors of random origins, (1, 1, origin, lead, channel, y, x)."""
+        n_context, n_times = self._n_context(), self.archive_.shape[1]
+        n_candidates = n_times - horizon - n_context + 1
+        if n_candidates < 1:
+            raise ValueError(
+                f"horizon={horizon!r} is too long for an ensemble of past errors: {n_times} steps are kept from training, which "
+                f"allows a horizon of at most {n_times - n_context}; predict has no such limit"
+            )
+        errors = []
+        for _ in range(n_origins):
+            sample = int(rng.integers(len(self.archive_)))
+            origin = int(rng.integers(n_candidates)) + n_context - 1
+            first = max(origin - max(n_context, GAP) + 1, 0)
+            path = self.archive_[sample : sample + 1, first : origin + 1 + horizon]
+            known = path[:, : origin + 1 - first]
+            times = self.archive_times_[first : origin + 1 + horizon]
+            mean = self._mean(known, times, np.array([origin - first]), horizon)[0, 0]
+            # A gap in the archive makes no error.
+            errors.append(np.nan_to_num(path[0, -horizon:] - mean))
+        return np.stack(errors)[None, None]

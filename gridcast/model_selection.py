@@ -1,0 +1,238 @@
+"""Split in time, forecast from rolling origins, and score for scikit-learn's searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from sklearn.pipeline import Pipeline
+
+from gridcast import metrics
+from gridcast.forecasters import BaseForecaster
+from gridcast.grid import SAMPLE, TIME, wrap
+
+Metric = Literal["mse", "mae", "crps", "skill"]
+
+
+def train_test_split(X: Any, test_fraction: float = 0.3) -> tuple[Any, Any]:
+    """Split a series in two parts, the later one for testing; they share no step.
+
+    Parameters
+    ----------
+    X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+        A series; independent samples are split, where there is a ``sample`` dimension.
+    test_fraction : float, default=0.3
+        Share of the steps (of the samples) in the test part.
+
+    Returns
+    -------
+    train, test : same type as `X`
+        Views, lazy if `X` is.
+
+    Raises
+    ------
+    ValueError
+        If `test_fraction` does not lie between 0 and 1, or a part would be empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> train, test = train_test_split(np.zeros((10, 2, 2)))
+    >>> len(train), len(test)
+    (7, 3)
+    """
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction={test_fraction!r} must lie between 0 and 1, both excluded")
+    n_train = round(len(X) * (1 - test_fraction))
+    if not 0 < n_train < len(X):
+        raise ValueError(f"X has {len(X)} steps, test_fraction={test_fraction!r} leaves an empty part")
+    return X[:n_train], X[n_train:]
+
+
+def backtest(
+    estimator: Any,
+    X: Any,
+    horizon: int = 1,
+    mode: Literal["multi_step", "one_step"] = "multi_step",
+    stride: int = 1,
+    n_samples: int | None = None,
+) -> xr.DataArray:
+    """Forecast `X` from rolling origins, without retraining.
+
+    Where `X` follows the training series, the first forecast starts at its end; else the first `context` steps of `X` are
+    context. Every forecast has its whole horizon inside `X`, so it can be verified.
+
+    Parameters
+    ----------
+    estimator : forecaster, Pipeline or ForecastPipeline
+        Fitted. A plain Pipeline forecasts in the units of its last step.
+    X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+        Observations.
+    horizon : int, default=1
+        Lead times of each forecast, in steps.
+    mode : {"multi_step", "one_step"}, default="multi_step"
+        In ``"one_step"`` every lead is forecast from the observations right before it, so a row holds the one-step forecasts
+        of `horizon` consecutive steps.
+    stride : int, default=1
+        Steps between two origins.
+    n_samples : int, optional
+        Members of an ensemble; the predictive mean by default.
+
+    Returns
+    -------
+    DataArray, shape ([member,] [sample,] init_time, lead_time=horizon, [channel,] y, x)
+        Physical units. ``init_time`` is the last observed step before the forecast, ``lead_time`` counts steps from 1, and the
+        coordinate ``valid_time`` (init_time, lead_time) is the time that is forecast.
+
+    Raises
+    ------
+    TypeError
+        If `horizon` or `stride` is not an integer.
+    ValueError
+        If `X` is too short for one forecast, or `mode` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gridcast as gc
+    >>> x = np.arange(80.0).reshape(20, 2, 2)
+    >>> gc.backtest(gc.NaiveForecaster().fit(x[:10]), x[10:], horizon=3).sizes["init_time"]
+    7
+    """
+    return _roll(estimator, X, horizon, mode, stride, n_samples).forecast
+
+
+@dataclass(frozen=True)
+class ForecastScorer:
+    """What `make_scorer` returns: call it with a fitted estimator and a series."""
+
+    metric: Metric
+    horizon: int = 1
+    mode: Literal["multi_step", "one_step"] = "multi_step"
+    stride: int = 1
+    n_samples: int = 20
+
+    def __call__(self, estimator: Any, X: Any, y: None = None) -> float:
+        """Return the score of `estimator` on `X`; higher is better.
+
+        Parameters
+        ----------
+        estimator : forecaster, Pipeline or ForecastPipeline
+            Fitted.
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Observations.
+        y : ignored
+
+        Returns
+        -------
+        float
+        """
+        n_samples = self.n_samples if self.metric == "crps" else None
+        rolled = _roll(estimator, X, self.horizon, self.mode, self.stride, n_samples)
+        if self.metric == "skill":
+            return float(metrics.mse_skill(rolled.forecast, rolled.persistence, rolled.observed))
+        return -float(getattr(metrics, self.metric)(rolled.forecast, rolled.observed))
+
+
+def make_scorer(
+    metric: Metric = "skill",
+    *,
+    horizon: int = 1,
+    mode: Literal["multi_step", "one_step"] = "multi_step",
+    stride: int = 1,
+    n_samples: int = 20,
+) -> ForecastScorer:
+    """Return a scorer for ``GridSearchCV(scoring=...)`` and ``cross_val_score(scoring=...)``.
+
+    Parameters
+    ----------
+    metric : {"skill", "mse", "mae", "crps"}, default="skill"
+        ``"skill"`` is ``1 - MSE / MSE of persistence``; the others are negated, so that higher is better, and are in the
+        units of the forecast (squared for the MSE).
+    horizon : int, default=1
+        Lead times that are averaged over.
+    mode : {"multi_step", "one_step"}, default="multi_step"
+        See `backtest`.
+    stride : int, default=1
+        Steps between two origins.
+    n_samples : int, default=20
+        Members of the ensemble whose CRPS is taken.
+
+    Returns
+    -------
+    ForecastScorer
+        A callable ``(estimator, X, y=None) -> float`` that can be pickled.
+
+    Raises
+    ------
+    ValueError
+        If `metric` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gridcast as gc
+    >>> x = np.arange(80.0).reshape(20, 2, 2)
+    >>> make_scorer("mae", horizon=2)(gc.NaiveForecaster().fit(x[:10]), x[10:])
+    -6.0
+    """
+    if metric not in ("mse", "mae", "crps", "skill"):
+        raise ValueError(f'metric={metric!r} is unknown: use "skill", "mse", "mae" or "crps"')
+    return ForecastScorer(metric, horizon, mode, stride, n_samples)
+
+
+@dataclass(frozen=True)
+class _Rolled:
+    """Forecasts from rolling origins, what was observed, and what persistence says, (init_time, lead_time, ...)."""
+
+    forecast: xr.DataArray
+    observed: xr.DataArray
+    persistence: xr.DataArray
+
+
+def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None) -> _Rolled:
+    forecaster, series, undo = _resolve(estimator, X)
+    values, history, origins = forecaster.roll(series, horizon, mode, stride, n_samples)
+    init_times = history.times[origins]
+    leading = {} if n_samples is None else {"member": np.arange(n_samples)}
+    values = values[0] if n_samples is None else values
+
+    def label(fields: xr.DataArray) -> xr.DataArray:
+        """Name the time of a forecast by its origin."""
+        valid = fields.get_index(TIME)
+        fields = fields.assign_coords({TIME: init_times}).rename({TIME: "init_time"})
+        return fields.assign_coords(valid_time=("init_time", valid))
+
+    def observe(steps: np.ndarray) -> xr.DataArray:
+        block = history.load(int(steps[0]), int(steps[-1]) + 1)[:, steps - steps[0]]
+        return label(undo(wrap(block, history.times[steps], history)))
+
+    leads = np.arange(1, horizon + 1)
+    lead_axis = values.ndim - 4
+    forecasts = [
+        label(undo(wrap(values.take(k - 1, axis=lead_axis), history.times[origins + k], history, leading))) for k in leads
+    ]
+    persisted = [observe(origins + (k - 1 if mode == "one_step" else 0)) for k in leads]
+    return _Rolled(
+        _stack(forecasts, leads),
+        _stack([observe(origins + k) for k in leads], leads),
+        _stack([p.assign_coords(valid_time=f.valid_time) for p, f in zip(persisted, forecasts, strict=True)], leads),
+    )
+
+
+def _stack(fields: list[xr.DataArray], leads: np.ndarray) -> xr.DataArray:
+    """Join the fields of each lead, (..., init_time, lead_time, ...)."""
+    joined = xr.concat(fields, xr.Variable("lead_time", leads, {"long_name": "lead time", "units": "steps"}))
+    first = [d for d in ("member", SAMPLE, "init_time", "lead_time") if d in joined.dims]
+    return joined.transpose(*first, ...)
+
+
+def _resolve(estimator: Any, X: Any) -> tuple[BaseForecaster, Any, Callable[[xr.DataArray], xr.DataArray]]:
+    """Return the forecaster, the series as it takes it, and what brings its forecasts to the units of the estimator."""
+    if not isinstance(estimator, Pipeline):
+        return estimator, X, lambda forecast: forecast
+    undo = getattr(estimator, "inverse_transform_forecast", lambda forecast: forecast)
+    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X, undo

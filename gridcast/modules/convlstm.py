@@ -1,0 +1,192 @@
+"""The ConvLSTM forecaster's module: reads a context, then feeds its own forecasts back."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gridcast.modules.frames import Frames
+from gridcast.modules.layers import LocatedConv2d, identity_, positive, softplus_inverse, zero_
+from gridcast.modules.recurrent import ConvLSTM
+
+SCALE_FLOOR = 1e-3
+
+
+class ConvLSTMModule(nn.Module):
+    """One ConvLSTM layer; the last `n_states` hidden states and a 1 x 1 convolution give the next frame.
+
+    ``x_{t+1} = sum_k W_k h_{t-k}``, ``k < n_states``, which is the 1 x 1 convolution of the concatenated states. With
+    `residual` a 1 x 1 convolution of x_t that starts as the identity is added: the untrained module is persistence. The
+    forecast error has one scale a channel, learned beside the mean; samples feed noisy forecasts back, so spread grows
+    with lead time.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of a frame.
+    n_hidden : int
+        Channels of the state.
+    kernel_size : int
+    n_states : int
+        Number of hidden states that a forecast sees.
+    context : int
+        Frames that are read before forecasts are fed back.
+    frames : Frames
+    locator : Module or None
+    n_location : int
+        Channels of the locator.
+    downsampling : int
+        Pixels are folded into channels by this factor (space to depth), as in Shi et al. 2015.
+    residual : bool
+    teacher_forcing : bool
+        Also train on the one-step forecasts inside the context.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        n_hidden: int,
+        kernel_size: int,
+        *,
+        n_states: int,
+        context: int,
+        frames: Frames,
+        locator: nn.Module | None = None,
+        n_location: int = 0,
+        downsampling: int = 1,
+        residual: bool = False,
+        teacher_forcing: bool = True,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.frames, self.locator = frames, locator
+        self.context, self.n_states = context, n_states
+        self.downsampling, self.teacher_forcing = downsampling, teacher_forcing
+        folded = n_channels * downsampling**2
+        self.lstm = ConvLSTM(
+            frames.n_inputs(n_channels) * downsampling**2,
+            n_hidden,
+            kernel_size,
+            n_location=n_location,
+            periodic=periodic,
+        )
+        self.readout = nn.Conv2d(n_hidden, n_states * folded, 1)
+        self.skip = LocatedConv2d(folded, folded, 1, n_location=n_location) if residual else None
+        self.raw_scale = nn.Parameter(torch.full((n_channels, 1, 1), softplus_inverse(0.1)))
+        if self.skip is not None:
+            zero_(self.readout)
+            identity_(self.skip.conv)
+            if self.skip.location is not None:
+                zero_(self.skip.location)
+
+    def loss(
+        self, x: Tensor, mask: Tensor, origin: Tensor | None = None, annealing: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the training loss of a batch of windows, per observed value.
+
+        The mean is trained on squared errors, as in the paper; the scale on the likelihood of those errors.
+
+        Parameters
+        ----------
+        x, mask : Tensor, (batch, time, channel, y, x)
+            Scaled fields, finite everywhere, and 1 where observed.
+        origin : Tensor of int, (batch, 2), optional
+            First row and column of each patch in the grid.
+        annealing : float
+            Without meaning here.
+
+        Returns
+        -------
+        loss : Tensor, scalar
+        terms : dict of scalar Tensor
+            ``mse`` and ``nll`` (nats per observed value).
+        """
+        del annealing
+        static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
+        n_context = min(self.context, x.shape[1] - 1)
+        padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
+        inside, outside = self._run(padded[:, :n_context], padded_mask[:, :n_context], x.shape[1] - n_context, static)
+        first = 1 if self.teacher_forcing else n_context
+        predicted = torch.cat([inside[:, first - 1 : n_context - 1], outside], dim=1)
+        target, seen = padded[:, first:], padded_mask[:, first:]
+        squared = ((predicted - target) ** 2 * seen).sum() / seen.sum().clamp(min=1)
+        error = ((predicted - target) ** 2).detach()
+        variance = self.scale**2
+        nll = (0.5 * (error / variance + torch.log(2 * torch.pi * variance)) * seen).sum() / seen.sum().clamp(min=1)
+        return squared + nll, {"mse": squared.detach(), "nll": nll.detach()}
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviation of a one-step forecast error, (channel, 1, 1)."""
+        return positive(self.raw_scale, SCALE_FLOOR)
+
+    @torch.no_grad()
+    def forecast(self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0) -> tuple[Tensor, Tensor]:
+        """Forecast the fields after a context.
+
+        Parameters
+        ----------
+        x, mask : Tensor, (batch, context, channel, y, x)
+            Whole grids.
+        horizon : int
+        n_samples : int
+            Number of forecasts that feed a draw back; 0 feeds the mean back.
+
+        Returns
+        -------
+        loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
+        """
+        batch, size, members = x.shape[0], (x.shape[-2], x.shape[-1]), max(n_samples, 1)
+        static = self.frames.static_of(None, size)
+        padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
+        _, out = self._run(padded, padded_mask, horizon, static, members, noisy=n_samples > 0)
+        loc = self.frames.crop(out, size).unflatten(0, (batch, members)).transpose(0, 1)
+        return loc, self.scale.expand(loc.shape)
+
+    def _run(
+        self, x: Tensor, mask: Tensor, horizon: int, static: Tensor | None, members: int = 1, noisy: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the one-step forecasts inside the context and `horizon` fed-back forecasts after it."""
+        location = self.locator(static) if self.locator is not None and static is not None else None
+        hidden, state = self.lstm.run(self._fold(x, mask), location)
+        parts = self.readout(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2])
+        parts = parts.unflatten(2, (self.n_states, -1))  # (batch, time, lag, folded, y, x)
+        inside = self._unfold(self._sum_lags(parts), x, location)
+
+        def repeat(t: Tensor) -> Tensor:
+            return t.repeat_interleave(members, 0) if members > 1 else t
+
+        lags = [repeat(p) for p in parts[:, -self.n_states :].unbind(1)]
+        hidden_state, cell = (repeat(s) for s in state)
+        frame, forecasts = repeat(inside[:, -1]), []
+        ones = torch.ones_like(frame)[:, None]
+        for lead in range(horizon):
+            forecasts.append(frame)
+            if lead == horizon - 1:
+                break
+            frame = frame + self.scale * torch.randn_like(frame) if noisy else frame
+            hidden_state, cell = self.lstm.step(self._fold(frame[:, None], ones)[:, 0], (hidden_state, cell), location)
+            lags = [*lags, self.readout(hidden_state).unflatten(1, (self.n_states, -1))][-self.n_states :]
+            total = sum(part[:, lag] for lag, part in enumerate(reversed(lags)))
+            frame = self._unfold(total[:, None], frame[:, None], location)[:, 0]  # type: ignore[index]
+        return inside, torch.stack(forecasts, dim=1)
+
+    def _fold(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return encoder frames with pixels folded into channels."""
+        return F.pixel_unshuffle(self.frames.inputs(x, mask), self.downsampling)
+
+    def _unfold(self, total: Tensor, x: Tensor, location: Tensor | None) -> Tensor:
+        """Return forecasts (batch, time, channel, y, x) from the read-out and the frames before them."""
+        if self.skip is not None:
+            folded = F.pixel_unshuffle(x, self.downsampling)
+            total = total + self.skip(folded.flatten(0, 1), location).unflatten(0, x.shape[:2])
+        return F.pixel_shuffle(total, self.downsampling)
+
+    def _sum_lags(self, parts: Tensor) -> Tensor:
+        """Return ``sum_k parts[:, t - k, k]`` for every t, (batch, time, folded, y, x)."""
+        n_times = parts.shape[1]
+        total = parts[:, :, 0]
+        for lag in range(1, min(self.n_states, n_times)):
+            total = total + F.pad(parts[:, : n_times - lag, lag], (0, 0, 0, 0, 0, 0, lag, 0))
+        return total

@@ -1,0 +1,236 @@
+"""Convolutional parts of the Markov module: encoder, combiner, transition and emitter of the CNMM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gridcast.modules.layers import (
+    GridConv2d,
+    GridConvTranspose2d,
+    LocatedConv2d,
+    identity_,
+    positive,
+    softplus_inverse,
+    zero_,
+)
+
+STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}
+LATENT_FLOOR, EMISSION_FLOOR = 1e-3, 1e-3
+
+
+class ConvEncoder(nn.Module):
+    """``ReLU(CNN_X'(ReLU(CNN_X(x_t))))``, equation (7); strides of 2 give the bottleneck."""
+
+    def __init__(
+        self,
+        n_in: int,
+        channels: Sequence[int],
+        kernel_size: int,
+        *,
+        downsampling: int,
+        batch_norm: bool = False,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for n_out, stride in zip(channels, STRIDES[downsampling], strict=True):
+            layers.append(GridConv2d(n_in, n_out, kernel_size, stride=stride, periodic=periodic))
+            layers += [nn.BatchNorm2d(n_out)] if batch_norm else []
+            layers.append(nn.ReLU())
+            n_in = n_out
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map frames (n, n_in, y, x) to features (n, channels[-1], y / downsampling, x / downsampling)."""
+        return self.layers(x)
+
+
+class ConvCombiner(nn.Module):
+    """Posterior of one step, equations (8) to (10).
+
+    ``h = (tanh(CNN_H(z_{t-1})) + h_t) / 2``, ``loc = CNN(h)``, ``scale = softplus(CNN(h))``. With two recurrences the mean is
+    over three; without `z_{t-1}` (mean field) it leaves the first out. With `n_skip` channels the folded pixels of x_t are
+    added to ``loc`` by a 1 x 1 convolution that starts as the identity.
+    """
+
+    def __init__(
+        self,
+        n_latent: int,
+        n_hidden: int,
+        kernel_size: int,
+        *,
+        n_skip: int = 0,
+        use_previous: bool = True,
+        batch_norm: bool = False,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.previous = GridConv2d(n_latent, n_hidden, kernel_size, periodic=periodic) if use_previous else None
+        self.norm = nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity()
+        self.loc = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
+        self.scale = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
+        self.skip = nn.Conv2d(n_skip, n_latent, 1) if n_skip else None
+        if self.skip is not None:
+            identity_(self.skip)
+            with torch.no_grad():
+                self.loc.weight.mul_(0.1)
+                self.scale.bias.fill_(softplus_inverse(0.05))
+
+    def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_latent, y, x) from z_{t-1}, the hidden states and the folded pixels of x_t."""
+        terms = [*hidden, torch.tanh(self.previous(previous))] if self.previous is not None else list(hidden)
+        combined = self.norm(sum(terms[1:], terms[0]) / len(terms))
+        loc = self.loc(combined)
+        if self.skip is not None and skip is not None:
+            loc = loc + self.skip(skip)
+        return loc, positive(self.scale(combined), LATENT_FLOOR)
+
+
+class ConvTransition(nn.Module):
+    """Gated transition, equations (12) to (15).
+
+    ``g = sigmoid(CNN_G'(ReLU(CNN_G(z))))``, ``j = CNN_J'(ReLU(CNN_J(z)))``, ``loc = (1 - g) CNN_Z(z) + g j``,
+    ``scale = softplus(CNN_s(ReLU(j)))``. With `residual` CNN_Z starts as the identity and the gate nearly closed, so that
+    the untrained transition is persistence.
+    """
+
+    def __init__(
+        self,
+        n_latent: int,
+        n_hidden: int,
+        kernel_size: int,
+        *,
+        n_location: int = 0,
+        residual: bool = False,
+        batch_norm: bool = False,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.gate_in = LocatedConv2d(n_latent, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        self.gate_out = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
+        self.jump_in = LocatedConv2d(n_latent, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        self.jump_out = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
+        self.linear = LocatedConv2d(n_latent, n_latent, kernel_size, n_location=n_location, periodic=periodic)
+        self.scale = GridConv2d(n_latent, n_latent, kernel_size, periodic=periodic)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity() for _ in range(2))
+        if residual:
+            identity_(self.linear.conv)
+            if self.linear.location is not None:
+                zero_(self.linear.location)
+            with torch.no_grad():
+                self.gate_out.bias.fill_(-2.0)
+                self.scale.bias.fill_(softplus_inverse(0.05))
+
+    def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_latent, y, x) of the latent field after `z`."""
+        gate_norm, jump_norm = self.norms
+        gate = torch.sigmoid(self.gate_out(F.relu(gate_norm(self.gate_in(z, location)))))
+        jump = self.jump_out(F.relu(jump_norm(self.jump_in(z, location))))
+        loc = torch.lerp(self.linear(z, location), jump, gate)
+        return loc, positive(self.scale(F.relu(jump)), LATENT_FLOOR)
+
+
+class Upsampler(nn.Module):
+    """Features of the latent grid to mean and scale of the observation: two deconvolutions, equations (17) to (19)."""
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        n_out: int,
+        kernel_size: int,
+        *,
+        downsampling: int,
+        head: str = "linear",
+        batch_norm: bool = False,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        first, second = channels
+        strides = STRIDES[downsampling]
+
+        def up(n_in: int, n: int, stride: int) -> nn.Module:
+            if stride == 2:
+                return GridConvTranspose2d(n_in, n, periodic=periodic)
+            return GridConv2d(n_in, n, kernel_size, periodic=periodic)
+
+        self.up = up(first, second, strides[0])
+        self.norm = nn.BatchNorm2d(second) if batch_norm else nn.Identity()
+        self.heads = up(second, 2 * n_out, strides[1])  # loc and scale in one pass
+        self.head = head
+
+    def start_as_zero(self) -> None:
+        """Make the mean zero and the scale 0.05 until trained."""
+        zero_(self.heads)
+        with torch.no_grad():
+            bias = self.heads.get_parameter("bias")
+            bias[len(bias) // 2 :] = softplus_inverse(0.05)
+
+    def forward(self, features: Tensor, skip: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return loc (with `skip` added before the head) and scale, (n, n_out, y, x)."""
+        loc, scale = self.heads(F.relu(self.norm(self.up(F.relu(features))))).chunk(2, dim=1)
+        loc = loc + skip
+        return torch.tanh(loc) if self.head == "tanh" else loc, positive(scale, EMISSION_FLOOR)
+
+
+class ConvEmitter(nn.Module):
+    """Observation of a latent field, equations (17) to (19).
+
+    ``l = ReLU(DCN_L(ReLU(CNN_L(z))))``, ``loc = tanh(DCN(l))``, ``scale = softplus(DCN(l))``. With `residual` a 1 x 1
+    convolution of z, unfolded into pixels, is added to the mean and starts as the inverse of the encoder's skip; the
+    deconvolutions then start as a zero correction.
+    """
+
+    def __init__(
+        self,
+        n_latent: int,
+        n_out: int,
+        channels: Sequence[int],
+        kernel_size: int,
+        *,
+        downsampling: int,
+        head: str = "linear",
+        n_location: int = 0,
+        residual: bool = False,
+        batch_norm: bool = False,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.trunk = LocatedConv2d(n_latent, channels[0], kernel_size, n_location=n_location, periodic=periodic)
+        self.upsampler = Upsampler(
+            channels,
+            n_out,
+            kernel_size,
+            downsampling=downsampling,
+            head=head,
+            batch_norm=batch_norm,
+            periodic=periodic,
+        )
+        self.downsampling = downsampling
+        self.skip = LocatedConv2d(n_latent, n_out * downsampling**2, 1, n_location=n_location) if residual else None
+        if self.skip is not None:
+            self.upsampler.start_as_zero()
+            identity_(self.skip.conv)
+            if self.skip.location is not None:
+                zero_(self.skip.location)
+
+    def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_out, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
+        skip = 0.0 if self.skip is None else F.pixel_shuffle(self.skip(z, location), self.downsampling)
+        return self.upsampler(self.trunk(z, location), skip)
+
+
+class ConvLocator(nn.Module):
+    """What is known of each place, folded to the latent grid: a linear map of the constant channels."""
+
+    def __init__(self, n_static: int, n_location: int, *, downsampling: int) -> None:
+        super().__init__()
+        self.downsampling = downsampling
+        self.linear = nn.Conv2d(n_static * downsampling**2, n_location, 1)
+
+    def forward(self, static: Tensor) -> Tensor:
+        """Map (n, n_static, y, x) to (n, n_location, y / downsampling, x / downsampling)."""
+        return self.linear(F.pixel_unshuffle(static, self.downsampling))

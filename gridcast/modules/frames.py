@@ -1,0 +1,74 @@
+"""Frames of any size for networks that halve them: padding, cropping, and channels that say where a frame is."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Frames(nn.Module):
+    """Pads frames to a multiple of `multiple` rows and columns, and knows the constant channels of the grid.
+
+    Parameters
+    ----------
+    static : Tensor, (n_static, y, x), or None
+        Constant fields of the whole grid that the networks see as further channels.
+    multiple : int
+        Downsampling factor of the networks.
+    observed_channels : bool
+        Whether the encoder sees the mask, because the training series has missing values.
+    periodic : bool
+        Pad columns around the globe, else by repeating the last one.
+    """
+
+    static: Tensor | None
+
+    def __init__(
+        self, static: Tensor | None, *, multiple: int = 1, observed_channels: bool = False, periodic: bool = False
+    ) -> None:
+        super().__init__()
+        self.register_buffer("static", static)
+        self.multiple = multiple
+        self.observed_channels = observed_channels
+        self.periodic = periodic
+
+    @property
+    def n_static(self) -> int:
+        """Number of constant channels."""
+        return 0 if self.static is None else self.static.shape[0]
+
+    def n_inputs(self, n_channels: int) -> int:
+        """Return the channels that the encoder sees for `n_channels` of data."""
+        return n_channels * (2 if self.observed_channels else 1)
+
+    def inputs(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return what the encoder sees of padded frames, (batch, time, n_inputs, y, x)."""
+        return torch.cat([x, mask], dim=2) if self.observed_channels else x
+
+    def static_of(self, origin: Tensor | None, size: tuple[int, int]) -> Tensor | None:
+        """Return the padded constant channels, (1, n_static, y, x), or of patches of `size` at `origin` (batch, 2)."""
+        if self.static is None:
+            return None
+        if origin is None:
+            return self.pad(self.static[None])
+        rows, columns = size
+        return self.pad(torch.stack([self.static[:, y : y + rows, x : x + columns] for y, x in origin.tolist()]))
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Return `x` (..., y, x) continued to whole multiples."""
+        rows, columns = (-size % self.multiple for size in x.shape[-2:])
+        if columns:
+            x = torch.cat([x, x[..., :columns] if self.periodic else x[..., -1:].expand(*x.shape[:-1], columns)], -1)
+        if rows:
+            x = torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], rows, x.shape[-1])], -2)
+        return x
+
+    def pad_mask(self, mask: Tensor) -> Tensor:
+        """Return the mask with zeros in the padding."""
+        rows, columns = (-size % self.multiple for size in mask.shape[-2:])
+        return F.pad(mask, (0, columns, 0, rows))
+
+    def crop(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Undo `pad`."""
+        return x[..., : size[0], : size[1]]

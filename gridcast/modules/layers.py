@@ -1,0 +1,87 @@
+"""Convolutions on gridded fields: around the globe where asked, and aware of where they are."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def pad_columns(x: Tensor, n: int) -> Tensor:
+    """Repeat `n` columns from the other side on either side of ``x``, (..., y, x)."""
+    return torch.cat([x[..., -n:], x, x[..., :n]], dim=-1) if n else x
+
+
+class GridConv2d(nn.Conv2d):
+    """Convolution that pads rows with zeros and columns with zeros or, if `periodic`, around the globe."""
+
+    def __init__(
+        self, n_in: int, n_out: int, kernel_size: int, *, stride: int = 1, periodic: bool = False, bias: bool = True
+    ) -> None:
+        half = kernel_size // 2
+        padding = (half, 0 if periodic else half)
+        super().__init__(n_in, n_out, kernel_size, stride=stride, padding=padding, bias=bias)
+        self.wrap = half if periodic else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, n_in, y, x) to (n, n_out, y / stride, x / stride)."""
+        return super().forward(pad_columns(x, self.wrap))
+
+
+class GridConvTranspose2d(nn.ConvTranspose2d):
+    """Deconvolution that doubles rows and columns (4 x 4, stride 2, padding 1, as the paper's emitter)."""
+
+    def __init__(self, n_in: int, n_out: int, *, periodic: bool = False) -> None:
+        super().__init__(n_in, n_out, kernel_size=4, stride=2, padding=1)
+        self.wrap = 1 if periodic else 0
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Map (n, n_in, y, x) to (n, n_out, 2 y, 2 x)."""
+        y = super().forward(pad_columns(x, self.wrap))
+        return y[..., 2 * self.wrap : y.shape[-1] - 2 * self.wrap]
+
+
+class LocatedConv2d(nn.Module):
+    """Convolution of a field plus a convolution of what is known of each place, computed once for all its steps.
+
+    ``y[b, s] = conv(z[b, s]) + conv_location(location[b])`` for the frames ``s`` of batch entry ``b``: a convolution over
+    both, without repeating the location for every frame.
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel_size: int, *, n_location: int = 0, periodic: bool = False) -> None:
+        super().__init__()
+        self.conv = GridConv2d(n_in, n_out, kernel_size, periodic=periodic)
+        self.location = GridConv2d(n_location, n_out, kernel_size, periodic=periodic, bias=False) if n_location else None
+
+    def forward(self, z: Tensor, location: Tensor | None = None) -> Tensor:
+        """Map z (b * s, n_in, y, x) and location (b, n_location, y, x) to (b * s, n_out, y, x)."""
+        y = self.conv(z)
+        if self.location is None or location is None:
+            return y
+        here = self.location(location).unsqueeze(1)
+        return (y.unflatten(0, (here.shape[0], -1)) + here).flatten(0, 1)
+
+
+def softplus_inverse(value: float) -> float:
+    """Return the argument at which softplus is `value`."""
+    return float(torch.tensor(value, dtype=torch.float64).expm1().log())
+
+
+def positive(raw: Tensor, floor: float) -> Tensor:
+    """Softplus with a floor: a scale that can not collapse to zero."""
+    return F.softplus(raw) + floor
+
+
+def identity_(conv: nn.Conv2d) -> None:
+    """Make `conv` copy its first channels: weight 1 at the centre of channel i to channel i, all else zero."""
+    with torch.no_grad():
+        nn.init.dirac_(conv.weight)
+        if conv.bias is not None:
+            conv.bias.zero_()
+
+
+def zero_(conv: nn.Module) -> None:
+    """Make a layer return zero until it is trained."""
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.zero_()

@@ -1,0 +1,227 @@
+"""The Markov module: a deep Markov model of a window of gridded fields, from exchangeable parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyro
+import torch
+import torch.nn.functional as F
+from pyro import poutine
+from pyro.distributions import Normal
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from gridcast.modules.chains import PosteriorChain, PriorChain
+from gridcast.modules.frames import Frames
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises, besides the annealing of the KL divergence.
+
+    Parameters
+    ----------
+    kl : {"analytic", "monte_carlo"}
+        Per-step analytic divergence along the drawn sequence, or ``log q - log p`` of it (the paper).
+    forecast_weight : float
+        Weight of the forecast term: the emitter's negative log-likelihood of x_{t+k} on a draw that the transition
+        carries `k` steps on from the posterior of z_t.
+    forecast_steps : int
+        Largest `k` of the forecast term.
+    """
+
+    kl: Literal["analytic", "monte_carlo"] = "analytic"
+    forecast_weight: float = 1.0
+    forecast_steps: int = 1
+
+
+class MarkovModule(nn.Module):
+    """Deep Markov model of a window; DMM and CNMM differ in the parts alone.
+
+    ======== ================================================ ==============================================
+    part     call                                             shapes
+    ======== ================================================ ==============================================
+    encoder  encoder(x) -> features                           (n, channel, y, x) -> (n, *features)
+    skip     skip(x) -> what the combiner adds, or None       (n, channel, y, x) -> (n, *skip)
+    rnn      rnn(features) -> [hidden, ...]                   (b, t, *features) -> [(b, t, *hidden), ...]
+    combiner combiner(z_{t-1}, [h_t, ...], skip_t)            -> loc, scale (n, *latent)
+    transit. transition(z_{t-1}, location)                    -> loc, scale (n, *latent)
+    emitter  emitter(z_t, location)                           -> loc, scale (n, channel, y, x)
+    locator  locator(static) -> location                      (b, static, y, x) -> (b, location, y', x')
+    ======== ================================================ ==============================================
+
+    Parameters
+    ----------
+    encoder, rnn, combiner, transition, emitter : Module
+        The parts above.
+    skip : Module or None
+    locator : Module or None
+    start : Tensor, (latent,) or (latent, y', x')
+        Initial value of the trainable z_0; a field is broadcast over the grid where its last sizes are 1.
+    frames : Frames
+        Pads, crops, and adds what is known of each place.
+    objective : Objective
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        rnn: nn.Module,
+        combiner: nn.Module,
+        transition: nn.Module,
+        emitter: nn.Module,
+        start: Tensor,
+        frames: Frames,
+        skip: nn.Module | None = None,
+        locator: nn.Module | None = None,
+        objective: Objective | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.rnn, self.combiner = encoder, rnn, combiner
+        self.transition, self.emitter, self.locator = transition, emitter, locator
+        self.start = nn.Parameter(start)
+        self.frames = frames
+        self.skip = skip
+        self.objective = objective or Objective()
+
+    # The generative model and the guide, as Pyro programs of one latent and one observed site
+
+    def model(self, x: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
+        """Generative model p(x, z) of padded frames x (b, t, channel, y, x), observed where `mask` is 1."""
+        prior = PriorChain(lambda z: self.transition(z, location), self._start(x), x.shape[1])
+        with pyro.plate("window", x.shape[0]):
+            z = pyro.sample("z", prior)
+            loc, scale = self._emit(z, location)
+            emission = Normal(loc, scale, validate_args=False).mask(mask.bool()).to_event(x.ndim - 1)
+            pyro.sample("x", emission, obs=x)
+        return z
+
+    def guide(self, x: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
+        """Guide q(z | x) of padded frames, the inference network."""
+        with pyro.plate("window", x.shape[0]):
+            return pyro.sample("z", self._posterior(x, mask, location))
+
+    # What training and forecasting call
+
+    def loss(
+        self, x: Tensor, mask: Tensor, origin: Tensor | None = None, annealing: float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the training loss of a batch of windows, per observed value.
+
+        Parameters
+        ----------
+        x : Tensor, (batch, time, channel, y, x)
+            Scaled fields, finite everywhere.
+        mask : Tensor, same shape
+            1 where `x` was observed, else 0.
+        origin : Tensor of int, (batch, 2), optional
+            First row and column of each patch in the grid; the whole grid by default.
+        annealing : float
+            Weight of the KL divergence.
+
+        Returns
+        -------
+        loss : Tensor, scalar
+        terms : dict of scalar Tensor
+            ``elbo`` (with the full KL), ``nll``, ``kl``, and ``forecast_nll`` where it is part of the loss; nats per
+            observed value.
+        """
+        x, mask, location = self._prepare(x, mask, origin)
+        n_observed = mask.sum().clamp(min=1)
+        guide = poutine.trace(self.guide).get_trace(x, mask, location)
+        model = poutine.trace(poutine.replay(self.model, trace=guide)).get_trace(x, mask, location)
+        z, q, p = guide.nodes["z"]["value"], guide.nodes["z"]["fn"], model.nodes["z"]["fn"]
+        nll = -model.nodes["x"]["fn"].log_prob(x).sum() / n_observed
+        if self.objective.kl == "analytic":
+            kl = kl_divergence(q, p).sum() / n_observed
+        else:
+            kl = (q.log_prob(z) - p.log_prob(z)).sum() / n_observed
+        loss = nll + annealing * kl
+        terms = {"elbo": -(nll + kl), "nll": nll, "kl": kl}
+        if self.objective.forecast_weight:
+            forecast_nll = self._forecast_nll(z, x, mask, location)
+            loss = loss + self.objective.forecast_weight * forecast_nll
+            terms["forecast_nll"] = forecast_nll
+        return loss, {name: value.detach() for name, value in terms.items()}
+
+    @torch.no_grad()
+    def forecast(self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0) -> tuple[Tensor, Tensor]:
+        """Forecast the fields after a context.
+
+        Parameters
+        ----------
+        x, mask : Tensor, (batch, context, channel, y, x)
+            Whole grids, as in `loss`.
+        horizon : int
+            Steps to forecast.
+        n_samples : int
+            Number of latent sequences drawn for each context. 0 carries the means of the posterior and of the
+            transition on, which gives the predictive mean to first order in the latent noise.
+
+        Returns
+        -------
+        loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
+            Mean and scale of the emission.
+        """
+        batch, size = x.shape[0], x.shape[-2:]
+        x, mask, location = self._prepare(x, mask, None)
+        members = max(n_samples, 1)
+        posterior = self._posterior(x, mask, location)
+        if n_samples:
+            # the recurrences ran once for each context; only the latent sequence is drawn for each member
+            posterior = PosteriorChain(
+                posterior.combiner,
+                [h.repeat_interleave(members, 0) for h in posterior.hidden],
+                None if posterior.skip is None else posterior.skip.repeat_interleave(members, 0),
+                posterior.start.repeat_interleave(members, 0),
+            )
+        z = (posterior.rsample() if n_samples else posterior.mean_path)[:, -1]
+        path: list[Tensor] = []
+        for _ in range(horizon):
+            loc, scale = self.transition(z, location)
+            z = loc + scale * torch.randn_like(loc) if n_samples else loc
+            path.append(z)
+        outputs = self._emit(torch.stack(path, dim=1), location)
+        shaped = (self.frames.crop(o, size).unflatten(0, (batch, members)).transpose(0, 1) for o in outputs)
+        loc, scale = shaped
+        return loc, scale
+
+    # Pieces
+
+    def _prepare(self, x: Tensor, mask: Tensor, origin: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return padded frames, their mask, and what is known of their places."""
+        static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
+        location = self.locator(static) if self.locator is not None and static is not None else None
+        return self.frames.pad(x), self.frames.pad_mask(mask), location
+
+    def _posterior(self, x: Tensor, mask: Tensor, location: Tensor | None) -> PosteriorChain:
+        batch_time = x.shape[:2]
+        features = self.encoder(self.frames.inputs(x, mask).flatten(0, 1)).unflatten(0, batch_time)
+        skip = None if self.skip is None else self.skip(x.flatten(0, 1)).unflatten(0, batch_time)
+        return PosteriorChain(self.combiner, self.rnn(features), skip, self._start(x))
+
+    def _start(self, x: Tensor) -> Tensor:
+        if self.start.ndim == 1:
+            return self.start.expand(x.shape[0], -1)
+        rows, columns = (size // self.frames.multiple for size in x.shape[-2:])
+        return self.start.expand(x.shape[0], -1, rows, columns)
+
+    def _emit(self, z: Tensor, location: Tensor | None) -> tuple[Tensor, Tensor]:
+        loc, scale = self.emitter(z.flatten(0, 1), location)
+        return loc.unflatten(0, z.shape[:2]), scale.unflatten(0, z.shape[:2])
+
+    def _forecast_nll(self, z: Tensor, x: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
+        """Negative log-likelihood of x_{t+k} on draws carried k = 1 .. forecast_steps on from z_t, mean over values."""
+        total, weight = x.new_zeros(()), x.new_zeros(())
+        for k in range(1, min(self.objective.forecast_steps, x.shape[1] - 1) + 1):
+            loc, scale = self.transition(z[:, :-1].flatten(0, 1), location)
+            batch_time = (z.shape[0], z.shape[1] - 1)
+            z = (loc + scale * torch.randn_like(loc)).unflatten(0, batch_time)
+            loc, scale = self._emit(z, location)
+            target, seen = x[:, k:], mask[:, k:]
+            total = total + (F.gaussian_nll_loss(loc, target, scale**2, full=True, reduction="none") * seen).sum()
+            weight = weight + seen.sum()
+        return total / weight.clamp(min=1)

@@ -1,0 +1,126 @@
+"""Recurrences over the frames of a window: ConvLSTM on fields, LSTM on vectors, forward or backward."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gridcast.modules.layers import GridConv2d, LocatedConv2d
+
+
+class ConvLSTM(nn.Module):
+    """ConvLSTM (Shi et al. 2015) without peepholes, over all frames of a window.
+
+    The convolution of the inputs sees all frames at once, the one of the hidden state is the only loop.
+
+    Parameters
+    ----------
+    n_in, n_hidden : int
+        Channels of a frame and of the state.
+    kernel_size : int
+    reverse : bool
+        Run from the last frame to the first, equation (5).
+    state_shape : tuple of int
+        ``(y, x)`` of the trainable initial states H_init and C_init, ``(1, 1)`` for one value a channel.
+    n_location : int
+        Channels of what is known of each place.
+    periodic : bool
+        Pad columns around the globe.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        kernel_size: int,
+        *,
+        reverse: bool = False,
+        state_shape: tuple[int, int] = (1, 1),
+        n_location: int = 0,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.reverse = reverse
+        self.input = LocatedConv2d(n_in, 4 * n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        self.state = GridConv2d(n_hidden, 4 * n_hidden, kernel_size, periodic=periodic, bias=False)
+        self.hidden_init = nn.Parameter(torch.zeros(n_hidden, *state_shape))
+        self.cell_init = nn.Parameter(torch.zeros(n_hidden, *state_shape))
+
+    def forward(self, frames: Tensor, location: Tensor | None = None) -> Tensor:
+        """Map (batch, time, n_in, y, x) to the hidden states (batch, time, n_hidden, y, x)."""
+        return self.run(frames, location)[0]
+
+    def run(self, frames: Tensor, location: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the hidden states and the last state (hidden, cell)."""
+        gates = self.input(frames.flatten(0, 1), location).unflatten(0, frames.shape[:2])
+        state = self.initial_state(frames)
+        hidden: list[Tensor] = []
+        for gate in gates.flip(1).unbind(1) if self.reverse else gates.unbind(1):
+            state = self._update(gate, state)
+            hidden.append(state[0])
+        return torch.stack(hidden[::-1] if self.reverse else hidden, dim=1), state
+
+    def initial_state(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return H_init and C_init for the batch and the grid of `frames`, (batch, time, channel, y, x)."""
+        shape = (frames.shape[0], -1, *frames.shape[-2:])
+        return self.hidden_init.expand(shape), self.cell_init.expand(shape)
+
+    def step(
+        self, frame: Tensor, state: tuple[Tensor, Tensor], location: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Read one frame (batch, n_in, y, x) and return the next state."""
+        return self._update(self.input(frame, location), state)
+
+    def _update(self, gate: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        hidden, cell = state
+        i, f, o, g = (gate + self.state(hidden)).chunk(4, dim=1)
+        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(cell), cell
+
+
+class DenseLSTM(nn.Module):
+    """LSTM over vectors with trainable initial states, equation (5) of the vanilla deep Markov model."""
+
+    def __init__(self, n_in: int, n_hidden: int, *, reverse: bool = False) -> None:
+        super().__init__()
+        self.reverse = reverse
+        self.lstm = nn.LSTM(n_in, n_hidden, batch_first=True)
+        self.hidden_init = nn.Parameter(torch.zeros(n_hidden))
+        self.cell_init = nn.Parameter(torch.zeros(n_hidden))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (batch, time, n_in) to the hidden states (batch, time, n_hidden)."""
+        state = tuple(s.expand(1, frames.shape[0], -1).contiguous() for s in (self.hidden_init, self.cell_init))
+        hidden, _ = self.lstm(frames.flip(1) if self.reverse else frames, state)
+        return hidden.flip(1) if self.reverse else hidden
+
+
+class Recurrence(nn.Module):
+    """The recurrence (or both) that a posterior factorisation needs; `forward` returns a list of hidden states.
+
+    ============== ===================== =================
+    posterior      z_t is conditioned on recurrences
+    ============== ===================== =================
+    backward       z_{t-1}, x_{t:T}      backward
+    forward        z_{t-1}, x_{1:t}      forward
+    bidirectional  z_{t-1}, x_{1:T}      both
+    mean_field     x_{1:T}               both
+    ============== ===================== =================
+
+    (Krishnan et al. 2017, table 1: DKS or ST-R, ST-L, ST-LR, MF-LR.)
+    """
+
+    directions = {
+        "backward": (True,),
+        "forward": (False,),
+        "bidirectional": (False, True),
+        "mean_field": (False, True),
+    }
+
+    def __init__(self, recurrences: list[nn.Module]) -> None:
+        super().__init__()
+        self.recurrences = nn.ModuleList(recurrences)
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """Map frames (batch, time, ...) to one hidden sequence (batch, time, ...) per direction."""
+        return [recurrence(frames) for recurrence in self.recurrences]

@@ -1,0 +1,94 @@
+"""A scikit-learn pipeline that forecasts in the units of the data it was given."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from gridcast.model_selection import make_scorer
+
+
+class ForecastPipeline(Pipeline):
+    """`sklearn.pipeline.Pipeline` whose last step is a forecaster, with its whole interface, in physical units.
+
+    Transformers in front of the forecaster are applied to every series that goes in and undone, in reverse order, in
+    every forecast that comes out. So ``predict(12)`` works as on the forecaster itself, and the skill of `score` is that
+    of the forecast in physical units.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        Invertible transformers of gridded series, then a forecaster.
+    transform_input, memory, verbose
+        As in `sklearn.pipeline.Pipeline`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gridcast as gc
+    >>> x = np.random.default_rng(0).normal(size=(40, 4, 4)) + np.tile([0.0, 10.0], 20).reshape(-1, 1, 1)
+    >>> pipeline = gc.ForecastPipeline([("anomaly", gc.Anomaly(period=2)), ("naive", gc.NaiveForecaster())])
+    >>> pipeline.fit(x).predict(2).shape
+    (2, 4, 4)
+    """
+
+    def predict(self, X: Any = None, horizon: int = 1, mode: str = "multi_step") -> xr.DataArray:
+        """Forecast the predictive mean in physical units; see `BaseForecaster.predict`."""
+        return self._forecast("predict", X, horizon=horizon, mode=mode)
+
+    def predict_samples(
+        self, X: Any = None, horizon: int = 1, mode: str = "multi_step", n_samples: int = 100
+    ) -> xr.DataArray:
+        """Draw an ensemble in physical units; see `BaseForecaster.predict_samples`."""
+        return self._forecast("predict_samples", X, horizon=horizon, mode=mode, n_samples=n_samples)
+
+    def predict_quantiles(
+        self,
+        X: Any = None,
+        horizon: int = 1,
+        mode: str = "multi_step",
+        q: Any = (0.05, 0.5, 0.95),
+        n_samples: int = 100,
+    ) -> xr.DataArray:
+        """Forecast quantiles in physical units, from samples in physical units; see `BaseForecaster.predict_quantiles`."""
+        levels = np.atleast_1d(np.asarray(q, dtype=float))
+        if levels.ndim != 1 or not levels.size or not ((levels >= 0) & (levels <= 1)).all():
+            raise ValueError(f"q={q!r} must be probabilities between 0 and 1")
+        samples = self.predict_samples(X, horizon, mode, n_samples)
+        return samples.quantile(levels, dim="member", keep_attrs=True).astype(samples.dtype)
+
+    def update(self, X: Any) -> Self:
+        """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""
+        check_is_fitted(self)
+        self[-1].update(self.transform_series(X))
+        return self
+
+    def score(self, X: Any, y: None = None, sample_weight: None = None, **params: Any) -> float:
+        """Return the one-step skill against persistence in physical units; see `BaseForecaster.score`."""
+        return make_scorer("skill", horizon=1)(self, X)
+
+    def transform_series(self, X: Any) -> Any:
+        """Apply the transformers in front of the forecaster to a series."""
+        for _, step in self.steps[:-1]:
+            X = X if _passes(step) else step.transform(X)
+        return X
+
+    def inverse_transform_forecast(self, forecast: xr.DataArray) -> xr.DataArray:
+        """Undo the transformers in front of the forecaster, in reverse order."""
+        for _, step in reversed(self.steps[:-1]):
+            forecast = forecast if _passes(step) else step.inverse_transform(forecast)
+        return forecast
+
+    def _forecast(self, method: str, X: Any, **arguments: Any) -> xr.DataArray:
+        check_is_fitted(self)
+        given = X if X is None or isinstance(X, numbers.Number) else self.transform_series(X)
+        return self.inverse_transform_forecast(getattr(self[-1], method)(given, **arguments))
+
+
+def _passes(step: Any) -> bool:
+    return step is None or step == "passthrough"
