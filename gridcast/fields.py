@@ -17,7 +17,7 @@ def fill_missing(x: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, np.nda
     ----------
     x : ndarray, (..., time, channel, y, x)
     default : ndarray, (channel, y, x)
-        Finite.
+        What fills a cell before its first observation.
 
     Returns
     -------

@@ -144,6 +144,7 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
     """
     X = _as_dataarray(X)
     field_dims = _check_dims(X)
+    X = as_lazy(X)
     has_times = TIME in X.coords
     times = X.get_index(TIME) if has_times else pd.RangeIndex(X.sizes[TIME], name=TIME)
     if calendar is None and len(times) > 1:
@@ -201,7 +202,21 @@ def join(first: Series, second: Series) -> Series:
         raise ValueError(f"X has {second.values.shape[0]} samples, the series that it continues has {first.values.shape[0]}")
     library = np if isinstance(second.values, np.ndarray) else da
     values = library.concatenate([first.values, second.values], axis=1)
-    return Series(values, first.times.append(second.times), first.grid, first.samples, first.time_attrs)
+    return Series(values, extend(first.times, second.times), first.grid, first.samples, first.time_attrs)
+
+
+def extend(times: pd.Index, more: pd.Index) -> pd.Index:
+    """Return `more` appended to `times`, in an index of the same type."""
+    joined = times.append(more)
+    return xr.CFTimeIndex(joined) if isinstance(times, xr.CFTimeIndex) else joined
+
+
+def as_lazy(X: xr.DataArray) -> xr.DataArray:
+    """Return `X` dask-backed, unless it is in memory.
+
+    A file opened without `chunks` would be loaded whole, and kept, by the first look at its values.
+    """
+    return X if X.chunks or X.variable._in_memory else X.chunk({TIME: "auto"})
 
 
 def _as_dataarray(X: Any) -> xr.DataArray:
@@ -221,8 +236,7 @@ def _as_dataarray(X: Any) -> xr.DataArray:
         raise TypeError(f"X is a {type(X).__name__}: pass an xarray.DataArray or a numpy array (time, y, x)")
     if X.dtype.kind not in "fiub":
         raise TypeError(f"X has the dtype {X.dtype}: pass numbers, X.astype('float32')")
-    # A file opened without `chunks` would be loaded whole, and kept, by the first look at its values.
-    return X if X.chunks or X.variable._in_memory else X.chunk({TIME: "auto"})
+    return X
 
 
 def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:

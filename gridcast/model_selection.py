@@ -85,14 +85,20 @@ def backtest(
     -------
     DataArray, shape ([member,] [sample,] init_time, lead_time=horizon, [channel,] y, x)
         Physical units. ``init_time`` is the last observed step before the forecast, ``lead_time`` counts steps from 1, and the
-        coordinate ``valid_time`` (init_time, lead_time) is the time that is forecast.
+        coordinate ``time`` (init_time, lead_time) is the time that is forecast: ``X.sel(time=forecast.time)`` is its
+        observation.
 
     Raises
     ------
     TypeError
-        If `horizon` or `stride` is not an integer.
+        If `horizon`, `stride` or `n_samples` is not an integer of at least 1.
     ValueError
         If `X` is too short for one forecast, or `mode` is unknown.
+
+    Warns
+    -----
+    UserWarning
+        If the model was trained on steps of `X`.
 
     Examples
     --------
@@ -202,9 +208,9 @@ def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_sample
 
     def label(fields: xr.DataArray) -> xr.DataArray:
         """Name the time of a forecast by its origin."""
-        valid = fields.get_index(TIME)
+        valid = fields[TIME].variable
         fields = fields.assign_coords({TIME: init_times}).rename({TIME: "init_time"})
-        return fields.assign_coords(valid_time=("init_time", valid))
+        return fields.assign_coords({TIME: ("init_time", valid.values, valid.attrs)})
 
     def observe(steps: np.ndarray) -> xr.DataArray:
         block = history.load(int(steps[0]), int(steps[-1]) + 1)[:, steps - steps[0]]
@@ -219,7 +225,7 @@ def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_sample
     return _Rolled(
         _stack(forecasts, leads),
         _stack([observe(origins + k) for k in leads], leads),
-        _stack([p.assign_coords(valid_time=f.valid_time) for p, f in zip(persisted, forecasts, strict=True)], leads),
+        _stack([p.assign_coords({TIME: f[TIME]}) for p, f in zip(persisted, forecasts, strict=True)], leads),
     )
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gridcast.grid import TIME, Series, unwrap
+from gridcast.grid import TIME, Series, as_lazy, unwrap
 
 
 class MinMaxTransformer(TransformerMixin, BaseEstimator):
@@ -275,9 +275,10 @@ class Anomaly(TransformerMixin, BaseEstimator):
     def _cycle_of(self, X: xr.DataArray) -> xr.DataArray:
         check_is_fitted(self)
         times = X.get_index(TIME) if TIME in X.coords else pd.RangeIndex(X.sizes[TIME])
-        n_field_dims = 3 if X.ndim - len({"member", "quantile", "sample", TIME} & set(X.dims)) == 3 else 2
-        dims = X.dims[-n_field_dims:]
-        cycle = self.cycle_ if n_field_dims == 3 else self.cycle_[:, 0]
+        dims = X.dims[-3:] if _has_channels(X) else X.dims[-2:]
+        cycle = self.cycle_ if len(dims) == 3 else self.cycle_[:, 0]
+        if cycle.shape[1:] != X.shape[-len(dims) :]:
+            raise ValueError(f"X has fields of {X.shape[-len(dims) :]}, the cycle has {cycle.shape[1:]}: fit it on X")
         if X.chunks is None:
             return xr.DataArray(cycle[self._phases(times)], dims=(TIME, *dims))
         chunks = {d: X.chunksizes[d] for d in (TIME, *dims)}
@@ -345,18 +346,25 @@ def _labelled(X: Any) -> xr.DataArray:
             f"X is the number {X!r}: a transformer takes data; in a pipeline use ForecastPipeline for predict({X}), "
             f"or predict(X, horizon={X})"
         )
-    return X if isinstance(X, xr.DataArray) else xr.DataArray(np.asarray(X), dims=(TIME, "y", "x"))
+    return as_lazy(X) if isinstance(X, xr.DataArray) else xr.DataArray(np.asarray(X), dims=(TIME, "y", "x"))
 
 
 def _unwrap(X: Any) -> tuple[Series, Any]:
     return unwrap(_labelled(X))
 
 
+def _has_channels(X: xr.DataArray) -> bool:
+    return X.ndim - len({"member", "quantile", "sample", TIME} & set(X.dims)) == 3
+
+
 def _map_channels(X: xr.DataArray, function: Any, offset: np.ndarray, factor: np.ndarray) -> xr.DataArray:
     """Apply ``function(x, offset, factor)``, whose arrays run along the channel dimension, third from the end."""
-    if X.ndim - len({"member", "quantile", "sample", TIME} & set(X.dims)) == 3:
-        shape = (len(offset), 1, 1)
-        offset, factor = offset.reshape(shape), factor.reshape(shape)
+    n_channels = X.shape[-3] if _has_channels(X) else 1
+    if n_channels != len(offset):
+        raise ValueError(f"X has {n_channels} channels, the transformer was fitted on {len(offset)}: fit it on X")
+    offset, factor = offset.reshape(-1, 1, 1), factor.reshape(-1, 1, 1)
+    if not _has_channels(X):
+        offset, factor = offset[0], factor[0]
     dtype = np.result_type(X.dtype, np.float32)
     return X.copy(data=function(X.data.astype(dtype), offset.astype(dtype), factor.astype(dtype)))
 

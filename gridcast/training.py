@@ -98,8 +98,8 @@ class _Recovery:
         self.optimizer.load_state_dict(moments)
         if self.failures > self.limit:
             raise FloatingPointError(
-                f"training gave up: {what} was not finite {self.failures} times, with the learning rate halved each time; "
-                "lower learning_rate or gradient_clip, and look for extreme values in the data"
+                f"training gave up: {what} was not finite {self.failures} times, with the learning rate halved each "
+                "time; lower learning_rate or gradient_clip, and look for extreme values in the data"
             )
         warnings.warn(
             f"{what} was not finite: back to the last good weights with {self.rate_factor:g} times the learning rate",
@@ -126,7 +126,7 @@ def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
     """
     kind, _, index = str(device).partition(":")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind != "auto" and not available.get(kind, False) or index and not index.isdecimal():
+    if (kind != "auto" and not available.get(kind, False)) or (index and not index.isdecimal()):
         there = [name for name, present in available.items() if present]
         raise ValueError(f'device={device!r} is unknown or not available: use "auto" or one of {there}')
     accelerator = next((k for k in ("cuda", "mps") if available[k]), "cpu") if kind == "auto" else kind
@@ -169,8 +169,9 @@ def train(
     Returns
     -------
     list of dict
-        One record per epoch: ``epoch``, ``loss`` and its terms (``elbo``, ``nll``, ``kl``, ...; nats per observed value),
-        ``gradient_norm``, ``learning_rate``, ``annealing``, ``validation_error`` (scaled data squared), ``seconds``.
+        One record per epoch: ``epoch``, ``loss`` and its terms (``elbo``, ``nll``, ``kl``, ...; nats per observed
+        value), ``gradient_norm``, ``learning_rate``, ``annealing``, ``validation_error`` (scaled data squared),
+        ``seconds``.
 
     Raises
     ------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
 
 class WindowSplitter:
@@ -124,8 +126,13 @@ class WindowSplitter:
 
     def _check(self) -> None:
         for name in ("window", "stride", "n_splits"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+            check_positive_integer(name, getattr(self, name))
         if not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction={self.test_fraction!r} must lie between 0 and 1, both excluded")
+
+
+def check_positive_integer(name: str, value: Any) -> int:
+    """Return `value` as an int, or raise scikit-learn's error for parameters, a TypeError and a ValueError in one."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral) or value < 1:
+        raise InvalidParameterError(f"{name}={value!r} must be an integer of at least 1")
+    return int(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
+import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.calendars import Calendar
-from gridcast.grid import Series, join, unwrap, wrap
+from gridcast.grid import Series, extend, join, unwrap, wrap
+from gridcast.windows import check_positive_integer
 
 Mode = Literal["multi_step", "one_step"]
 FORECAST_BYTES = 256 * 2**20
@@ -30,7 +31,7 @@ class BaseForecaster(BaseEstimator, ABC):
     ----------
     grid_ : Grid
         Dimensions and coordinates of the training series.
-    calendar_ : Calendar or None
+    calendar_ : Calendar
         Its time step.
     recent_ : Series
         The observed steps that the next forecast starts from: the end of the training series, then every `update`.
@@ -64,14 +65,17 @@ class BaseForecaster(BaseEstimator, ABC):
             infinite or never observed, or `X` is too short.
         """
         series, calendar = unwrap(X)
+        if calendar is None:
+            raise ValueError(f"X has {len(series)} step: give a series of at least 2, from which time steps can be told")
         learned = self._fit(series, calendar, X)
+        learned |= {"grid_": series.grid, "calendar_": calendar, "trained_on_": (series.times[0], series.times[-1])}
+        fitted = copy.copy(self)
+        vars(fitted).update(learned)
+        # If this read fails, `self` still has its earlier fit.
+        learned["recent_"] = series.tail(fitted._n_recent())
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
-        for name, value in learned.items():
-            setattr(self, name, value)
-        self.grid_, self.calendar_ = series.grid, calendar
-        self.trained_on_ = (series.times[0], series.times[-1])
-        self.recent_ = series.tail(self._n_recent())
+        vars(self).update(learned)
         return self
 
     def predict(self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step") -> xr.DataArray:
@@ -99,9 +103,9 @@ class BaseForecaster(BaseEstimator, ABC):
         Raises
         ------
         TypeError
-            If `horizon` is not an integer.
+            If `horizon` is not an integer of at least 1.
         ValueError
-            If `horizon` is smaller than 1, `mode` is unknown, the history is too short or of another grid.
+            If `mode` is unknown, the history is too short or of another grid.
         NotFittedError
             Before `fit`.
         """
@@ -185,7 +189,7 @@ class BaseForecaster(BaseEstimator, ABC):
                 "steps that follow it without a gap or overlap"
             )
         n = self._n_recent()
-        self.recent_ = join(self.recent_, self._relabel(series.tail(n))).tail(n)
+        self.recent_ = join(self.recent_, self._relabel(series).tail(n)).tail(n)
         return self
 
     def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:
@@ -263,8 +267,11 @@ class BaseForecaster(BaseEstimator, ABC):
             The last observed step of each forecast, in `history`.
         """
         horizon, stride = check_positive_integer("horizon", horizon), check_positive_integer("stride", stride)
+        n_samples = None if n_samples is None else check_positive_integer("n_samples", n_samples)
         check_mode(mode)
-        history, first = self._with_context(self._check_history(X))
+        series = self._check_history(X)
+        self._warn_if_trained_on(series)
+        history, first = self._with_context(series)
         origins = np.arange(first - 1, len(history) - horizon, stride)
         if not len(origins):
             raise ValueError(
@@ -307,7 +314,7 @@ class BaseForecaster(BaseEstimator, ABC):
     ) -> tuple[np.ndarray, pd.Index, Series]:
         """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
         check_is_fitted(self)
-        if isinstance(X, numbers.Number):
+        if np.isscalar(X):
             if horizon != 1:
                 raise TypeError(f"horizon is given twice, {X!r} and {horizon!r}: call predict({horizon!r}) or predict(X, {X!r})")
             X, horizon = None, X
@@ -326,11 +333,11 @@ class BaseForecaster(BaseEstimator, ABC):
             values = self._forecast(history, np.array([last]), horizon, n_samples)[:, :, 0]
             return values, self._times_after(history, horizon), history
         values = self._forecast(history, np.arange(last - horizon + 1, last + 1), 1, n_samples)[:, :, :, 0]
-        return values, history.times[last - horizon + 2 :].append(self._times_after(history, 1)), history
+        return values, extend(history.times[last - horizon + 2 :], self._times_after(history, 1)), history
 
     def _times_after(self, history: Series, n: int) -> pd.Index:
         last = history.times[-1]
-        if self.calendar_ is None or not history.has_times:
+        if not history.has_times:
             return pd.RangeIndex(last + 1, last + 1 + n)
         return self.calendar_.after(last, n)
 
@@ -342,10 +349,8 @@ class BaseForecaster(BaseEstimator, ABC):
         return series
 
     def _follows(self, series: Series) -> bool:
-        if self.calendar_ is None or not (series.has_times and self.recent_.has_times):
-            return False
-        same_samples = series.values.shape[0] == self.recent_.values.shape[0]
-        return same_samples and self.calendar_.follows(self.recent_.times[-1], series.times[0])
+        labelled = series.has_times and self.recent_.has_times
+        return labelled and self.calendar_.follows(self.recent_.times[-1], series.times[0])
 
     def _relabel(self, series: Series) -> Series:
         """Give steps without labels the numbers that follow the history."""
@@ -357,7 +362,8 @@ class BaseForecaster(BaseEstimator, ABC):
     def _with_context(self, series: Series) -> tuple[Series, int]:
         """Return the series behind its context, and the first step of it that can be forecast from observations."""
         n_context = self._n_context()
-        if self._follows(series) and len(self.recent_) >= n_context:
+        same_samples = series.values.shape[0] == self.recent_.values.shape[0]
+        if same_samples and self._follows(series) and len(self.recent_) >= n_context:
             return join(self.recent_.tail(n_context), series), n_context
         if len(series) <= n_context:
             raise ValueError(
@@ -378,19 +384,10 @@ class BaseForecaster(BaseEstimator, ABC):
         first, last = self.trained_on_
         if series.times[0] <= last and series.times[-1] >= first:
             warnings.warn(
-                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to {last}): the "
-                "score is flattered; split with gridcast.train_test_split or WindowSplitter",
+                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to {last}): "
+                "its score is flattered; split with gridcast.train_test_split or WindowSplitter",
                 stacklevel=3,
             )
-
-
-def check_positive_integer(name: str, value: Any) -> int:
-    """Return `value` as an int, or raise a TypeError or ValueError that names the parameter."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}={value!r} must be an integer, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name}={value!r} must be at least 1")
-    return int(value)
 
 
 def check_mode(mode: str) -> None:

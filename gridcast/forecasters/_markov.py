@@ -8,7 +8,6 @@ from gridcast.forecasters._base import check_positive_integer
 from gridcast.modules.recurrent import Recurrence
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "downsampling": (1, 2, 4),
     "posterior": tuple(Recurrence.directions),
     "kl": ("analytic", "monte_carlo"),
     "head": ("linear", "tanh"),
@@ -27,12 +26,10 @@ def check_markov_parameters(forecaster: Any) -> None:
     for name in ("encoder_channels", "emitter_channels"):
         if len(parameters[name]) != 2:
             raise ValueError(f"{name}={parameters[name]!r} must be the channels of two layers")
-    if parameters["kernel_size"] % 2 != 1:
-        raise ValueError(f"kernel_size={parameters['kernel_size']!r} must be odd")
     if parameters["forecast_weight"] < 0:
         raise ValueError(f"forecast_weight={parameters['forecast_weight']!r} must not be negative")
     if parameters.get("initial_state") == "cell" and parameters["patch_size"] is not None:
         raise ValueError(
-            f"initial_state='cell' has one value for each cell of the grid, patch_size={parameters['patch_size']!r} trains on "
-            'patches of it: use initial_state="channel"'
+            f"initial_state='cell' has one value for each cell of the grid, patch_size={parameters['patch_size']!r} "
+            'trains on patches of it: use initial_state="channel"'
         )

@@ -80,8 +80,8 @@ class NeuralForecaster(BaseForecaster):
     gradient_clip : float or None
         Largest norm of the gradient.
     validation_fraction : float, default=0.1
-        Share of the training series, at its end, whose one-step forecast error decides which epoch's weights are kept; 0
-        keeps those of the smallest training loss. Of independent samples, the last ones.
+        Share of the training series, at its end (of independent samples, the last ones), whose one-step forecast error
+        decides which epoch's weights are kept; 0 keeps those of the smallest training loss.
     patience : int or None
         Epochs without a smaller validation error after which training stops.
     patch_size : int or None
@@ -119,6 +119,9 @@ class NeuralForecaster(BaseForecaster):
     statistics_ : FieldStatistics
         Mean, standard deviation and observed cells of the scaled training series.
     """
+
+    downsampling: int
+    kernel_size: int
 
     def __init__(
         self,
@@ -169,15 +172,14 @@ class NeuralForecaster(BaseForecaster):
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         """Return an untrained module with methods `loss` and `forecast`."""
 
-    @property
-    def _alignment(self) -> int:
-        """Downsampling of the networks; patches start at its multiples."""
-        return 1
+    @abstractmethod
+    def _check_architecture(self) -> None:
+        """Raise a ValueError that names the first architecture parameter with an impossible value."""
 
     @property
+    @abstractmethod
     def _annealing(self) -> tuple[float, float]:
         """Start and share of training of the KL annealing."""
-        return 1.0, 0.0
 
     def _n_context(self) -> int:
         return self.context
@@ -202,7 +204,7 @@ class NeuralForecaster(BaseForecaster):
                 statistics.mean,
                 generator(seed),
                 patch=self._patch(spec.shape),
-                alignment=self._alignment,
+                alignment=self.downsampling,
             )
             validate = self._validation(scaled, held_out, statistics) if len(held_out) else None
             history = train(module, stream, validate, self._plan(), fabric)
@@ -252,7 +254,8 @@ class NeuralForecaster(BaseForecaster):
     ) -> np.ndarray:
         """Return scaled means, or draws, (member, batch, horizon, channel, y, x)."""
         device = next(module.parameters()).device
-        loc, scale = module.forecast(
+        forecast: Any = module.forecast
+        loc, scale = forecast(
             torch.as_tensor(x, device=device), torch.as_tensor(mask, device=device), horizon, n_samples
         )
         values = loc + scale * torch.randn_like(loc) if n_samples else loc
@@ -283,8 +286,8 @@ class NeuralForecaster(BaseForecaster):
             last_start = n_times - n_held - self.window
             if n_held and last_start < 0:
                 raise ValueError(
-                    f"X has {n_times} steps: validation_fraction={self.validation_fraction} leaves {n_times - n_held} for "
-                    f"training, shorter than window={self.window}; give a longer series, a shorter window, or "
+                    f"X has {n_times} steps: validation_fraction={self.validation_fraction} leaves {n_times - n_held} "
+                    f"for training, shorter than window={self.window}; give a longer series, a shorter window, or "
                     "validation_fraction=0"
                 )
             held, starts = samples[: min(n_held, 1)], starts[starts <= last_start]
@@ -321,7 +324,7 @@ class NeuralForecaster(BaseForecaster):
     def _patch(self, shape: tuple[int, int, int]) -> tuple[int, int] | None:
         if self.patch_size is None:
             return None
-        size = max(self.patch_size // self._alignment, 1) * self._alignment
+        size = max(self.patch_size // self.downsampling, 1) * self.downsampling
         rows, columns = (min(size, n) for n in shape[1:])
         return None if (rows, columns) == shape[1:] else (rows, columns)
 
@@ -349,6 +352,11 @@ class NeuralForecaster(BaseForecaster):
             raise ValueError(f"learning_rate={self.learning_rate!r} must be positive")
         if self.learning_rate_schedule not in ("one_cycle", "constant"):
             raise ValueError(f'learning_rate_schedule={self.learning_rate_schedule!r}: use "one_cycle" or "constant"')
+        if self.downsampling not in (1, 2, 4):
+            raise ValueError(f"downsampling={self.downsampling!r} must be 1, 2 or 4")
+        if self.kernel_size % 2 != 1:
+            raise ValueError(f"kernel_size={self.kernel_size!r} must be odd")
+        self._check_architecture()
 
 
 def location_channels(statistics: FieldStatistics, periodic: bool) -> torch.Tensor:

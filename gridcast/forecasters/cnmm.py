@@ -21,11 +21,12 @@ class CNMMForecaster(NeuralForecaster):
     """2D convolutional neural Markov model (Halim and Kawamoto, Sensors 2020, 20, 4195).
 
     A Gaussian state-space model whose transition, emission and posterior are convolutional networks, trained by
-    variational inference, equations (4) to (20). The latent fields keep the shape of the grid, so the model works on any
-    size and learns from patches. Its forecasts run the transition from the last posterior latent on.
+    variational inference, equations (4) to (20). The latent fields keep the shape of the grid, so the model works on
+    any size and learns from patches. Its forecasts run the transition from the last posterior latent on.
 
     The parameters that it shares with the other neural forecasters (windows, training, scaling, device) are described
-    in `gridcast.forecasters.NeuralForecaster`. The paper's settings: ``CNMMForecaster(**presets.paper("cnmm", "heat"))``.
+    in `gridcast.forecasters.NeuralForecaster`. With the paper's settings:
+    ``CNMMForecaster(**presets.paper("cnmm", "heat"))``.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class CNMMForecaster(NeuralForecaster):
     rnn_channels : int, default=48
         Channels of the ConvLSTM and the combiner.
     latent_channels : int, default=48
-        Channels of the latent field. With `residual` at least ``channels * downsampling ** 2``, so that a frame fits in.
+        Channels of the latent field. With `residual` at least ``channels * downsampling ** 2``, so that a frame fits.
     transition_channels : int, default=48
         Hidden channels of the gated transition.
     emitter_channels : (int, int), default=(32, 16)
@@ -151,15 +152,10 @@ class CNMMForecaster(NeuralForecaster):
         self.initial_state = initial_state
 
     @property
-    def _alignment(self) -> int:
-        return self.downsampling
-
-    @property
     def _annealing(self) -> tuple[float, float]:
         return self.annealing
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
+    def _check_architecture(self) -> None:
         check_markov_parameters(self)
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:

@@ -17,12 +17,13 @@ N_LOCATION = 16
 class ConvLSTMForecaster(NeuralForecaster):
     """Convolutional LSTM (Shi et al., NeurIPS 2015), with the read-out of Halim and Kawamoto 2020.
 
-    One ConvLSTM layer reads the context; its last hidden states and a 1 x 1 convolution give the next field, which is fed
-    back for longer forecasts. The mean is deterministic; samples come from one learned error scale a channel, fed back
-    too, so that the ensemble spreads with lead time.
+    One ConvLSTM layer reads the context; its last hidden states and a 1 x 1 convolution give the next field, which is
+    fed back for longer forecasts. The mean is deterministic; samples come from one learned error scale a channel, fed
+    back too, so that the ensemble spreads with lead time.
 
     The parameters that it shares with the other neural forecasters (windows, training, scaling, device) are described
-    in `gridcast.forecasters.NeuralForecaster`. The paper's: ``ConvLSTMForecaster(**presets.paper("convlstm", "heat"))``.
+    in `gridcast.forecasters.NeuralForecaster`. With the paper's settings:
+    ``ConvLSTMForecaster(**presets.paper("convlstm", "heat"))``.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         Odd.
     n_states : int, default=10
         Number of hidden states that a forecast sees.
-    downsampling : {1, 2, 4}, default=2
+    downsampling : {1, 2, 4}, default=4
         Pixels are folded into channels by this factor, as in Shi et al.; 1 is the paper's.
     teacher_forcing : bool, default=True
         Also train on the one-step forecasts inside the context, not only on those fed back behind it.
@@ -52,7 +53,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         rnn_channels: int = 64,
         kernel_size: int = 3,
         n_states: int = 10,
-        downsampling: int = 2,
+        downsampling: int = 4,
         teacher_forcing: bool = True,
         window: int = 30,
         context: int = 10,
@@ -104,15 +105,12 @@ class ConvLSTMForecaster(NeuralForecaster):
         self.teacher_forcing = teacher_forcing
 
     @property
-    def _alignment(self) -> int:
-        return self.downsampling
+    def _annealing(self) -> tuple[float, float]:
+        return 1.0, 0.0  # there is no divergence
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        for name in ("rnn_channels", "kernel_size", "n_states"):
+    def _check_architecture(self) -> None:
+        for name in ("rnn_channels", "n_states"):
             check_positive_integer(name, getattr(self, name))
-        if self.downsampling not in (1, 2, 4):
-            raise ValueError(f"downsampling={self.downsampling!r} must be 1, 2 or 4")
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         frames = spec.frames(self.downsampling)

@@ -31,7 +31,8 @@ class DMMForecaster(NeuralForecaster):
     grid size.
 
     The parameters that it shares with the other neural forecasters (windows, training, scaling, device) are described
-    in `gridcast.forecasters.NeuralForecaster`. The paper's settings: ``DMMForecaster(**presets.paper("dmm", "heat"))``.
+    in `gridcast.forecasters.NeuralForecaster`. With the paper's settings:
+    ``DMMForecaster(**presets.paper("dmm", "heat"))``.
 
     Parameters
     ----------
@@ -157,20 +158,15 @@ class DMMForecaster(NeuralForecaster):
         self.batch_norm = batch_norm
 
     @property
-    def _alignment(self) -> int:
-        return self.downsampling
-
-    @property
     def _annealing(self) -> tuple[float, float]:
         return self.annealing
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
+    def _check_architecture(self) -> None:
         check_markov_parameters(self)
         if self.patch_size is not None:
             raise ValueError(
-                f"patch_size={self.patch_size!r}: the latent vector of a DMM describes the whole grid; leave patch_size=None, or "
-                "use CNMMForecaster"
+                f"patch_size={self.patch_size!r}: the latent vector of a DMM describes the whole grid; "
+                "leave patch_size=None, or use CNMMForecaster"
             )
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:

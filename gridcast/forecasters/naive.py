@@ -10,7 +10,7 @@ from gridcast.calendars import Calendar
 from gridcast.fields import field_statistics, fill_missing
 from gridcast.forecasters._base import BaseForecaster
 from gridcast.forecasters._random import generator
-from gridcast.grid import Series
+from gridcast.grid import Series, extend
 from gridcast.preprocessing import Anomaly
 
 ARCHIVE_BYTES = 64 * 2**20
@@ -41,8 +41,8 @@ class NaiveForecaster(BaseForecaster):
         The fitted climatology (strategies ``"climatology"`` and ``"seasonal"``).
     archive_ : ndarray, shape (sample, time, channel, y, x)
         The end of the training series, whose forecast errors make the ensemble.
-    observed_ : ndarray of bool, shape (channel, y, x)
-        Cells with any observation.
+    mean_ : ndarray, shape (channel, y, x)
+        Training mean, which stands in for a cell without a recent observation; NaN where it never had one.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class NaiveForecaster(BaseForecaster):
         samples = int(np.clip(ARCHIVE_BYTES // (frame_bytes * steps), 1, n_samples))
         archive = Series(series.values[:samples], series.times, series.grid).tail(steps)
         return learned | {
-            "observed_": statistics.observed,
+            "mean_": np.where(statistics.observed, statistics.mean, np.float32(np.nan)),
             "archive_": archive.values,
             "archive_times_": archive.times,
         }
@@ -95,8 +95,9 @@ class NaiveForecaster(BaseForecaster):
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
         first = max(int(origins[0]) - max(self._n_context(), GAP) + 1, 0)
         past = history.load(first, int(origins[-1]) + 1)
-        times = history.times.append(self._times_after(history, horizon))[first:]
+        times = extend(history.times, self._times_after(history, horizon))[first:]
         mean = self._mean(past, times, origins - first, horizon)[None]
+        mean[..., np.isnan(self.mean_)] = np.nan
         if n_samples is None:
             return mean
         rng = generator(self.random_state)
@@ -108,7 +109,7 @@ class NaiveForecaster(BaseForecaster):
         if self.strategy == "climatology":
             cycle = self.cycle_.climatology(times[leads.ravel()]).reshape(*leads.shape, *past.shape[2:])
             return np.repeat(cycle[None], len(past), axis=0).astype(np.float32)
-        filled, _ = fill_missing(past, np.full(past.shape[2:], np.nan, dtype=np.float32))
+        filled, _ = fill_missing(past, self.mean_)
         if self.strategy == "persistence":
             return np.repeat(filled[:, origins, None], horizon, axis=2)
         period = self.cycle_.n_phases_

@@ -8,6 +8,7 @@ only the posterior's sampling loops over time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -15,13 +16,14 @@ from torch import Size, Tensor
 from torch.distributions import Normal, constraints, kl_divergence, register_kl
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
+Shape = Size | list[int] | tuple[int, ...]
 PosteriorStep = Callable[[Tensor, Sequence[Tensor], Tensor | None], tuple[Tensor, Tensor]]
 
 
 class _Chain(TorchDistribution):
     """A first-order Gaussian chain z_1:T from a learned z_0."""
 
-    arg_constraints: dict[str, constraints.Constraint] = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
@@ -37,7 +39,7 @@ class _Chain(TorchDistribution):
         """Return log p(z_1:T), (batch,)."""
         return self.steps(z).log_prob(z).flatten(1).sum(1)
 
-    def expand(self, batch_shape: Size, _instance: object = None) -> _Chain:
+    def expand(self, batch_shape: Shape, _instance: object = None) -> _Chain:
         """Return self: a plate of windows asks for the batch shape that a chain already has."""
         if tuple(batch_shape) != tuple(self.batch_shape):
             raise ValueError(f"batch_shape={tuple(batch_shape)}: the chain has {tuple(self.batch_shape)}")
@@ -69,7 +71,7 @@ class PriorChain(_Chain):
         batch_time = z.shape[:2]
         return Normal(loc.unflatten(0, batch_time), scale.unflatten(0, batch_time), validate_args=False)
 
-    def rsample(self, sample_shape: Size = Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw a sequence by running the transition."""
         z = self.start.expand(*sample_shape, *self.start.shape).flatten(0, len(sample_shape))
         path: list[Tensor] = []
@@ -111,7 +113,7 @@ class PosteriorChain(_Chain):
         batch_time = z.shape[:2]
         return Normal(loc.unflatten(0, batch_time), scale.unflatten(0, batch_time), validate_args=False)
 
-    def rsample(self, sample_shape: Size = Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw a sequence by running the combiner; only ``sample_shape=()`` is defined."""
         if sample_shape:
             raise ValueError(f"sample_shape={tuple(sample_shape)}: a posterior is drawn once for each batch entry")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.frames import Frames
-from gridcast.modules.layers import LocatedConv2d, identity_, positive, softplus_inverse, zero_
+from gridcast.modules.layers import LocatedConv2d, go_around, identity_, positive, softplus_inverse, zero_
 from gridcast.modules.recurrent import ConvLSTM
 
 SCALE_FLOOR = 1e-3
@@ -103,6 +103,7 @@ class ConvLSTMModule(nn.Module):
             ``mse`` and ``nll`` (nats per observed value).
         """
         del annealing
+        go_around(self, origin is None)
         static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
         n_context = min(self.context, x.shape[1] - 1)
         padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
@@ -138,6 +139,7 @@ class ConvLSTMModule(nn.Module):
         loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
         """
         batch, size, members = x.shape[0], (x.shape[-2], x.shape[-1]), max(n_samples, 1)
+        go_around(self, True)
         static = self.frames.static_of(None, size)
         padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
         _, out = self._run(padded, padded_mask, horizon, static, members, noisy=n_samples > 0)

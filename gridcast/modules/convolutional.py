@@ -12,6 +12,7 @@ from gridcast.modules.layers import (
     GridConv2d,
     GridConvTranspose2d,
     LocatedConv2d,
+    fill_bias_,
     identity_,
     positive,
     softplus_inverse,
@@ -52,9 +53,9 @@ class ConvEncoder(nn.Module):
 class ConvCombiner(nn.Module):
     """Posterior of one step, equations (8) to (10).
 
-    ``h = (tanh(CNN_H(z_{t-1})) + h_t) / 2``, ``loc = CNN(h)``, ``scale = softplus(CNN(h))``. With two recurrences the mean is
-    over three; without `z_{t-1}` (mean field) it leaves the first out. With `n_skip` channels the folded pixels of x_t are
-    added to ``loc`` by a 1 x 1 convolution that starts as the identity.
+    ``h = (tanh(CNN_H(z_{t-1})) + h_t) / 2``, ``loc = CNN(h)``, ``scale = softplus(CNN(h))``. With two recurrences the
+    mean is over three; without `z_{t-1}` (mean field) it leaves the first out. With `n_skip` channels the folded pixels
+    of x_t are added to ``loc`` by a 1 x 1 convolution that starts as the identity.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class ConvCombiner(nn.Module):
             identity_(self.skip)
             with torch.no_grad():
                 self.loc.weight.mul_(0.1)
-                self.scale.bias.fill_(softplus_inverse(0.05))
+            fill_bias_(self.scale, softplus_inverse(0.05))
 
     def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent, y, x) from z_{t-1}, the hidden states and the folded pixels of x_t."""
@@ -94,8 +95,8 @@ class ConvTransition(nn.Module):
     """Gated transition, equations (12) to (15).
 
     ``g = sigmoid(CNN_G'(ReLU(CNN_G(z))))``, ``j = CNN_J'(ReLU(CNN_J(z)))``, ``loc = (1 - g) CNN_Z(z) + g j``,
-    ``scale = softplus(CNN_s(ReLU(j)))``. With `residual` CNN_Z starts as the identity and the gate nearly closed, so that
-    the untrained transition is persistence.
+    ``scale = softplus(CNN_s(ReLU(j)))``. With `residual` CNN_Z starts as the identity and the gate nearly closed, so
+    that the untrained transition is persistence.
     """
 
     def __init__(
@@ -121,9 +122,8 @@ class ConvTransition(nn.Module):
             identity_(self.linear.conv)
             if self.linear.location is not None:
                 zero_(self.linear.location)
-            with torch.no_grad():
-                self.gate_out.bias.fill_(-2.0)
-                self.scale.bias.fill_(softplus_inverse(0.05))
+            fill_bias_(self.gate_out, -2.0)
+            fill_bias_(self.scale, softplus_inverse(0.05))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent, y, x) of the latent field after `z`."""

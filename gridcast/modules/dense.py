@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.convolutional import LATENT_FLOOR, ConvEncoder, Upsampler
-from gridcast.modules.layers import positive, softplus_inverse
+from gridcast.modules.layers import fill_bias_, positive, softplus_inverse
 
 
 class DenseEncoder(nn.Module):
@@ -65,11 +65,10 @@ class DenseTransition(nn.Module):
         self.linear = nn.Linear(n_latent, n_latent)
         self.scale = nn.Linear(n_latent, n_latent)
         if residual:
-            with torch.no_grad():
-                nn.init.eye_(self.linear.weight)
-                self.linear.bias.zero_()
-                self.gate[2].bias.fill_(-2.0)
-                self.scale.bias.fill_(softplus_inverse(0.1))
+            nn.init.eye_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
+            fill_bias_(self.gate[-1], -2.0)
+            fill_bias_(self.scale, softplus_inverse(0.1))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent) of the latent after `z`; a vector has no `location`."""
@@ -105,7 +104,7 @@ class DenseEmitter(nn.Module):
         """Return loc and scale (n, channel, y, x); `location` holds the training mean (1, channel, y, x)."""
         skip: Tensor | float = 0.0
         if self.patterns is not None:
-            skip = self.patterns(z).unflatten(1, self.frame_shape)  # type: ignore[arg-type]
+            skip = self.patterns(z).unflatten(1, self.frame_shape)
             skip = skip if location is None else skip + location
         return self.upsampler(self.dense(z).unflatten(1, self.grid_shape), skip)
 

@@ -7,9 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def pad_columns(x: Tensor, n: int) -> Tensor:
-    """Repeat `n` columns from the other side on either side of ``x``, (..., y, x)."""
-    return torch.cat([x[..., -n:], x, x[..., :n]], dim=-1) if n else x
+def pad_columns(x: Tensor, n: int, around: bool) -> Tensor:
+    """Add `n` columns on either side of ``x``, (..., y, x): those of the other side if `around`, else zeros."""
+    if not n:
+        return x
+    return torch.cat([x[..., -n:], x, x[..., :n]], dim=-1) if around else F.pad(x, (n, n))
+
+
+def go_around(module: nn.Module, around: bool) -> None:
+    """Make the periodic convolutions of `module` wrap, or not: the sides of a patch do not border on each other."""
+    for part in module.modules():
+        if isinstance(part, GridConv2d | GridConvTranspose2d):
+            part.around = around
 
 
 class GridConv2d(nn.Conv2d):
@@ -21,11 +30,11 @@ class GridConv2d(nn.Conv2d):
         half = kernel_size // 2
         padding = (half, 0 if periodic else half)
         super().__init__(n_in, n_out, kernel_size, stride=stride, padding=padding, bias=bias)
-        self.wrap = half if periodic else 0
+        self.wrap, self.around = half if periodic else 0, True
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, y, x) to (n, n_out, y / stride, x / stride)."""
-        return super().forward(pad_columns(x, self.wrap))
+        return super().forward(pad_columns(x, self.wrap, self.around))
 
 
 class GridConvTranspose2d(nn.ConvTranspose2d):
@@ -33,25 +42,27 @@ class GridConvTranspose2d(nn.ConvTranspose2d):
 
     def __init__(self, n_in: int, n_out: int, *, periodic: bool = False) -> None:
         super().__init__(n_in, n_out, kernel_size=4, stride=2, padding=1)
-        self.wrap = 1 if periodic else 0
+        self.wrap, self.around = 1 if periodic else 0, True
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map (n, n_in, y, x) to (n, n_out, 2 y, 2 x)."""
-        y = super().forward(pad_columns(x, self.wrap))
+        y = super().forward(pad_columns(x, self.wrap, self.around))
         return y[..., 2 * self.wrap : y.shape[-1] - 2 * self.wrap]
 
 
 class LocatedConv2d(nn.Module):
     """Convolution of a field plus a convolution of what is known of each place, computed once for all its steps.
 
-    ``y[b, s] = conv(z[b, s]) + conv_location(location[b])`` for the frames ``s`` of batch entry ``b``: a convolution over
-    both, without repeating the location for every frame.
+    ``y[b, s] = conv(z[b, s]) + conv_location(location[b])`` for the frames ``s`` of batch entry ``b``: a convolution
+    over both, without repeating the location for every frame.
     """
 
     def __init__(self, n_in: int, n_out: int, kernel_size: int, *, n_location: int = 0, periodic: bool = False) -> None:
         super().__init__()
         self.conv = GridConv2d(n_in, n_out, kernel_size, periodic=periodic)
-        self.location = GridConv2d(n_location, n_out, kernel_size, periodic=periodic, bias=False) if n_location else None
+        self.location = (
+            GridConv2d(n_location, n_out, kernel_size, periodic=periodic, bias=False) if n_location else None
+        )
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> Tensor:
         """Map z (b * s, n_in, y, x) and location (b, n_location, y, x) to (b * s, n_out, y, x)."""
@@ -85,3 +96,9 @@ def zero_(conv: nn.Module) -> None:
     with torch.no_grad():
         for parameter in conv.parameters():
             parameter.zero_()
+
+
+def fill_bias_(layer: nn.Module, value: float) -> None:
+    """Set the bias of a layer."""
+    with torch.no_grad():
+        layer.get_parameter("bias").fill_(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pyro
 import torch
@@ -15,6 +15,7 @@ from torch.distributions import kl_divergence
 
 from gridcast.modules.chains import PosteriorChain, PriorChain
 from gridcast.modules.frames import Frames
+from gridcast.modules.layers import go_around
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class MarkovModule(nn.Module):
     # The generative model and the guide, as Pyro programs of one latent and one observed site
 
     def model(self, x: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
-        """Generative model p(x, z) of padded frames x (b, t, channel, y, x), observed where `mask` is 1."""
+        """Define p(x, z) of padded frames (b, t, channel, y, x), observed where `mask` is 1: the generative network."""
         prior = PriorChain(lambda z: self.transition(z, location), self._start(x), x.shape[1])
         with pyro.plate("window", x.shape[0]):
             z = pyro.sample("z", prior)
@@ -100,7 +101,7 @@ class MarkovModule(nn.Module):
         return z
 
     def guide(self, x: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
-        """Guide q(z | x) of padded frames, the inference network."""
+        """Define q(z | x) of padded frames: the inference network."""
         with pyro.plate("window", x.shape[0]):
             return pyro.sample("z", self._posterior(x, mask, location))
 
@@ -133,8 +134,11 @@ class MarkovModule(nn.Module):
         n_observed = mask.sum().clamp(min=1)
         guide = poutine.trace(self.guide).get_trace(x, mask, location)
         model = poutine.trace(poutine.replay(self.model, trace=guide)).get_trace(x, mask, location)
-        z, q, p = guide.nodes["z"]["value"], guide.nodes["z"]["fn"], model.nodes["z"]["fn"]
-        nll = -model.nodes["x"]["fn"].log_prob(x).sum() / n_observed
+        z: Any = guide.nodes["z"]["value"]
+        q: Any = guide.nodes["z"]["fn"]
+        p: Any = model.nodes["z"]["fn"]
+        emission: Any = model.nodes["x"]["fn"]
+        nll = -emission.log_prob(x).sum() / n_observed
         if self.objective.kl == "analytic":
             kl = kl_divergence(q, p).sum() / n_observed
         else:
@@ -166,7 +170,7 @@ class MarkovModule(nn.Module):
         loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
             Mean and scale of the emission.
         """
-        batch, size = x.shape[0], x.shape[-2:]
+        batch, size = x.shape[0], (x.shape[-2], x.shape[-1])
         x, mask, location = self._prepare(x, mask, None)
         members = max(n_samples, 1)
         posterior = self._posterior(x, mask, location)
@@ -193,6 +197,7 @@ class MarkovModule(nn.Module):
 
     def _prepare(self, x: Tensor, mask: Tensor, origin: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return padded frames, their mask, and what is known of their places."""
+        go_around(self, origin is None)
         static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
         location = self.locator(static) if self.locator is not None and static is not None else None
         return self.frames.pad(x), self.frames.pad_mask(mask), location

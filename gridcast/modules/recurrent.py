@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -110,7 +112,7 @@ class Recurrence(nn.Module):
     (Krishnan et al. 2017, table 1: DKS or ST-R, ST-L, ST-LR, MF-LR.)
     """
 
-    directions = {
+    directions: ClassVar[dict[str, tuple[bool, ...]]] = {
         "backward": (True,),
         "forward": (False,),
         "bidirectional": (False, True),

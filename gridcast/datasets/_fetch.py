@@ -1,0 +1,127 @@
+"""Downloading public data sets once and keeping them in a cache folder."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pooch
+import xarray as xr
+
+from gridcast.datasets._cmap import open_cmap
+
+_CMAP_URL = "https://downloads.psl.noaa.gov/Datasets/cmap/enh/"
+_XARRAY_URL = "https://github.com/pydata/xarray-data/raw/master/"
+
+
+def fetch_cmap(
+    base_url: str = _CMAP_URL,
+    cache: str | os.PathLike[str] | None = None,
+    known_hash: str | None = None,
+) -> xr.DataArray:
+    """Return CMAP's enhanced pentads, downloaded on the first call (about 110 MB).
+
+    NOAA PSL extends the file ``precip.pentad.mean.nc`` at times and publishes no checksum. So a download is
+    kept only if its length is the announced one and it opens as netCDF with a variable ``precip``; pass
+    `known_hash` to insist on one version.
+
+    Parameters
+    ----------
+    base_url : str
+        Folder that holds the file; point it at a mirror where NOAA PSL is out of reach. A file in the
+        cache is used wherever it came from.
+    cache : path-like, optional
+        Cache folder. By default the environment variable ``GRIDCAST_DATA``, or else the user's cache folder
+        (``pooch.os_cache("gridcast")``).
+    known_hash : str, optional
+        Checksum such as ``"sha256:..."``. A file in the cache with another one is fetched again.
+
+    Returns
+    -------
+    xarray.DataArray
+        Precipitation in mm/day, lazy, dims ``(time, lat, lon)``; see `open_cmap`.
+
+    Raises
+    ------
+    OSError
+        If the download fails or is not what it should be; then nothing stays in the cache.
+    """
+    return open_cmap(_fetch("precip.pentad.mean.nc", "precip", base_url, cache, known_hash))
+
+
+def fetch_air_temperature(
+    base_url: str = _XARRAY_URL,
+    cache: str | os.PathLike[str] | None = None,
+    known_hash: str | None = None,
+) -> xr.DataArray:
+    """Return 6-hourly air temperature over North America, downloaded on the first call (about 8 MB).
+
+    The NCEP/NCAR reanalysis of 2013 and 2014 at the surface, the file ``air_temperature.nc`` of xarray's
+    tutorial: 2920 steps of 25 x 53 cells.
+
+    Parameters
+    ----------
+    base_url : str
+        Folder that holds the file; point it at a mirror where GitHub is out of reach.
+    cache : path-like, optional
+        Cache folder, as in `fetch_cmap`.
+    known_hash : str, optional
+        Checksum, as in `fetch_cmap`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Named ``air``, in K, float32, lazy, dims ``(time, lat, lon)``.
+
+    Raises
+    ------
+    OSError
+        If the download fails or is not what it should be; then nothing stays in the cache.
+
+    References
+    ----------
+    Kalnay, E. et al. (1996). The NCEP/NCAR 40-year reanalysis project. Bull. Amer. Meteor. Soc. 77, 437-471.
+    """
+    path = _fetch("air_temperature.nc", "air", base_url, cache, known_hash)
+    air = xr.open_dataset(path, chunks={})["air"].astype(np.float32)
+    air.attrs["units"] = "K"
+    return air.transpose("time", "lat", "lon")
+
+
+def _fetch(
+    filename: str, variable: str, base_url: str, cache: str | os.PathLike[str] | None, known_hash: str | None
+) -> Path:
+    """Return the path of a file in the cache, downloading it if it is not there."""
+    url = f"{base_url.rstrip('/')}/{filename}"
+    folder = Path(cache or os.environ.get("GRIDCAST_DATA") or pooch.os_cache("gridcast")).expanduser()
+
+    def download(url: str, output_file: str, mover: pooch.Pooch | None) -> None:
+        pooch.downloaders.choose_downloader(url)(url, output_file, mover)
+        # Here the file still has a temporary name, which pooch removes if this raises.
+        _check_netcdf(output_file, variable)
+
+    try:
+        path = pooch.retrieve(url, known_hash, fname=filename, path=folder, downloader=download)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"{url} could not be fetched ({type(error).__name__}: {error}); nothing was kept in {folder}. "
+            f"Try again later, pass the base_url of a mirror, or put {filename} into that folder yourself"
+        ) from error
+    return Path(path)
+
+
+def _check_netcdf(path: str, variable: str) -> None:
+    """Raise ValueError unless the file opens as netCDF and holds `variable` to its last value."""
+    with open(path, "rb") as file:
+        start = file.read(30)
+    # Past the end of a file in netCDF's classic format the netCDF library reads zeros, scipy raises.
+    engine: Literal["scipy"] | None = "scipy" if start[:4] in (b"CDF\x01", b"CDF\x02") else None
+    try:
+        with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
+            names = list(dataset.data_vars)
+            if variable in names:
+                dataset[variable][{dim: -1 for dim in dataset[variable].dims}].load()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"what came begins with {start!r} and is not a whole netCDF file") from error
+    if variable not in names:
+        raise ValueError(f"the file that came holds {names}, not {variable!r}")

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from gridcast.modules.convlstm import ConvLSTMModule
+from gridcast.modules.frames import Frames
+from gridcast.modules.recurrent import ConvLSTM
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def module(**options):
+    frames = Frames(None, multiple=options.get("downsampling", 1))
+    defaults = {"n_states": 3, "context": 4, "frames": frames}
+    return ConvLSTMModule(1, 5, 3, **(defaults | options))
+
+
+def test_reading_all_frames_equals_reading_one_after_the_other():
+    lstm = ConvLSTM(2, 3, 3)
+    frames = torch.randn(2, 5, 2, 6, 7)
+    hidden, state = lstm.run(frames)
+    one = lstm.initial_state(frames)
+    for t in range(5):
+        one = lstm.step(frames[:, t], one)
+        assert torch.allclose(hidden[:, t], one[0], atol=1e-6)
+    assert torch.allclose(state[1], one[1], atol=1e-6)
+
+
+def test_reverse_reads_from_the_end():
+    lstm = ConvLSTM(2, 3, 3, reverse=True)
+    frames = torch.randn(2, 5, 2, 6, 7)
+    lstm.reverse = False
+    forward = lstm(frames.flip(1)).flip(1)
+    lstm.reverse = True
+    assert torch.allclose(lstm(frames), forward)
+
+
+def test_read_out_is_the_1x1_convolution_of_the_concatenated_states():
+    m = module()
+    x = torch.randn(2, 6, 1, 6, 7)
+    inside, _ = m._run(x, torch.ones_like(x), 1, None)
+    hidden = m.lstm(x)
+    last = [hidden[:, 5], hidden[:, 4], hidden[:, 3]]
+    weight, bias = m.readout.weight.unflatten(0, (3, 1)), m.readout.bias.unflatten(0, (3, 1))
+    expected = sum(torch.nn.functional.conv2d(h, w, b) for h, w, b in zip(last, weight, bias, strict=True))
+    assert torch.allclose(inside[:, 5], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("downsampling", [1, 2, 4])
+def test_feeding_back_equals_reading_the_forecast_as_an_observation(downsampling):
+    m = module(downsampling=downsampling, residual=True)
+    with torch.no_grad():
+        for parameter in m.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    x = torch.randn(2, 5, 1, 8, 8)
+    ones = torch.ones_like(x)
+    two, _ = m.forecast(x, ones, 2)
+    longer = torch.cat([x, two[0, :, :1]], dim=1)
+    one, _ = m.forecast(longer, torch.ones_like(longer), 1)
+    assert torch.allclose(one[0, :, 0], two[0, :, 1], atol=1e-4)
+
+
+def test_spread_grows_with_lead_time():
+    m = module(residual=True)
+    x = torch.zeros(1, 5, 1, 6, 7)
+    loc, scale = m.forecast(x, torch.ones_like(x), 6, 200)
+    spread = loc.std(0).mean((0, 2, 3, 4))
+    assert spread[0] == 0  # the first forecast is certain up to its scale
+    assert (spread[1:].diff() > 0).all()
+    assert scale.min() > 0
+
+
+def test_teacher_forcing_also_trains_inside_the_context():
+    x = torch.randn(2, 6, 1, 6, 7)
+    with_context, _ = module(residual=True).loss(x, torch.ones_like(x))
+    without, _ = module(residual=True, teacher_forcing=False).loss(x, torch.ones_like(x))
+    assert not torch.isclose(with_context, without)

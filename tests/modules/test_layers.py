@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from gridcast.modules.frames import Frames
+from gridcast.modules.layers import GridConv2d, GridConvTranspose2d, LocatedConv2d, go_around, softplus_inverse
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("layer", "scale"),
+    [
+        (GridConv2d(2, 3, 3, periodic=True), 1),
+        (GridConv2d(2, 3, 3, stride=2, periodic=True), 0.5),
+        (GridConvTranspose2d(2, 3, periodic=True), 2),
+    ],
+)
+def test_periodic_layers_commute_with_a_turn_around_the_globe(layer, scale):
+    x = torch.randn(1, 2, 6, 8)
+    turned = layer(x.roll(4, -1))
+    assert torch.allclose(turned, layer(x).roll(int(4 * scale), -1), atol=1e-6)
+    go_around(layer, False)
+    assert not torch.allclose(layer(x), turned.roll(-int(4 * scale), -1), atol=1e-3)
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_inside_periodic_and_bounded_layers_are_the_same(periodic):
+    layer = GridConvTranspose2d(2, 3, periodic=periodic)
+    plain = torch.nn.functional.conv_transpose2d(x := torch.randn(1, 2, 6, 8), layer.weight, layer.bias, 2, 1)
+    assert layer(x).shape == (1, 3, 12, 16)
+    assert torch.allclose(layer(x)[..., 2:-2], plain[..., 2:-2], atol=1e-6)
+
+
+def test_located_convolution_equals_one_over_data_and_location_together():
+    layer = LocatedConv2d(2, 3, 3, n_location=4)
+    z, location = torch.randn(6, 2, 5, 5), torch.randn(2, 4, 5, 5)
+    repeated = location.repeat_interleave(3, 0)
+    weight = torch.cat([layer.conv.weight, layer.location.weight], 1)
+    expected = torch.nn.functional.conv2d(torch.cat([z, repeated], 1), weight, layer.conv.bias, padding=1)
+    assert torch.allclose(layer(z, location), expected, atol=1e-5)
+    assert torch.allclose(layer(z, location[:1]), layer(z, location[:1].expand(6, -1, -1, -1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(25, 53), (8, 12), (1, 3)])
+@pytest.mark.parametrize("periodic", [True, False])
+def test_frames_pad_to_the_multiple_and_crop_back(size, periodic):
+    frames = Frames(None, multiple=4, periodic=periodic)
+    x = torch.randn(2, 1, *size)
+    padded = frames.pad(x)
+    assert all(n % 4 == 0 for n in padded.shape[-2:])
+    assert torch.equal(frames.crop(padded, size), x)
+    assert frames.pad_mask(torch.ones_like(x)).sum() == x.numel()
+    if -size[1] % 4:
+        beyond = x[..., 0] if periodic else x[..., -1]
+        assert torch.equal(padded[..., : size[0], size[1]], beyond)
+
+
+def test_softplus_inverse():
+    assert torch.nn.functional.softplus(torch.tensor(softplus_inverse(0.05))).item() == pytest.approx(0.05)

@@ -1,0 +1,281 @@
+"""The Markov module against a Pyro model written the usual way, one site a time step, and the Kalman filter."""
+
+import math
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro import poutine
+from torch.distributions import kl_divergence
+
+from gridcast.fields import FieldStatistics
+from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
+from gridcast.forecasters._neural import ModuleSpec, location_channels
+from gridcast.modules.chains import PosteriorChain, PriorChain
+
+SHAPE = (2, 8, 12)  # channels, rows, columns
+FACTORISATIONS = ["backward", "forward", "bidirectional", "mean_field"]
+
+
+def build(forecaster, shape=SHAPE, complete=True, periodic=False):
+    """Build a forecaster's module, with every weight moved off its start so that no term is trivially zero."""
+    statistics = FieldStatistics(
+        np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ones(shape, bool), complete
+    )
+    static = location_channels(statistics, periodic) if forecaster.location_features else None
+    torch.manual_seed(0)
+    module = forecaster._build_module(ModuleSpec(shape, statistics, static, periodic))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return module
+
+
+def small_cnmm(**parameters):
+    defaults = {
+        "encoder_channels": (4, 6),
+        "rnn_channels": 6,
+        "latent_channels": 32,
+        "transition_channels": 6,
+        "emitter_channels": (6, 4),
+    }
+    return CNMMForecaster(**(defaults | parameters))
+
+
+def small_dmm(**parameters):
+    defaults = {
+        "encoder_channels": (4, 6),
+        "encoder_features": 10,
+        "rnn_channels": 8,
+        "latent_channels": 5,
+        "transition_channels": 7,
+        "emitter_channels": (6, 4),
+    }
+    return DMMForecaster(**(defaults | parameters))
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        yield
+
+
+def windows(shape=SHAPE, batch=3, n_times=5, missing=0.2):
+    x = 0.3 * torch.randn(batch, n_times, *shape)
+    mask = (torch.rand_like(x) > missing).float()
+    return x * mask, mask
+
+
+def per_step_elbo(module, x, mask, z):
+    """ELBO of a Pyro model and guide with one latent and one observed site a step, on the draws `z`."""
+    x, mask, location = module._prepare(x, mask, None)
+    n_times = x.shape[1]
+    posterior = module._posterior(x, mask, location)
+
+    def model():
+        previous = module._start(x)
+        for t in range(n_times):
+            loc, scale = module.transition(previous, location)
+            previous = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
+            loc, scale = module.emitter(previous, location)
+            pyro.sample(f"x_{t}", dist.Normal(loc, scale).mask(mask[:, t].bool()).to_event(loc.ndim), obs=x[:, t])
+
+    def guide():
+        previous = module._start(x)
+        for t in range(n_times):
+            skip = None if posterior.skip is None else posterior.skip[:, t]
+            loc, scale = module.combiner(previous, [h[:, t] for h in posterior.hidden], skip)
+            previous = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
+
+    draws = {f"z_{t}": z[:, t] for t in range(n_times)}
+    log_q = poutine.trace(poutine.condition(guide, data=draws)).get_trace().log_prob_sum()
+    log_p = poutine.trace(poutine.condition(model, data=draws)).get_trace().log_prob_sum()
+    return log_p - log_q
+
+
+@pytest.mark.parametrize("make", [small_cnmm, small_dmm])
+@pytest.mark.parametrize("posterior", FACTORISATIONS)
+def test_elbo_equals_that_of_a_per_time_step_pyro_model(make, posterior):
+    module = build(make(posterior=posterior, kl="monte_carlo", forecast_weight=0.0))
+    x, mask = windows()
+    torch.manual_seed(7)
+    _, terms = module.loss(x, mask)
+    torch.manual_seed(7)
+    padded, padded_mask, location = module._prepare(x, mask, None)
+    z = module._posterior(padded, padded_mask, location).rsample()
+    expected = per_step_elbo(module, x, mask, z).detach() / mask.sum()
+    assert float(terms["elbo"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_trace_elbo_of_pyro_takes_the_model_and_the_guide():
+    module = build(small_cnmm(kl="monte_carlo", forecast_weight=0.0))
+    x, mask, location = module._prepare(*windows(), None)
+    torch.manual_seed(3)
+    ours, _ = module.loss(x, mask)
+    torch.manual_seed(3)
+    theirs = pyro.infer.Trace_ELBO().differentiable_loss(module.model, module.guide, x, mask, location)
+    assert float(theirs) / float(mask.sum()) == pytest.approx(float(ours), rel=1e-4)
+    assert not pyro.get_param_store().keys()
+
+
+@pytest.mark.parametrize(
+    "forecaster",
+    [
+        *[small_cnmm(posterior=p) for p in FACTORISATIONS],
+        small_cnmm(residual=False, location_features=False, forecast_weight=0.0, kl="monte_carlo", head="tanh"),
+        small_cnmm(initial_state="cell", downsampling=2, latent_channels=8),
+        small_cnmm(downsampling=1, latent_channels=4),
+        small_cnmm(batch_norm=True),
+        *[small_dmm(posterior=p) for p in FACTORISATIONS],
+        small_dmm(residual=False, forecast_weight=0.0, kl="monte_carlo", head="tanh"),
+        ConvLSTMForecaster(rnn_channels=6, n_states=3, context=3),
+        ConvLSTMForecaster(
+            rnn_channels=6, n_states=3, context=3, residual=False, downsampling=1, teacher_forcing=False
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("complete", [True, False])
+def test_every_parameter_of_every_module_has_a_gradient(forecaster, complete):
+    module = build(forecaster, complete=complete)
+    loss, _ = module.loss(*windows())
+    loss.backward()
+    without = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+def test_analytic_divergence_is_the_mean_of_the_monte_carlo_one():
+    module = build(small_dmm())
+    x, mask, location = module._prepare(*windows(batch=1), None)
+    analytic, sampled = [], []
+    with torch.no_grad():
+        for _ in range(600):
+            q = module._posterior(x, mask, location)
+            p = PriorChain(lambda z: module.transition(z, location), module._start(x), x.shape[1])
+            z = q.rsample()
+            analytic.append(kl_divergence(q, p).item())
+            sampled.append((q.log_prob(z) - p.log_prob(z)).item())
+    error = np.std(sampled) / math.sqrt(600)
+    assert np.mean(analytic) == pytest.approx(np.mean(sampled), abs=4 * error)
+    assert np.std(analytic) < np.std(sampled)
+
+
+def test_elbo_of_a_linear_gaussian_chain_is_bounded_by_the_kalman_likelihood_and_reaches_it():
+    """One AR(1) latent with noisy observations: the exact posterior makes the bound tight, any other one loosens it."""
+    a, q_sd, r_sd, n = 0.9, 0.5, 0.7, 6
+    x = torch.randn(n, dtype=torch.float64)
+    mean, variance, likelihood = 0.0, 0.0, 0.0
+    filtered = []
+    for value in x.tolist():
+        mean, variance = a * mean, a * a * variance + q_sd**2
+        s = variance + r_sd**2
+        likelihood += -0.5 * (math.log(2 * math.pi * s) + (value - mean) ** 2 / s)
+        gain = variance / s
+        mean, variance = mean + gain * (value - mean), (1 - gain) * variance
+        filtered.append((mean, variance))
+
+    # The exact posterior of z_t given z_{t-1} and x_{t:T}: backward information filter.
+    precision, shift = 0.0, 0.0
+    steps = []
+    for value in reversed(x.tolist()):
+        precision, shift = precision + 1 / r_sd**2, shift + value / r_sd**2
+        total = precision + 1 / q_sd**2
+        steps.append((a / q_sd**2 / total, shift / total, total**-0.5))
+        carried = 1 / (1 / precision + q_sd**2)
+        shift, precision = a * carried * shift / precision, a * a * carried
+    steps.reverse()
+    table = torch.tensor(steps, dtype=torch.float64)
+
+    def exact(previous, hidden, skip):
+        return hidden[0][:, :1] * previous + hidden[0][:, 1:2], hidden[0][:, 2:3]
+
+    start = torch.zeros(1, 1, dtype=torch.float64)
+    prior = PriorChain(lambda z: (a * z, torch.full_like(z, q_sd)), start, n)
+
+    def elbo(hidden, m=400):
+        posterior = PosteriorChain(exact, [hidden.expand(m, -1, -1)], None, start.expand(m, 1))
+        wide = PriorChain(prior.transition, start.expand(m, 1), n)
+        z = posterior.rsample()
+        nll = -torch.distributions.Normal(z[..., 0], r_sd).log_prob(x).sum(1)
+        return (-nll - (posterior.log_prob(z) - wide.log_prob(z))).mean().item()
+
+    assert elbo(table[None]) == pytest.approx(likelihood, abs=1e-9)
+    worse = table.clone()
+    worse[:, 2] *= 1.5
+    assert elbo(worse[None]) < likelihood - 0.05
+
+
+@pytest.mark.parametrize("make", [small_cnmm, lambda: ConvLSTMForecaster(rnn_channels=6, context=3)])
+def test_untrained_residual_module_forecasts_persistence(make):
+    forecaster = make()
+    statistics = FieldStatistics(np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32), np.ones(SHAPE, bool), True)
+    module = forecaster._build_module(ModuleSpec(SHAPE, statistics, location_channels(statistics, False), False))
+    x, mask = windows(missing=0.0)
+    loc, scale = module.forecast(x, mask, 1)
+    assert loc.shape == scale.shape == (1, 3, 1, *SHAPE)
+    error = (loc[0, :, 0] - x[:, -1]).square().mean() / x[:, -1].square().mean()
+    assert error < 0.35  # the gate of the transition is a little open
+
+
+@pytest.mark.parametrize("make", [small_cnmm, small_dmm])
+def test_samples_scatter_around_the_mean_path(make):
+    module = build(make())
+    x, mask = windows(batch=2)
+    mean, _ = module.forecast(x, mask, 3)
+    samples, _ = module.forecast(x, mask, 3, 64)
+    assert samples.shape == (64, *mean.shape[1:])
+    assert samples.std(0).min() > 0
+    assert (samples.mean(0) - mean[0]).square().mean() < samples.var(0).mean()
+
+
+def test_forward_posterior_does_not_see_the_future_and_backward_does():
+    x, mask = windows(missing=0.0)
+    later = x.clone()
+    later[:, -1] += 1.0
+    for posterior, sees in [("forward", False), ("backward", True), ("bidirectional", True), ("mean_field", True)]:
+        module = build(small_cnmm(posterior=posterior))
+        paths = [module._posterior(*module._prepare(v, mask, None)).mean_path[:, :-1] for v in (x, later)]
+        assert bool((paths[0] != paths[1]).any()) is sees, posterior
+
+
+def test_mean_field_posterior_does_not_use_the_previous_latent():
+    module = build(small_cnmm(posterior="mean_field"))
+    x, mask = windows(missing=0.0)
+    q = module._posterior(*module._prepare(x, mask, None))
+    z = torch.randn(3, *q.event_shape)
+    assert torch.equal(q.steps(z).loc, q.steps(z + 1).loc)
+
+
+def test_patch_training_sees_the_same_location_channels_as_the_whole_grid():
+    shape = (1, 12, 16)
+    statistics = FieldStatistics(
+        np.random.default_rng(0).normal(size=shape).astype(np.float32),
+        np.ones(shape, np.float32),
+        np.ones(shape, bool),
+        True,
+    )
+    forecaster = small_cnmm()
+    module = forecaster._build_module(ModuleSpec(shape, statistics, location_channels(statistics, False), False))
+    origin = torch.tensor([[4, 8], [0, 4]])
+    whole = module.frames.static_of(None, (12, 16))
+    patches = module.frames.static_of(origin, (8, 8))
+    assert torch.equal(patches[0], whole[0, :, 4:12, 8:16])
+    assert torch.equal(patches[1], whole[0, :, 0:8, 4:12])
+
+
+def test_masked_values_do_not_matter_to_the_loss():
+    module = build(small_cnmm(), complete=False)
+    x, mask = windows()
+    losses = []
+    for filling in (0.0, 5.0):
+        torch.manual_seed(2)
+        module.encoder.requires_grad_(False)
+        padded, seen, location = module._prepare(x, mask, None)
+        z = module._posterior(padded, seen, location).rsample()
+        filled = torch.where(seen.bool(), padded, torch.full_like(padded, filling))
+        trace = poutine.trace(poutine.condition(module.model, data={"z": z})).get_trace(filled, seen, location)
+        losses.append(trace.nodes["x"]["fn"].log_prob(filled).sum())
+    assert torch.equal(*losses)

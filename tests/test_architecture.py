@@ -1,0 +1,385 @@
+"""The rules of the house, checked from the source: each check takes all files and returns its complaints."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Sources = dict[str, str]
+Check = Callable[[Sources], list[str]]
+
+PACKAGE = Path(__file__).resolve().parents[1] / "gridcast"
+
+# A file imports from the rows above its own; the files of a folder that ends in / also from one another.
+LAYERS = (
+    ("calendars", "fields", "windows"),
+    ("grid",),
+    ("preprocessing", "metrics", "plotting", "datasets/", "modules/"),
+    ("streaming", "saving"),
+    ("training",),
+    ("forecasters/_base", "forecasters/_random"),
+    ("forecasters/_neural", "forecasters/_markov"),
+    ("forecasters/naive", "forecasters/convlstm", "forecasters/dmm", "forecasters/cnmm", "presets"),
+    ("forecasters/__init__",),
+    ("model_selection",),
+    ("pipeline",),
+    ("__init__",),
+)
+IMPORT_NOTHING_OF_OURS = ("windows", "modules/")
+WITHOUT_TORCH = (
+    "calendars", "fields", "grid", "preprocessing", "windows", "metrics", "plotting", "datasets/",
+    "forecasters/_base",
+)  # fmt: skip
+WITHOUT_XARRAY = ("modules/", "training")
+MOST_LINES = 399
+
+
+def read_sources() -> Sources:
+    return {
+        path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8")
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def is_in(path: str, units: tuple[str, ...]) -> str | None:
+    """Return the unit, a file or a folder, that `path` belongs to."""
+    stem = path.removesuffix(".py")
+    return next(
+        (unit for unit in units if stem == unit or (unit.endswith("/") and path.startswith(unit))), None
+    )
+
+
+def nodes(source: str, *types: type) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(ast.parse(source)) if isinstance(node, types))
+
+
+def imported(source: str) -> Iterator[tuple[str, str | None]]:
+    """Yield each import as a module, and the name taken from it."""
+    for node in nodes(source, ast.Import, ast.ImportFrom):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        else:
+            module = "." * node.level + (node.module or "")
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def own_imports(path: str, sources: Sources) -> Iterator[tuple[str, str | None]]:
+    """Yield the file of ours that each import of `path` reads, and the name if it is not the file itself."""
+    for module, name in imported(sources[path]):
+        if module.split(".")[0] not in ("gridcast", ""):
+            continue
+        if module.startswith("."):
+            raise ValueError(f"{path}: relative import; write `from gridcast...`")
+        folder = "/".join(module.split(".")[1:])
+        places = [
+            f"{folder}/{name}.py",
+            f"{folder}/{name}/__init__.py",
+            f"{folder}.py",
+            f"{folder}/__init__.py",
+        ]
+        found = next((i for i, place in enumerate(places) if place.lstrip("/") in sources), None)
+        if found is None:
+            raise ValueError(f"{path}: imports {module}, which is no file of ours")
+        yield places[found].lstrip("/"), name if found >= 2 else None
+
+
+def layer(path: str) -> int | None:
+    return next((i for i, units in enumerate(LAYERS) if is_in(path, units)), None)
+
+
+def every_file_has_a_layer(sources: Sources) -> list[str]:
+    return [f"{path}: stands in no layer; place it in LAYERS" for path in sources if layer(path) is None]
+
+
+def imports_go_down(sources: Sources) -> list[str]:
+    complaints = []
+    for path in sources:
+        for target, _ in own_imports(path, sources):
+            here, there = layer(path), layer(target)
+            folder = is_in(path, tuple(unit for units in LAYERS for unit in units if unit.endswith("/")))
+            if here is None or there is None or there < here or (folder and target.startswith(folder)):
+                continue
+            complaints.append(f"{path}: imports {target}, which does not lie below it")
+    return complaints
+
+
+def imports_have_no_circle(sources: Sources) -> list[str]:
+    targets = {path: {target for target, _ in own_imports(path, sources)} for path in sources}
+    complaints = []
+    for path in sources:
+        reached, queue = set(), [path]
+        while queue:
+            new = targets[queue.pop()] - reached
+            reached |= new
+            queue += new
+        if path in reached:
+            complaints.append(f"{path}: imports itself in the end")
+    return complaints
+
+
+def some_import_nothing_of_ours(sources: Sources) -> list[str]:
+    complaints = []
+    for path in sources:
+        unit = is_in(path, IMPORT_NOTHING_OF_OURS)
+        for target, _ in own_imports(path, sources) if unit else ():
+            if not (unit.endswith("/") and target.startswith(unit)):
+                complaints.append(f"{path}: imports {target}, but {unit} imports nothing of ours")
+    return complaints
+
+
+def imports_of(package: str, sources: Sources, units: tuple[str, ...]) -> list[str]:
+    return [
+        f"{path}: imports {module}"
+        for path, source in sources.items()
+        if is_in(path, units)
+        for module, _ in imported(source)
+        if module.split(".")[0] == package
+    ]
+
+
+def torch_stays_out_of_the_data_layers(sources: Sources) -> list[str]:
+    return imports_of("torch", sources, WITHOUT_TORCH) + imports_of("pyro", sources, WITHOUT_TORCH)
+
+
+def labels_stay_out_of_the_modules(sources: Sources) -> list[str]:
+    return imports_of("xarray", sources, WITHOUT_XARRAY)
+
+
+def methods_called(source: str) -> Iterator[ast.Call]:
+    return (node for node in nodes(source, ast.Call) if isinstance(node.func, ast.Attribute))
+
+
+def gradients_are_taken_in_training_alone(sources: Sources) -> list[str]:
+    return [
+        f"{path}:{call.lineno}: calls .backward("
+        for path, source in sources.items()
+        if path != "training.py"
+        for call in methods_called(source)
+        if call.func.attr == "backward"
+    ]
+
+
+def data_meets_the_device_in_training_alone(sources: Sources) -> list[str]:
+    complaints = []
+    for path, source in sources.items():
+        for call in methods_called(source) if path != "training.py" else ():
+            moved = [
+                *map(ast.unparse, call.args),
+                *(f"{word.arg}={ast.unparse(word.value)}" for word in call.keywords),
+            ]
+            if call.func.attr == "cuda" or (call.func.attr == "to" and "device" in " ".join(moved)):
+                complaints.append(f"{path}:{call.lineno}: calls .{call.func.attr}({', '.join(moved)})")
+    return complaints
+
+
+def pyro_samples_in_one_file(sources: Sources) -> list[str]:
+    files = [path for path, source in sources.items() if "pyro.sample" in calls(source) or sampled(source)]
+    if len(files) > 1 or (not files and "modules/markov.py" in sources):
+        return [f"pyro.sample( stands in {len(files)} files: {', '.join(files)}"]
+    return []
+
+
+def calls(source: str) -> set[str]:
+    return {ast.unparse(call.func) for call in nodes(source, ast.Call)}
+
+
+def sampled(source: str) -> bool:
+    return any(module == "pyro" and name == "sample" for module, name in imported(source))
+
+
+def is_abstract(method: ast.FunctionDef) -> bool:
+    if any(ast.unparse(mark).split(".")[-1] == "abstractmethod" for mark in method.decorator_list):
+        return True
+    body = [
+        node
+        for node in method.body
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]
+    return all(isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node) for node in body)
+
+
+def methods(body: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in body.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def implemented_methods_are_final(sources: Sources) -> list[str]:
+    classes = {(path, body.name): body for path in sources for body in nodes(sources[path], ast.ClassDef)}
+
+    def ancestors(path: str, body: ast.ClassDef) -> Iterator[tuple[str, ast.ClassDef]]:
+        for base in body.bases:
+            name = ast.unparse(base.value if isinstance(base, ast.Subscript) else base).split(".")[-1]
+            homes = [path] if (path, name) in classes else [home for home, other in classes if other == name]
+            for home in homes:
+                if classes[home, name] is not body:
+                    yield home, classes[home, name]
+                    yield from ancestors(home, classes[home, name])
+
+    return [
+        f"{path}: {body.name}.{name} overrides {base.name}.{name} of {home}"
+        for (path, _), body in classes.items()
+        for home, base in ancestors(path, body)
+        for name in methods(body)
+        if name != "__init__" and name in methods(base) and not is_abstract(methods(base)[name])
+    ]
+
+
+def files_are_short(sources: Sources) -> list[str]:
+    lengths = {path: len(source.splitlines()) for path, source in sources.items()}
+    return [f"{path}: {n} lines, the most is {MOST_LINES}" for path, n in lengths.items() if n > MOST_LINES]
+
+
+def public_names_have_docstrings(sources: Sources) -> list[str]:
+    def documented(path: str, name: str | None) -> bool:
+        tree = ast.parse(sources[path])
+        if name is None:
+            return ast.get_docstring(tree) is not None
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+                return ast.get_docstring(node) is not None
+        homes = [
+            (home, taken) for home, taken in own_imports(path, sources) if name in (taken, Path(home).stem)
+        ]
+        homes += [
+            (home, None)
+            for home in (f"{name}.py", f"{name}/__init__.py")
+            if path == "__init__.py" and home in sources
+        ]
+        return any(documented(*home) for home in homes if home != (path, name))
+
+    for node in ast.parse(sources.get("__init__.py", "")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names = [name for name in ast.literal_eval(node.value) if not name.startswith("__")]
+            return [
+                f"gridcast.{name}: has no docstring" for name in names if not documented("__init__.py", name)
+            ]
+    return []
+
+
+OFFENCES: list[tuple[Check, Sources, str]] = [
+    (every_file_has_a_layer, {"extras.py": ""}, "extras.py"),
+    (every_file_has_a_layer, {"forecasters/other.py": ""}, "forecasters/other.py"),
+    (
+        imports_go_down,
+        {"grid.py": "from gridcast.metrics import mse", "metrics.py": ""},
+        "imports metrics.py",
+    ),
+    (imports_go_down, {"grid.py": "from gridcast import metrics", "metrics.py": ""}, "imports metrics.py"),
+    (imports_go_down, {"grid.py": "import gridcast.metrics", "metrics.py": ""}, "imports metrics.py"),
+    (imports_go_down, {"grid.py": "def f():\n    import gridcast", "__init__.py": ""}, "imports __init__.py"),
+    (
+        imports_go_down,
+        {"metrics.py": "from gridcast.plotting import plot", "plotting.py": ""},
+        "imports plotting.py",
+    ),
+    (
+        imports_go_down,
+        {"modules/a.py": "import gridcast.streaming", "streaming.py": ""},
+        "imports streaming.py",
+    ),
+    (
+        imports_go_down,
+        {"forecasters/_base.py": "from gridcast.forecasters import dmm", "forecasters/dmm.py": ""},
+        "imports forecasters/dmm.py",
+    ),
+    (
+        imports_have_no_circle,
+        {
+            "modules/a.py": "from gridcast.modules import b",
+            "modules/b.py": "from gridcast.modules.c import x",
+            "modules/c.py": "import gridcast.modules.a",
+        },
+        "modules/b.py: imports itself",
+    ),
+    (
+        some_import_nothing_of_ours,
+        {"windows.py": "from gridcast import grid", "grid.py": ""},
+        "imports grid.py",
+    ),
+    (
+        some_import_nothing_of_ours,
+        {"modules/a.py": "from gridcast.grid import x", "grid.py": ""},
+        "imports grid.py",
+    ),
+    (
+        torch_stays_out_of_the_data_layers,
+        {"grid.py": "def f():\n    from torch.nn import Module"},
+        "torch.nn",
+    ),
+    (torch_stays_out_of_the_data_layers, {"forecasters/_base.py": "import pyro.distributions"}, "pyro"),
+    (labels_stay_out_of_the_modules, {"modules/markov.py": "import xarray as xr"}, "xarray"),
+    (labels_stay_out_of_the_modules, {"training.py": "from xarray import DataArray"}, "xarray"),
+    (gradients_are_taken_in_training_alone, {"modules/a.py": "loss(x).sum().backward()"}, "backward"),
+    (data_meets_the_device_in_training_alone, {"streaming.py": "x.to(device)"}, "to(device)"),
+    (
+        data_meets_the_device_in_training_alone,
+        {"streaming.py": "x.to(self.device, non_blocking=True)"},
+        "device",
+    ),
+    (data_meets_the_device_in_training_alone, {"streaming.py": "x.to(device='cpu')"}, "device"),
+    (data_meets_the_device_in_training_alone, {"streaming.py": "x.cuda()"}, "cuda"),
+    (
+        pyro_samples_in_one_file,
+        {"a.py": "pyro.sample('z', d)", "b.py": "pyro.sample('x', d)"},
+        "2 files: a.py, b.py",
+    ),
+    (pyro_samples_in_one_file, {"a.py": "pyro.sample('z', d)", "b.py": "from pyro import sample"}, "2 files"),
+    (pyro_samples_in_one_file, {"modules/markov.py": ""}, "0 files"),
+    (
+        implemented_methods_are_final,
+        {
+            "a.py": "class A:\n    def f(self):\n        return 1",
+            "b.py": "class B(a.A):\n    def f(self): ...",
+        },
+        "b.py: B.f overrides A.f of a.py",
+    ),
+    (
+        implemented_methods_are_final,
+        {
+            "a.py": "class A:\n  def f(self): return 1\n",
+            "b.py": "class B(A): pass\nclass C(B[int]):\n  def f(self): return 2",
+        },
+        "C.f overrides A.f",
+    ),
+    (files_are_short, {"a.py": "\n" * 400}, "400 lines"),
+    (public_names_have_docstrings, {"__init__.py": "def f(): pass\n__all__ = ['f']"}, "gridcast.f"),
+    (
+        public_names_have_docstrings,
+        {"__init__.py": "from gridcast.a import F\n__all__ = ['F']", "a.py": "class F:\n    x = 1"},
+        "gridcast.F",
+    ),
+    (public_names_have_docstrings, {"__init__.py": "__all__ = ['a']", "a.py": "x = 1"}, "gridcast.a"),
+]
+CHECKS = list(dict.fromkeys(check for check, _, _ in OFFENCES))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_package_keeps_the_rule(check):
+    sources = read_sources()
+    assert sources
+    assert check(sources) == []
+
+
+@pytest.mark.parametrize(("check", "sources", "complaint"), OFFENCES)
+def test_an_offence_is_seen(check, sources, complaint):
+    assert any(complaint in found for found in check(sources))
+
+
+def test_what_is_allowed_is_not_seen():
+    abstract = (
+        "class A(ABC):\n    def __init__(self): pass\n    @abstractmethod\n    def f(self): return 1\n"
+        '    def g(self):\n        """Say."""\n        raise NotImplementedError\n    def h(self): ...\n'
+        "class B(A):\n    def __init__(self): pass\n    def f(self): return 2\n    def g(self): return 2\n"
+        "    def h(self): return 2"
+    )
+    sources = {
+        "__init__.py": "from gridcast import grid\nfrom gridcast.datasets import f\n__all__ = ['f', 'grid']",
+        "grid.py": '"""Say."""\nimport xarray',
+        "datasets/__init__.py": "from gridcast.datasets._make import f",
+        "datasets/_make.py": 'from gridcast.grid import x\ndef f():\n    """Make."""',
+        "modules/a.py": "from gridcast.modules.b import x\nx.to(torch.float32)",
+        "modules/b.py": abstract,
+        "training.py": "import torch\nfabric.backward(loss)\nx.to(device)",
+        "forecasters/dmm.py": "pyro.sample('x', d)",
+    }
+    assert {check.__name__: check(sources) for check in CHECKS} == {check.__name__: [] for check in CHECKS}

@@ -1,0 +1,105 @@
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridcast.streaming import WindowStream
+
+SHAPE = (2, 30, 1, 6, 8)  # sample, time, channel, y, x
+DEFAULT = np.zeros(SHAPE[2:], np.float32)
+
+
+def numbered(shape=SHAPE):
+    """Values that say where they come from."""
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def all_windows(n_samples=2, n_starts=26):
+    return np.array([(s, t) for s in range(n_samples) for t in range(n_starts)])
+
+
+def stream(values, windows=None, seed=0, **options):
+    windows = all_windows() if windows is None else windows
+    return WindowStream(values, windows, 5, 4, DEFAULT, np.random.default_rng(seed), **options)
+
+
+def where_from(batches):
+    """Return (sample, start) of every window of an epoch."""
+    per_sample = np.prod(SHAPE[1:])
+    first = np.concatenate([b.x[:, 0, 0, 0, 0].numpy() for b in batches]).astype(int)
+    return sorted(zip(first // per_sample, first % per_sample // 48, strict=True))
+
+
+@given(time_chunk=st.integers(1, 30), sample_chunk=st.integers(1, 2), frames=st.integers(1, 70))
+def test_an_epoch_holds_every_window_once_whatever_the_chunks_and_the_buffer(time_chunk, sample_chunk, frames):
+    lazy = da.from_array(numbered(), chunks=(sample_chunk, time_chunk, 1, 6, 8))
+    batches = list(stream(lazy, buffer_bytes=frames * 48 * 4))
+    assert where_from(batches) == [tuple(w) for w in all_windows()]
+    for batch in batches:
+        assert torch.equal(batch.x[:, 1] - batch.x[:, 0], torch.full((len(batch.x), 1, 6, 8), 48.0))
+
+
+def test_memory_and_dask_give_the_same_windows():
+    assert where_from(stream(numbered())) == where_from(stream(da.from_array(numbered(), chunks=(1, 7, 1, 6, 8))))
+
+
+def test_epochs_differ_in_order_and_a_seed_repeats_them():
+    first = stream(numbered())
+    epochs = [torch.cat([b.x[:, 0, 0, 0, 0] for b in first]) for _ in range(2)]
+    again = torch.cat([b.x[:, 0, 0, 0, 0] for b in stream(numbered())])
+    assert not torch.equal(*epochs)
+    assert torch.equal(epochs[0], again)
+
+
+def test_blocks_stay_within_the_buffer_and_chunks_are_read_about_once():
+    reads = []
+
+    def read(block, block_info=None):
+        reads.append(block_info[None]["chunk-location"])
+        return block
+
+    lazy = da.from_array(numbered(), chunks=(1, 10, 1, 6, 8)).map_blocks(
+        read, dtype=np.float32, meta=np.empty((0,) * 5)
+    )
+    frame = 48 * 4
+    s = stream(lazy, buffer_bytes=30 * frame)
+    for windows in s.blocks:
+        span = np.ptp(windows, axis=0) + np.array([1, 5])
+        assert span.prod() * frame <= 30 * frame
+    list(s)
+    assert len(reads) == 6  # as many as there are chunks
+
+
+def test_patches_are_aligned_cut_from_their_origin_and_reach_everywhere():
+    s = stream(numbered(), patch=(4, 4), alignment=2)
+    origins = set()
+    for _ in range(10):
+        for batch in s:
+            assert batch.x.shape[-2:] == (4, 4)
+            inside = batch.x[:, 0, 0, 0, 0].numpy().astype(int) % 48
+            assert np.array_equal(inside, batch.origin[:, 0].numpy() * 8 + batch.origin[:, 1].numpy())
+            origins |= {tuple(o) for o in batch.origin.tolist()}
+    assert origins == {(y, x) for y in (0, 2) for x in (0, 2, 4)}
+
+
+def test_missing_values_are_masked_and_filled_with_the_last_observation():
+    values = numbered()
+    values[0, 3, 0, 0, 0] = values[0, 0, 0, 1, 1] = np.nan
+    batch = next(iter(WindowStream(values, np.array([(0, 0)]), 5, 1, DEFAULT + 7, np.random.default_rng(0))))
+    assert batch.mask.sum() == batch.mask.numel() - 2
+    assert batch.x[0, 3, 0, 0, 0] == values[0, 2, 0, 0, 0]
+    assert batch.x[0, 0, 0, 1, 1] == 7  # never seen before: the default
+    assert torch.isfinite(batch.x).all()
+
+
+def test_an_infinite_value_is_an_error():
+    values = numbered()
+    values[1, 2, 0, 0, 0] = np.inf
+    with pytest.raises(ValueError, match="infinite value: mark missing values with NaN"):
+        list(stream(values))
+
+
+def test_length_is_the_number_of_batches():
+    assert len(stream(numbered())) == len(list(stream(numbered()))) == 13
