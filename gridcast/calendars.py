@@ -142,9 +142,7 @@ class Calendar:
             If a step is longer than the period, or the axis is a number, which has neither years nor days.
         """
         if self.axis == "number":
-            raise ValueError(
-                f"period={period!r}: a numeric time axis has no {period}. Give a number of steps."
-            )
+            raise ValueError(f"period={period!r}: a numeric time axis has no {period}. Give a number of steps.")
         if period not in ("year", "day"):
             raise ValueError(f"period={period!r}: must be 'year' or 'day'.")
         if self.kind == "months":
@@ -173,10 +171,8 @@ class Calendar:
         parts = self._own(times)
         if self.kind == "months":
             return parts.months % 12 * steps // 12
-        if period == "year":
-            share = parts.in_year / (_month_firsts(self.axis)[-1] * _DAY)
-        else:
-            share = parts.count % _DAY / _DAY
+        days = _month_firsts(self.axis)[-1] if period == "year" else 1
+        share = (parts.in_year if period == "year" else parts.count % _DAY) / (days * _DAY)
         # A time that decodes to just before its hour belongs to the hour.
         return np.floor(share * steps + 1e-3).astype(np.int64) % steps
 

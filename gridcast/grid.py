@@ -52,8 +52,9 @@ class Grid:
             ours, theirs = self.coords.get(dim), other.coords.get(dim)
             if ours is not None and theirs is not None and not _same_labels(ours.values, theirs.values):
                 raise ValueError(
-                    f"X has other values in the coordinate {dim!r} ({theirs.values[0]} to {theirs.values[-1]}) than the "
-                    f"training series ({ours.values[0]} to {ours.values[-1]}): sort or select it alike, or fit again"
+                    f"X has other values in the coordinate {dim!r} ({theirs.values[0]} to {theirs.values[-1]}) than "
+                    f"the training series ({ours.values[0]} to {ours.values[-1]}): sort or select it alike, or fit "
+                    "again"
                 )
 
     def spans_the_globe(self) -> bool:
@@ -65,7 +66,9 @@ class Grid:
         if not named and not str(x.attrs.get("units", "")).lower().startswith(("degrees_e", "degree_e")):
             return False
         steps = np.diff(x.values.astype(float))
-        return bool(np.allclose(steps, steps[0], rtol=1e-2) and abs(abs(steps.mean()) * x.size - 360) < 1e-2 * 360 / x.size)
+        return bool(
+            np.allclose(steps, steps[0], rtol=1e-2) and abs(abs(steps.mean()) * x.size - 360) < 1e-2 * 360 / x.size
+        )
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,8 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
     Parameters
     ----------
     X : DataArray or ndarray
-        Dimensions ``([sample,] time, [channel,] y, x)``; a plain array is ``(time, y, x)``. Numpy- or dask-backed; it is
-        not loaded.
+        Dimensions ``([sample,] time, [channel,] y, x)``; a plain array is ``(time, y, x)``. Numpy- or
+        dask-backed; it is not loaded.
     calendar : Calendar, optional
         The calendar that the time steps must follow, inferred by default.
 
@@ -142,7 +145,7 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
     ValueError
         If dimensions are missing or in another order, or a time step does not follow the one before it.
     """
-    X = _as_dataarray(X)
+    X = as_dataarray(X)
     field_dims = _check_dims(X)
     X = as_lazy(X)
     has_times = TIME in X.coords
@@ -199,7 +202,9 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
 def join(first: Series, second: Series) -> Series:
     """Return `second` appended to `first`, which it must follow; `first` must be in memory."""
     if first.values.shape[0] != second.values.shape[0]:
-        raise ValueError(f"X has {second.values.shape[0]} samples, the series that it continues has {first.values.shape[0]}")
+        raise ValueError(
+            f"X has {second.values.shape[0]} samples, the series that it continues has {first.values.shape[0]}"
+        )
     library = np if isinstance(second.values, np.ndarray) else da
     values = library.concatenate([first.values, second.values], axis=1)
     return Series(values, extend(first.times, second.times), first.grid, first.samples, first.time_attrs)
@@ -219,10 +224,12 @@ def as_lazy(X: xr.DataArray) -> xr.DataArray:
     return X if X.chunks or X.variable._in_memory else X.chunk({TIME: "auto"})
 
 
-def _as_dataarray(X: Any) -> xr.DataArray:
+def as_dataarray(X: Any) -> xr.DataArray:
+    """Return `X` with its dimensions named; raise for what is no gridded series of numbers."""
     if isinstance(X, xr.Dataset):
         raise TypeError(
-            f"X is a Dataset with the variables {list(X.data_vars)}: select one, ds[{next(iter(X.data_vars), 'name')!r}], "
+            f"X is a Dataset with the variables {list(X.data_vars)}: "
+            f"select one, ds[{next(iter(X.data_vars), 'name')!r}], "
             'or stack them as channels, ds.to_dataarray("variable").transpose("time", "variable", ...)'
         )
     if isinstance(X, np.ndarray):
@@ -243,7 +250,9 @@ def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
     """Return the dimensions of a field, ([channel,] y, x)."""
     expected = "([sample,] time, [channel,] y, x)"
     if TIME not in X.dims:
-        raise ValueError(f"X has the dimensions {X.dims} and none is named 'time': rename it, X.rename(valid_time='time')")
+        raise ValueError(
+            f"X has the dimensions {X.dims} and none is named 'time': rename it, X.rename(valid_time='time')"
+        )
     lead = tuple(d for d in (SAMPLE, TIME) if d in X.dims)
     fields = tuple(d for d in X.dims if d not in lead)
     if X.dims[: len(lead)] != lead:
@@ -251,8 +260,8 @@ def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
         raise ValueError(f"X has the dimensions {X.dims}, expected the order {expected}: X.transpose({order})")
     if len(fields) not in (2, 3):
         raise ValueError(
-            f"X has the dimensions {X.dims}, expected {expected}: select or stack until two spatial dimensions and at most "
-            "one channel dimension are left"
+            f"X has the dimensions {X.dims}, expected {expected}: select or stack until two spatial dimensions and at "
+            "most one channel dimension are left"
         )
     if 0 in X.shape:
         raise ValueError(f"X has the sizes {dict(X.sizes)}: a dimension is empty")

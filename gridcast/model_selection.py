@@ -62,8 +62,8 @@ def backtest(
 ) -> xr.DataArray:
     """Forecast `X` from rolling origins, without retraining.
 
-    Where `X` follows the training series, the first forecast starts at its end; else the first `context` steps of `X` are
-    context. Every forecast has its whole horizon inside `X`, so it can be verified.
+    Where `X` follows the training series, the first forecast starts at its end; else the first `context` steps of `X`
+    are context. Every forecast has its whole horizon inside `X`, so it can be verified.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def backtest(
     horizon : int, default=1
         Lead times of each forecast, in steps.
     mode : {"multi_step", "one_step"}, default="multi_step"
-        In ``"one_step"`` every lead is forecast from the observations right before it, so a row holds the one-step forecasts
-        of `horizon` consecutive steps.
+        In ``"one_step"`` every lead is forecast from the observations right before it, so a row holds the one-step
+        forecasts of `horizon` consecutive steps.
     stride : int, default=1
         Steps between two origins.
     n_samples : int, optional
@@ -84,9 +84,9 @@ def backtest(
     Returns
     -------
     DataArray, shape ([member,] [sample,] init_time, lead_time=horizon, [channel,] y, x)
-        Physical units. ``init_time`` is the last observed step before the forecast, ``lead_time`` counts steps from 1, and the
-        coordinate ``time`` (init_time, lead_time) is the time that is forecast: ``X.sel(time=forecast.time)`` is its
-        observation.
+        Physical units. ``init_time`` is the last observed step before the forecast, ``lead_time`` counts steps from 1,
+        and the coordinate ``time`` (init_time, lead_time) is the time that is forecast:
+        ``X.sel(time=forecast.time)`` is its observation.
 
     Raises
     ------
@@ -156,8 +156,8 @@ def make_scorer(
     Parameters
     ----------
     metric : {"skill", "mse", "mae", "crps"}, default="skill"
-        ``"skill"`` is ``1 - MSE / MSE of persistence``; the others are negated, so that higher is better, and are in the
-        units of the forecast (squared for the MSE).
+        ``"skill"`` is ``1 - MSE / MSE of persistence``; the others are negated, so that higher is better, and are in
+        the units of the forecast (squared for the MSE).
     horizon : int, default=1
         Lead times that are averaged over.
     mode : {"multi_step", "one_step"}, default="multi_step"
@@ -219,7 +219,8 @@ def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_sample
     leads = np.arange(1, horizon + 1)
     lead_axis = values.ndim - 4
     forecasts = [
-        label(undo(wrap(values.take(k - 1, axis=lead_axis), history.times[origins + k], history, leading))) for k in leads
+        label(undo(wrap(values.take(k - 1, axis=lead_axis), history.times[origins + k], history, leading)))
+        for k in leads
     ]
     persisted = [observe(origins + (k - 1 if mode == "one_step" else 0)) for k in leads]
     return _Rolled(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any, Self
 
 import numpy as np
@@ -10,15 +9,16 @@ import xarray as xr
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from gridcast.forecasters._quantiles import check_levels, quantiles
 from gridcast.model_selection import make_scorer
 
 
 class ForecastPipeline(Pipeline):
     """`sklearn.pipeline.Pipeline` whose last step is a forecaster, with its whole interface, in physical units.
 
-    Transformers in front of the forecaster are applied to every series that goes in and undone, in reverse order, in
-    every forecast that comes out. So ``predict(12)`` works as on the forecaster itself, and the skill of `score` is that
-    of the forecast in physical units.
+    Transformers in front of the forecaster are applied to every series that goes in and undone, in reverse order,
+    in every forecast that comes out. So ``predict(12)`` works as on the forecaster itself, and the skill of `score` is
+    that of the forecast in physical units.
 
     Parameters
     ----------
@@ -55,12 +55,9 @@ class ForecastPipeline(Pipeline):
         q: Any = (0.05, 0.5, 0.95),
         n_samples: int = 100,
     ) -> xr.DataArray:
-        """Forecast quantiles in physical units, from samples in physical units; see `BaseForecaster.predict_quantiles`."""
-        levels = np.atleast_1d(np.asarray(q, dtype=float))
-        if levels.ndim != 1 or not levels.size or not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError(f"q={q!r} must be probabilities between 0 and 1")
-        samples = self.predict_samples(X, horizon, mode, n_samples)
-        return samples.quantile(levels, dim="member", keep_attrs=True).astype(samples.dtype)
+        """Forecast quantiles, from samples in physical units; see `BaseForecaster.predict_quantiles`."""
+        levels = check_levels(q)
+        return quantiles(self.predict_samples(X, horizon, mode, n_samples), levels)
 
     def update(self, X: Any) -> Self:
         """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""
@@ -86,7 +83,7 @@ class ForecastPipeline(Pipeline):
 
     def _forecast(self, method: str, X: Any, **arguments: Any) -> xr.DataArray:
         check_is_fitted(self)
-        given = X if X is None or isinstance(X, numbers.Number) else self.transform_series(X)
+        given = X if X is None or np.isscalar(X) else self.transform_series(X)
         return self.inverse_transform_forecast(getattr(self[-1], method)(given, **arguments))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Iterator
 from typing import Any
@@ -121,7 +122,7 @@ class WindowSplitter:
                 f"{max(shortest, 0)} steps, which must hold at least {margin + 1}; "
                 "use a longer series, fewer splits or a shorter window"
             )
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in itertools.pairwise(edges):
             yield np.arange(start), np.arange(start, stop)
 
     def _check(self) -> None:

@@ -17,7 +17,7 @@ LAYERS = (
     ("grid",),
     ("preprocessing", "metrics", "plotting", "datasets/", "modules/"),
     ("streaming", "saving"),
-    ("training",),
+    ("anomaly", "training", "forecasters/_quantiles"),
     ("forecasters/_base", "forecasters/_random"),
     ("forecasters/_neural", "forecasters/_markov"),
     ("forecasters/naive", "forecasters/convlstm", "forecasters/dmm", "forecasters/cnmm", "presets"),
@@ -28,7 +28,7 @@ LAYERS = (
 )
 IMPORT_NOTHING_OF_OURS = ("windows", "modules/")
 WITHOUT_TORCH = (
-    "calendars", "fields", "grid", "preprocessing", "windows", "metrics", "plotting", "datasets/",
+    "calendars", "fields", "grid", "preprocessing", "anomaly", "windows", "metrics", "plotting", "datasets/",
     "forecasters/_base",
 )  # fmt: skip
 WITHOUT_XARRAY = ("modules/", "training")
@@ -36,18 +36,13 @@ MOST_LINES = 399
 
 
 def read_sources() -> Sources:
-    return {
-        path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8")
-        for path in sorted(PACKAGE.rglob("*.py"))
-    }
+    return {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def is_in(path: str, units: tuple[str, ...]) -> str | None:
     """Return the unit, a file or a folder, that `path` belongs to."""
     stem = path.removesuffix(".py")
-    return next(
-        (unit for unit in units if stem == unit or (unit.endswith("/") and path.startswith(unit))), None
-    )
+    return next((unit for unit in units if stem == unit or (unit.endswith("/") and path.startswith(unit))), None)
 
 
 def nodes(source: str, *types: type) -> Iterator[ast.AST]:
@@ -191,11 +186,7 @@ def sampled(source: str) -> bool:
 def is_abstract(method: ast.FunctionDef) -> bool:
     if any(ast.unparse(mark).split(".")[-1] == "abstractmethod" for mark in method.decorator_list):
         return True
-    body = [
-        node
-        for node in method.body
-        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    ]
+    body = [node for node in method.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
     return all(isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node) for node in body)
 
 
@@ -237,22 +228,16 @@ def public_names_have_docstrings(sources: Sources) -> list[str]:
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
                 return ast.get_docstring(node) is not None
-        homes = [
-            (home, taken) for home, taken in own_imports(path, sources) if name in (taken, Path(home).stem)
-        ]
+        homes = [(home, taken) for home, taken in own_imports(path, sources) if name in (taken, Path(home).stem)]
         homes += [
-            (home, None)
-            for home in (f"{name}.py", f"{name}/__init__.py")
-            if path == "__init__.py" and home in sources
+            (home, None) for home in (f"{name}.py", f"{name}/__init__.py") if path == "__init__.py" and home in sources
         ]
         return any(documented(*home) for home in homes if home != (path, name))
 
     for node in ast.parse(sources.get("__init__.py", "")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             names = [name for name in ast.literal_eval(node.value) if not name.startswith("__")]
-            return [
-                f"gridcast.{name}: has no docstring" for name in names if not documented("__init__.py", name)
-            ]
+            return [f"gridcast.{name}: has no docstring" for name in names if not documented("__init__.py", name)]
     return []
 
 

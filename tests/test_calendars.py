@@ -31,9 +31,7 @@ def pentads(first_year, n, calendar="datetime64"):
     labels = [f"{year:04}-{start:%m-%d}" for year in years for start in starts][:n]
     if calendar == "datetime64":
         return pd.DatetimeIndex(labels)
-    return xr.CFTimeIndex(
-        [xr.date_range(label, periods=1, calendar=calendar, use_cftime=True)[0] for label in labels]
-    )
+    return xr.CFTimeIndex([xr.date_range(label, periods=1, calendar=calendar, use_cftime=True)[0] for label in labels])
 
 
 def without_leap_days(times):
@@ -166,12 +164,8 @@ def test_the_message_in_full():
 
 
 def test_an_irregular_axis_says_so():
-    times = pd.DatetimeIndex(
-        ["2000-01-01", "2000-01-02", "2000-01-05", "2000-01-11", "2000-01-25", "2000-03-09"]
-    )
-    with pytest.raises(
-        ValueError, match=r"time step 2 \(2000-01-05\).*the steps are irregular.*WindowSplitter"
-    ):
+    times = pd.DatetimeIndex(["2000-01-01", "2000-01-02", "2000-01-05", "2000-01-11", "2000-01-25", "2000-03-09"])
+    with pytest.raises(ValueError, match=r"time step 2 \(2000-01-05\).*the steps are irregular.*WindowSplitter"):
         Calendar.infer(times)
 
 
@@ -190,9 +184,7 @@ def test_bad_times(times, message):
         Calendar.infer(times)
 
 
-@pytest.mark.parametrize(
-    "times", [pd.Index(["a", "b"]), pd.Index([True, False]), pd.to_timedelta([1, 2], unit="D")]
-)
+@pytest.mark.parametrize("times", [pd.Index(["a", "b"]), pd.Index([True, False]), pd.to_timedelta([1, 2], unit="D")])
 def test_other_axes_are_refused(times):
     with pytest.raises(TypeError, match="time must be datetime64, cftime or numeric"):
         Calendar.infer(times)
@@ -328,9 +320,7 @@ def test_a_leap_day_shares_the_phases_of_the_day_before(calendar):
 @st.composite
 def axes(draw):
     """A long series of a random calendar, and its first `known` steps, enough to know it by."""
-    calendar = draw(
-        st.sampled_from(["datetime64", "standard", "proleptic_gregorian", "julian", "noleap", "360_day"])
-    )
+    calendar = draw(st.sampled_from(["datetime64", "standard", "proleptic_gregorian", "julian", "noleap", "360_day"]))
     year = draw(st.integers(1700, 2100))
     kind = draw(st.sampled_from(["equal", "months", "pentads", "noleap", "number"]))
     if kind == "number":

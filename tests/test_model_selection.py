@@ -92,16 +92,16 @@ def test_search_over_a_forecaster(series, kind):
     X = {"labelled": series, "dask": series.chunk(time=7), "plain array": series.values}[kind]
     search = GridSearchCV(
         gc.NaiveForecaster(period=PERIOD),
-        {"strategy": ["persistence", "climatology"]},
+        {"strategy": ["persistence", "seasonal"]},
         cv=gc.WindowSplitter(window=8, n_splits=2),
         error_score="raise",
     ).fit(X)
-    assert search.best_params_ == {"strategy": "climatology"}
+    assert search.best_params_ == {"strategy": "seasonal"}
     scores = search.cv_results_["mean_test_score"]
     assert scores[0] == 0
     assert 0.5 < scores[1] < 1
     forecast = search.best_estimator_.predict(5)
-    expected = gc.NaiveForecaster("climatology", period=PERIOD).fit(series).predict(5)
+    expected = gc.NaiveForecaster("seasonal", period=PERIOD).fit(series).predict(5)
     np.testing.assert_array_equal(forecast, expected)
     np.testing.assert_array_equal(search.predict(5), expected)
     if kind != "plain array":
@@ -111,7 +111,7 @@ def test_search_over_a_forecaster(series, kind):
 
 
 def test_the_folds_of_a_search_are_scored_from_the_end_of_their_training_part(series):
-    cv = gc.WindowSplitter(window=8, n_splits=3)
+    cv = gc.WindowSplitter(window=8, n_splits=2)
     estimator = gc.NaiveForecaster("climatology", period=PERIOD)
     expected = [clone(estimator).fit(series[train]).score(series[test]) for train, test in cv.split(series)]
     np.testing.assert_allclose(cross_val_score(estimator, series, cv=cv, error_score="raise"), expected)
@@ -140,7 +140,7 @@ def test_search_over_a_plain_pipeline_forecasts_a_history(series):
         cv=gc.WindowSplitter(window=8, n_splits=2),
         error_score="raise",
     ).fit(series.chunk(time=20))
-    assert search.best_params_ == {"anomaly__period": PERIOD} or search.cv_results_["mean_test_score"].ptp() == 0
+    assert search.best_params_ == {"anomaly__period": PERIOD}
     best = search.best_estimator_
     forecast = best.predict(series, horizon=5)
     assert forecast.sizes["time"] == 5
@@ -148,7 +148,9 @@ def test_search_over_a_plain_pipeline_forecasts_a_history(series):
     anomalies = best[0].transform(series)
     assert abs(forecast).max() < 10
     xr.testing.assert_allclose(forecast, gc.NaiveForecaster().fit(anomalies).predict(5))
-    with pytest.raises(TypeError, match=r"X is the number 5: .*ForecastPipeline for predict\(5\), or predict\(X, horizon=5\)"):
+    with pytest.raises(
+        TypeError, match=r"X is the number 5: .*ForecastPipeline for predict\(5\), or predict\(X, horizon=5\)"
+    ):
         best.predict(5)
 
 
@@ -228,7 +230,8 @@ def test_crps_of_members_that_differ_by_hand():
     forecast = gc.backtest(estimator, steps[20:], n_samples=7, stride=4)
     observed = steps[21::4][: forecast.sizes["init_time"], None]
     members = forecast.values
-    expected = abs(members - observed).mean(0) - 0.5 * abs(members[:, None] - members[None]).mean((0, 1))
+    pairs = abs(members[:, None] - members[None]).sum((0, 1)) / (7 * 6)
+    expected = abs(members - observed).mean(0) - 0.5 * pairs
     assert scorer(estimator, steps[20:]) == pytest.approx(-expected.mean())
 
 
@@ -245,9 +248,7 @@ def test_scorers_in_a_search(series):
     cv = gc.WindowSplitter(window=8, n_splits=2)
     for metric in ("mse", "mae", "crps", "skill"):
         scorer = pickle.loads(pickle.dumps(gc.make_scorer(metric, horizon=2, n_samples=4)))
-        scores = cross_val_score(
-            gc.NaiveForecaster(random_state=0), series, scoring=scorer, cv=cv, error_score="raise"
-        )
+        scores = cross_val_score(gc.NaiveForecaster(random_state=0), series, scoring=scorer, cv=cv, error_score="raise")
         assert np.isfinite(scores).all()
         assert (scores == 0).all() if metric == "skill" else (scores < 0).all()
 

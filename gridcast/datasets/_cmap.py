@@ -14,9 +14,7 @@ _UNITS = ("mm/day", "mm/d", "mm day-1", "mm d-1")
 _TIME_CHUNK = 365
 
 
-def open_cmap(
-    path: str | os.PathLike[str], chunks: Mapping[str, int] | Literal["auto"] = "auto"
-) -> xr.DataArray:
+def open_cmap(path: str | os.PathLike[str], chunks: Mapping[str, int] | Literal["auto"] = "auto") -> xr.DataArray:
     """Open a CMAP file lazily as precipitation in mm/day.
 
     Reads NOAA PSL's files (pentads, months and their climatologies, standard and enhanced) and copies of them

@@ -160,9 +160,7 @@ def _disc(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
     return disc
 
 
-def _diffuse(
-    state: np.ndarray, limit: np.float32, n_steps: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
+def _diffuse(state: np.ndarray, limit: np.float32, n_steps: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield the state (y, x) at steps 0 to n_steps; each yield ends the life of the one before."""
     following = np.zeros_like(state)
     noise = np.empty_like(state[1:-1, 1:-1])

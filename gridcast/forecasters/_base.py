@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.calendars import Calendar
+from gridcast.forecasters._quantiles import check_levels, quantiles
 from gridcast.grid import Series, extend, join, unwrap, wrap
 from gridcast.windows import check_positive_integer
 
@@ -40,6 +41,7 @@ class BaseForecaster(BaseEstimator, ABC):
     """
 
     random_state: Any
+    recent_: Series
 
     def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
         """Train on a series; an earlier fit is forgotten.
@@ -66,16 +68,18 @@ class BaseForecaster(BaseEstimator, ABC):
         """
         series, calendar = unwrap(X)
         if calendar is None:
-            raise ValueError(f"X has {len(series)} step: give a series of at least 2, from which time steps can be told")
+            raise ValueError(
+                f"X has {len(series)} step: give a series of at least 2, from which time steps can be told"
+            )
         learned = self._fit(series, calendar, X)
         learned |= {"grid_": series.grid, "calendar_": calendar, "trained_on_": (series.times[0], series.times[-1])}
         fitted = copy.copy(self)
-        vars(fitted).update(learned)
+        fitted.__dict__.update(learned)
         # If this read fails, `self` still has its earlier fit.
         learned["recent_"] = series.tail(fitted._n_recent())
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
-        vars(self).update(learned)
+        self.__dict__.update(learned)
         return self
 
     def predict(self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step") -> xr.DataArray:
@@ -157,13 +161,8 @@ class BaseForecaster(BaseEstimator, ABC):
         DataArray, shape (quantile=len(q), [sample,] time=horizon, [channel,] y, x)
             Physical units.
         """
-        levels = np.atleast_1d(np.asarray(q, dtype=float))
-        if levels.ndim != 1 or not levels.size or not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError(f"q={q!r} must be probabilities between 0 and 1")
-        n_samples = check_positive_integer("n_samples", n_samples)
-        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples)
-        quantiles = np.quantile(values, levels, axis=0).astype(np.float32)
-        return wrap(quantiles, times, history, {"quantile": levels})
+        levels = check_levels(q)
+        return quantiles(self.predict_samples(X, horizon, mode, n_samples), levels)
 
     def update(self, X: xr.DataArray | np.ndarray) -> Self:
         """Move the forecast origin past newly observed steps, without retraining.
@@ -185,8 +184,8 @@ class BaseForecaster(BaseEstimator, ABC):
         series = self._check_history(X)
         if series.has_times and not self._follows(series):
             raise ValueError(
-                f"X begins at {series.times[0]}, but the last observed step is {self.recent_.times[-1]}: update needs the "
-                "steps that follow it without a gap or overlap"
+                f"X begins at {series.times[0]}, but the last observed step is {self.recent_.times[-1]}: update needs "
+                "the steps that follow it without a gap or overlap"
             )
         n = self._n_recent()
         self.recent_ = join(self.recent_, self._relabel(series).tail(n)).tail(n)
@@ -275,8 +274,8 @@ class BaseForecaster(BaseEstimator, ABC):
         origins = np.arange(first - 1, len(history) - horizon, stride)
         if not len(origins):
             raise ValueError(
-                f"X allows {len(history) - first} forecast steps, horizon={horizon} needs {horizon}: give a longer series or a "
-                "shorter horizon"
+                f"X allows {len(history) - first} forecast steps, horizon={horizon} needs {horizon}: give a longer "
+                "series or a shorter horizon"
             )
         if mode == "multi_step":
             return self._forecast(history, origins, horizon, n_samples), history, origins
@@ -316,7 +315,9 @@ class BaseForecaster(BaseEstimator, ABC):
         check_is_fitted(self)
         if np.isscalar(X):
             if horizon != 1:
-                raise TypeError(f"horizon is given twice, {X!r} and {horizon!r}: call predict({horizon!r}) or predict(X, {X!r})")
+                raise TypeError(
+                    f"horizon is given twice, {X!r} and {horizon!r}: call predict({horizon!r}) or predict(X, {X!r})"
+                )
             X, horizon = None, X
         horizon = check_positive_integer("horizon", horizon)
         check_mode(mode)
@@ -325,8 +326,8 @@ class BaseForecaster(BaseEstimator, ABC):
         if len(history) < n_needed:
             kept = "the history kept from training" if X is None else "X"
             raise ValueError(
-                f"{kept} has {len(history)} steps, a {mode} forecast with horizon={horizon} needs at least {n_needed} steps "
-                "of history: " + ("pass a longer one, predict(X, horizon)" if X is None else "give a longer one")
+                f"{kept} has {len(history)} steps, a {mode} forecast with horizon={horizon} needs at least {n_needed} "
+                "steps of history: " + ("pass a longer one, predict(X, horizon)" if X is None else "give a longer one")
             )
         last = len(history) - 1
         if mode == "multi_step":
@@ -367,8 +368,8 @@ class BaseForecaster(BaseEstimator, ABC):
             return join(self.recent_.tail(n_context), series), n_context
         if len(series) <= n_context:
             raise ValueError(
-                f"X has {len(series)} steps and does not follow the training series: its first {n_context} are context, so at "
-                f"least {n_context + 1} are needed"
+                f"X has {len(series)} steps and does not follow the training series: its first {n_context} are "
+                f"context, so at least {n_context + 1} are needed"
             )
         return series, n_context
 
@@ -384,8 +385,8 @@ class BaseForecaster(BaseEstimator, ABC):
         first, last = self.trained_on_
         if series.times[0] <= last and series.times[-1] >= first:
             warnings.warn(
-                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to {last}): "
-                "its score is flattered; split with gridcast.train_test_split or WindowSplitter",
+                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to "
+                f"{last}): its score is flattered; split with gridcast.train_test_split or WindowSplitter",
                 stacklevel=3,
             )
 

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gridcast.anomaly import Anomaly
 from gridcast.calendars import Calendar
 from gridcast.fields import field_statistics, fill_missing
 from gridcast.forecasters._base import BaseForecaster
 from gridcast.forecasters._random import generator
 from gridcast.grid import Series, extend
-from gridcast.preprocessing import Anomaly
 
 ARCHIVE_BYTES = 64 * 2**20
 GAP = 10  # steps that persistence looks back for the last observation of a cell
@@ -20,14 +20,14 @@ GAP = 10  # steps that persistence looks back for the last observation of a cell
 class NaiveForecaster(BaseForecaster):
     """Persistence, climatology or the same step of the last season, with an ensemble of their past errors.
 
-    A member of the ensemble is the forecast plus the errors that the same forecast made over the same leads from a random
-    earlier origin: whole fields, so that errors keep their patterns in space and their growth with lead time.
+    A member of the ensemble is the forecast plus the errors that the same forecast made over the same leads from a
+    random earlier origin: whole fields, so that errors keep their patterns in space and their growth with lead time.
 
     Parameters
     ----------
     strategy : {"persistence", "climatology", "seasonal"}, default="persistence"
-        The last observed value of each cell; the mean cycle of each cell at the forecast's time (`gridcast.Anomaly`); the
-        value one period earlier.
+        The last observed value of each cell; the mean cycle of each cell at the forecast's time (`gridcast.Anomaly`);
+        the value one period earlier.
     period : {"auto", "year", "day"} or int, default="auto"
         Period of the climatology and of the season, see `gridcast.Anomaly`; persistence has none.
     n_harmonics : int or None, default=3
@@ -122,8 +122,8 @@ class NaiveForecaster(BaseForecaster):
         n_candidates = n_times - horizon - n_context + 1
         if n_candidates < 1:
             raise ValueError(
-                f"horizon={horizon!r} is too long for an ensemble of past errors: {n_times} steps are kept from training, which "
-                f"allows a horizon of at most {n_times - n_context}; predict has no such limit"
+                f"horizon={horizon!r} is too long for an ensemble of past errors: {n_times} steps are kept from "
+                f"training, which allows a horizon of at most {n_times - n_context}; predict has no such limit"
             )
         errors = []
         for _ in range(n_origins):

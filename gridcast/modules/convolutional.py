@@ -77,8 +77,7 @@ class ConvCombiner(nn.Module):
         self.skip = nn.Conv2d(n_skip, n_latent, 1) if n_skip else None
         if self.skip is not None:
             identity_(self.skip)
-            with torch.no_grad():
-                self.loc.weight.mul_(0.1)
+            zero_(self.loc)
             fill_bias_(self.scale, softplus_inverse(0.05))
 
     def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -95,8 +94,8 @@ class ConvTransition(nn.Module):
     """Gated transition, equations (12) to (15).
 
     ``g = sigmoid(CNN_G'(ReLU(CNN_G(z))))``, ``j = CNN_J'(ReLU(CNN_J(z)))``, ``loc = (1 - g) CNN_Z(z) + g j``,
-    ``scale = softplus(CNN_s(ReLU(j)))``. With `residual` CNN_Z starts as the identity and the gate nearly closed, so
-    that the untrained transition is persistence.
+    ``scale = softplus(CNN_s(ReLU(j)))``. With `residual` z is added to j, whose convolution starts at zero, and CNN_Z
+    starts as the identity: the untrained transition is persistence, whatever the gate.
     """
 
     def __init__(
@@ -117,12 +116,13 @@ class ConvTransition(nn.Module):
         self.jump_out = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
         self.linear = LocatedConv2d(n_latent, n_latent, kernel_size, n_location=n_location, periodic=periodic)
         self.scale = GridConv2d(n_latent, n_latent, kernel_size, periodic=periodic)
+        self.residual = residual
         self.norms = nn.ModuleList(nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity() for _ in range(2))
         if residual:
             identity_(self.linear.conv)
             if self.linear.location is not None:
                 zero_(self.linear.location)
-            fill_bias_(self.gate_out, -2.0)
+            zero_(self.jump_out)
             fill_bias_(self.scale, softplus_inverse(0.05))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -130,6 +130,7 @@ class ConvTransition(nn.Module):
         gate_norm, jump_norm = self.norms
         gate = torch.sigmoid(self.gate_out(F.relu(gate_norm(self.gate_in(z, location)))))
         jump = self.jump_out(F.relu(jump_norm(self.jump_in(z, location))))
+        jump = z + jump if self.residual else jump
         loc = torch.lerp(self.linear(z, location), jump, gate)
         return loc, positive(self.scale(F.relu(jump)), LATENT_FLOOR)
 

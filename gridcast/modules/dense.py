@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.convolutional import LATENT_FLOOR, ConvEncoder, Upsampler
-from gridcast.modules.layers import fill_bias_, positive, softplus_inverse
+from gridcast.modules.layers import fill_bias_, positive, softplus_inverse, zero_
 
 
 class DenseEncoder(nn.Module):
@@ -64,15 +64,16 @@ class DenseTransition(nn.Module):
         self.jump = nn.Sequential(nn.Linear(n_latent, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_latent))
         self.linear = nn.Linear(n_latent, n_latent)
         self.scale = nn.Linear(n_latent, n_latent)
+        self.residual = residual
         if residual:
             nn.init.eye_(self.linear.weight)
             nn.init.zeros_(self.linear.bias)
-            fill_bias_(self.gate[-1], -2.0)
+            zero_(self.jump[-1])
             fill_bias_(self.scale, softplus_inverse(0.1))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent) of the latent after `z`; a vector has no `location`."""
-        jump = self.jump(z)
+        jump = z + self.jump(z) if self.residual else self.jump(z)
         loc = torch.lerp(self.linear(z), jump, torch.sigmoid(self.gate(z)))
         return loc, positive(self.scale(F.relu(jump)), LATENT_FLOOR)
 

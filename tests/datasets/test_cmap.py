@@ -137,9 +137,7 @@ def test_month_rewritten_by_gdal_is_one_step_without_a_date():
 
 def test_other_calendars_stay_cftime(tmp_path):
     time = xr.date_range("2001-01-01", periods=3, freq="MS", calendar="360_day")
-    precip = xr.DataArray(
-        np.ones((3, 4, 5)), {"time": time}, ("time", "lat", "lon"), "precip", {"units": "mm/day"}
-    )
+    precip = xr.DataArray(np.ones((3, 4, 5)), {"time": time}, ("time", "lat", "lon"), "precip", {"units": "mm/day"})
     precip.to_netcdf(tmp_path / "p.nc")
     assert open_cmap(tmp_path / "p.nc").indexes["time"].calendar == "360_day"
 
@@ -157,9 +155,7 @@ def test_file_of_another_format(tmp_path):
 
 def test_file_without_precipitation(tmp_path, pentads):
     pentads.rename("sst").assign_attrs(long_name="sea").to_netcdf(tmp_path / "p.nc")
-    with pytest.raises(
-        ValueError, match=r"holds no variables.*but sst\('time', 'lat', 'lon'\); open it with xarray"
-    ):
+    with pytest.raises(ValueError, match=r"holds no variables.*but sst\('time', 'lat', 'lon'\); open it with xarray"):
         open_cmap(tmp_path / "p.nc")
 
 

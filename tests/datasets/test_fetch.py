@@ -164,13 +164,9 @@ def absent(body):
     ],
 )
 @pytest.mark.parametrize("file_format", ["NETCDF4", "NETCDF3_CLASSIC"])
-def test_a_failed_download_leaves_nothing(
-    mirror, cache, precip, tmp_path, file_format, answer, known_hash, reason
-):
+def test_a_failed_download_leaves_nothing(mirror, cache, precip, tmp_path, file_format, answer, known_hash, reason):
     mirror.serve(CMAP, **answer(as_bytes(precip, tmp_path, format=file_format)))
-    with pytest.raises(
-        OSError, match=rf"{mirror.url}/{CMAP} could not be fetched .*{reason}.*base_url of a mirror"
-    ):
+    with pytest.raises(OSError, match=rf"{mirror.url}/{CMAP} could not be fetched .*{reason}.*base_url of a mirror"):
         fetch_cmap(mirror.url, cache, known_hash)
     assert not list(cache.iterdir())
 

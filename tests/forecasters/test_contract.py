@@ -431,7 +431,7 @@ def test_random_state_makes_samples_reproducible(fitted):
     xr.testing.assert_identical(first, again)
     free = fitted.copy().set_params(random_state=None)
     assert (free.predict_samples(2, n_samples=3) != free.predict_samples(2, n_samples=3)).any()
-    drawn = fitted.copy().set_params(random_state=np.random.RandomState(0))  # noqa: NPY002
+    drawn = fitted.copy().set_params(random_state=np.random.RandomState(0))
     assert (drawn.predict_samples(2, n_samples=3) != drawn.predict_samples(2, n_samples=3)).any()
 
 
@@ -577,9 +577,7 @@ def test_fit_twice_gives_the_same_result_and_forgets(name):
     assert estimator.fit(other).predict(2).shape == (2, 4, 8)
     assert not hasattr(estimator, "extra_")
     xr.testing.assert_identical(estimator.fit(series[:N_TRAIN]).predict_samples(3, n_samples=2), expected)
-    xr.testing.assert_identical(
-        make_estimators()[name].fit(series[:N_TRAIN]).predict_samples(3, n_samples=2), expected
-    )
+    xr.testing.assert_identical(make_estimators()[name].fit(series[:N_TRAIN]).predict_samples(3, n_samples=2), expected)
 
 
 @pytest.mark.parametrize("name", NEURAL)

@@ -117,7 +117,7 @@ def test_trace_elbo_of_pyro_takes_the_model_and_the_guide():
     ours, _ = module.loss(x, mask)
     torch.manual_seed(3)
     theirs = pyro.infer.Trace_ELBO().differentiable_loss(module.model, module.guide, x, mask, location)
-    assert float(theirs) / float(mask.sum()) == pytest.approx(float(ours), rel=1e-4)
+    assert float(theirs.detach()) / float(mask.sum()) == pytest.approx(float(ours.detach()), rel=1e-4)
     assert not pyro.get_param_store().keys()
 
 
@@ -217,7 +217,7 @@ def test_untrained_residual_module_forecasts_persistence(make):
     loc, scale = module.forecast(x, mask, 1)
     assert loc.shape == scale.shape == (1, 3, 1, *SHAPE)
     error = (loc[0, :, 0] - x[:, -1]).square().mean() / x[:, -1].square().mean()
-    assert error < 0.35  # the gate of the transition is a little open
+    assert error < 1e-10
 
 
 @pytest.mark.parametrize("make", [small_cnmm, small_dmm])
