@@ -60,8 +60,8 @@ class DMMForecaster(NeuralForecaster):
         Weight of the KL divergence at the start, and the share of training after which it is 1.
     forecast_weight : float, default=1.0
         Weight of the forecast term in the objective, see `gridcast.modules.markov.Objective`; 0 is the paper's.
-    forecast_steps : int, default=1
-        Steps that the forecast term looks ahead.
+    forecast_steps : int, default=10
+        Largest lead of the forecast term, at most ``window - 1``.
     head : {"linear", "tanh"}, default="linear"
         Last activation of the emitter's mean; the paper's is ``"tanh"``.
     batch_norm : bool, default=False
@@ -95,7 +95,7 @@ class DMMForecaster(NeuralForecaster):
         kl: Literal["analytic", "monte_carlo"] = "analytic",
         annealing: tuple[float, float] = (0.2, 0.5),
         forecast_weight: float = 1.0,
-        forecast_steps: int = 1,
+        forecast_steps: int = 10,
         head: Literal["linear", "tanh"] = "linear",
         batch_norm: bool = False,
         window: int = 30,
