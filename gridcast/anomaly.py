@@ -85,7 +85,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
             raise ValueError(f"n_harmonics={self.n_harmonics!r} must be an integer of at least 0, or None")
         self.period_ = self._resolve_period(series)
         self.origin_ = series.times[0]
-        phases = self._phases(series.times)
+        phases = self.phases(series.times)
         n_phases = self.n_phases_ = self._n_phases()
         if len(series) < n_phases:
             raise ValueError(
@@ -115,7 +115,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
         ndarray, shape (time, channel, y, x)
         """
         check_is_fitted(self)
-        return self.cycle_[self._phases(times)]
+        return self.cycle_[self.phases(times)]
 
     def transform(self, X: Any) -> xr.DataArray:
         """Subtract the cycle.
@@ -156,9 +156,9 @@ class Anomaly(TransformerMixin, BaseEstimator):
         if cycle.shape[1:] != X.shape[-len(dims) :]:
             raise ValueError(f"X has fields of {X.shape[-len(dims) :]}, the cycle has {cycle.shape[1:]}: fit it on X")
         if X.chunks is None:
-            return xr.DataArray(cycle[self._phases(times)], dims=(TIME, *dims))
+            return xr.DataArray(cycle[self.phases(times)], dims=(TIME, *dims))
         chunks = {d: X.chunksizes[d] for d in (TIME, *dims)}
-        lazy = da.from_array(cycle, chunks=-1)[self._phases(times)]
+        lazy = da.from_array(cycle, chunks=-1)[self.phases(times)]
         return xr.DataArray(lazy, dims=(TIME, *dims)).chunk(chunks)
 
     def _resolve_period(self, series: Series) -> str | int:
@@ -184,7 +184,8 @@ class Anomaly(TransformerMixin, BaseEstimator):
     def _n_phases(self) -> int:
         return self.period_ if isinstance(self.period_, int) else self.calendar_.steps_per(self.period_)
 
-    def _phases(self, times: pd.Index) -> np.ndarray:
+    def phases(self, times: pd.Index) -> np.ndarray:
+        """Return the step of the cycle that each of `times` is at."""
         if not isinstance(self.period_, int):
             return self.calendar_.phase(times, self.period_)
         if self.period_ == 1 or self.calendar_ is None:

@@ -16,6 +16,7 @@ _TRAINING: dict[str, Any] = {
     "learning_rate_schedule": "constant",
     "location_features": False,
     "residual": False,
+    "climatology": None,
     "longitude": "bounded",
 }
 

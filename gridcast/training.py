@@ -68,7 +68,12 @@ class Trainable(Protocol):
     """What the loop needs of a module."""
 
     def loss(
-        self, x: torch.Tensor, mask: torch.Tensor, origin: torch.Tensor | None, annealing: float
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        origin: torch.Tensor | None,
+        annealing: float,
+        target: torch.Tensor | None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return a scalar loss and detached scalars to record."""
         ...
@@ -158,7 +163,7 @@ def train(
     Parameters
     ----------
     module : Module
-        With a method ``loss(x, mask, origin, annealing)``.
+        With a method ``loss(x, mask, origin, annealing, target)``.
     stream : WindowStream
         One pass over the training windows each time it is iterated.
     validate : callable or None
@@ -247,9 +252,11 @@ def _step(
     batch: Batch, module: Any, optimizer: Any, plan: TrainingPlan, fabric: Fabric, annealing: float
 ) -> dict[str, float]:
     """Update the weights on one batch, unless its loss or gradient is not finite."""
-    x, mask, origin = (None if t is None else fabric.to_device(t) for t in (batch.x, batch.mask, batch.origin))
+    x, mask, origin, target = (
+        None if t is None else fabric.to_device(t) for t in (batch.x, batch.mask, batch.origin, batch.target)
+    )
     optimizer.zero_grad()
-    loss, terms = module.loss(x, mask, origin, annealing)
+    loss, terms = module.loss(x, mask, origin, annealing, target)
     values = {"loss": float(loss.detach()), **{name: float(value) for name, value in terms.items()}}
     if not math.isfinite(values["loss"]):
         return values

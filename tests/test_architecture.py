@@ -19,6 +19,7 @@ LAYERS = (
     ("streaming", "saving"),
     ("anomaly", "training", "forecasters/_quantiles"),
     ("forecasters/_base", "forecasters/_random"),
+    ("forecasters/_scaling", "forecasters/_spec"),
     ("forecasters/_neural", "forecasters/_markov"),
     ("forecasters/naive", "forecasters/convlstm", "forecasters/dmm", "forecasters/cnmm", "presets"),
     ("forecasters/__init__",),

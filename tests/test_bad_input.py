@@ -26,7 +26,7 @@ def make_estimator(name):
         period = "auto" if name == "persistence" else 6
         return gc.NaiveForecaster(name, period=period, random_state=0)
     if name == "cnmm":
-        return gc.CNMMForecaster(latent_channels=16, **MARKOV, **SHARED)
+        return gc.CNMMForecaster(latent_channels=4, lags=2, **MARKOV, **SHARED)
     if name == "dmm":
         return gc.DMMForecaster(encoder_features=8, latent_channels=4, **MARKOV, **SHARED)
     return gc.ConvLSTMForecaster(rnn_channels=4, n_states=2, **SHARED)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcast.streaming import WindowStream
+from gridcast.streaming import Cycle, Noise, WindowStream
 
 SHAPE = (2, 30, 1, 6, 8)  # sample, time, channel, y, x
 DEFAULT = np.zeros(SHAPE[2:], np.float32)
@@ -103,3 +103,34 @@ def test_an_infinite_value_is_an_error():
 
 def test_length_is_the_number_of_batches():
     assert len(stream(numbered())) == len(list(stream(numbered()))) == 13
+
+
+def test_the_climatology_of_each_step_is_subtracted_also_from_patches():
+    values = numbered()
+    cycle = Cycle(np.random.default_rng(0).normal(size=(3, 1, 6, 8)).astype(np.float32), np.arange(30) % 3)
+    for batch in stream(values, patch=(4, 4), alignment=2, cycle=cycle):
+        for x, (row, column) in zip(batch.x.numpy(), batch.origin.tolist(), strict=True):
+            raw = [np.rint(x[0, 0, 0, 0] + cycle.values[p, 0, row, column]) for p in range(3)]
+            start, sample = next(
+                (int(v) // 48 % 30, int(v) // 1440)
+                for p, v in enumerate(raw)
+                if int(v) // 48 % 30 % 3 == p and int(v) % 48 == row * 8 + column
+            )
+            expected = values[sample, start : start + 5] - cycle.at(slice(start, start + 5))
+            np.testing.assert_allclose(x, expected[..., row : row + 4, column : column + 4], atol=1e-3)
+
+
+def test_noise_is_added_to_a_share_of_the_windows_within_bounds_and_the_target_stays_clean():
+    one = np.ones((1, 1, 1))
+    noise = Noise(0.5, 0.1 * one, 10.0 * one, (0 * one, 2880 * one))
+    epoch = list(stream(numbered(), noise=noise))
+    x, target = (torch.cat([getattr(b, name) for b in epoch]) for name in ("x", "target"))
+    clean = torch.cat([b.x for b in stream(numbered())])
+    assert sorted(target[:, 0, 0, 0, 0].tolist()) == sorted(clean[:, 0, 0, 0, 0].tolist())
+    spread = (x - target).flatten(1).std(1)
+    noisy = spread > 0
+    assert 0.3 < noisy.float().mean() < 0.7
+    assert x.min() >= 0
+    assert x.max() <= 2880
+    assert spread[noisy].min() < 1
+    assert spread[noisy].max() > 3

@@ -28,6 +28,10 @@ def check_markov_parameters(forecaster: Any) -> None:
             raise ValueError(f"{name}={parameters[name]!r} must be the channels of two layers")
     if parameters["forecast_weight"] < 0:
         raise ValueError(f"forecast_weight={parameters['forecast_weight']!r} must not be negative")
+    if "lags" in parameters:
+        check_positive_integer("lags", parameters["lags"])
+    if parameters["head"] == "tanh" and parameters["residual"]:
+        raise ValueError('head="tanh" bounds the field itself, which with residual=True is a sum: use residual=False')
     if parameters.get("initial_state") == "cell" and parameters["patch_size"] is not None:
         raise ValueError(
             f"initial_state='cell' has one value for each cell of the grid, patch_size={parameters['patch_size']!r} "

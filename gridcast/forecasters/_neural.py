@@ -2,60 +2,30 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from torch import nn
 
 from gridcast.calendars import Calendar
-from gridcast.fields import FieldStatistics, field_statistics, fill_missing
+from gridcast.fields import fill_missing
 from gridcast.forecasters._base import BaseForecaster, check_positive_integer
 from gridcast.forecasters._random import draw_seed, generator
-from gridcast.grid import Series, unwrap, wrap
-from gridcast.modules.frames import Frames
+from gridcast.forecasters._scaling import Scaling
+from gridcast.forecasters._spec import ModuleSpec, location_channels
+from gridcast.grid import Series, extend
 from gridcast.preprocessing import MinMaxTransformer
-from gridcast.streaming import WindowStream
+from gridcast.streaming import Cycle, Noise, WindowStream
 from gridcast.training import TrainingPlan, make_fabric, place, seeded, train
 from gridcast.windows import WindowSplitter
 
 N_VALIDATION = 32
 BATCH_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True)
-class ModuleSpec:
-    """What a module must know of the data.
-
-    Parameters
-    ----------
-    shape : (int, int, int)
-        Channels, rows and columns of a field.
-    statistics : FieldStatistics
-        Of the scaled training series.
-    static : Tensor, (n_static, y, x), or None
-        Constant channels.
-    periodic : bool
-        Whether columns go around the globe.
-    """
-
-    shape: tuple[int, int, int]
-    statistics: FieldStatistics
-    static: torch.Tensor | None
-    periodic: bool
-
-    def frames(self, multiple: int) -> Frames:
-        """Return the module that pads and crops fields for a network of this downsampling."""
-        return Frames(
-            self.static,
-            multiple=multiple,
-            observed_channels=not self.statistics.complete,
-            periodic=self.periodic,
-        )
+STRETCH_CELLS = 2**24
+NOISE_SHARE, NOISE_RANGE = 0.5, 40.0
 
 
 class NeuralForecaster(BaseForecaster):
@@ -89,8 +59,16 @@ class NeuralForecaster(BaseForecaster):
     location_features : bool, default=True
         The networks see the training mean and standard deviation of each cell and its position in the grid.
     residual : bool, default=True
-        Residual connections, initialised so that the untrained model forecasts persistence (the ``DMMForecaster``:
-        climatology).
+        Residual connections, initialised so that the untrained model is a reference forecast: a linear inverse model
+        (``CNMMForecaster``), persistence (``ConvLSTMForecaster``) or climatology (``DMMForecaster``).
+    climatology : {"auto", "year", "day", "mean"}, int or None, default="auto"
+        Mean cycle that is subtracted from the scaled series before the networks see it and added to their forecasts, as
+        `gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it has
+        several steps a day, else the mean of each cell. None leaves the series as it is.
+    observation_noise : float, default=0.0
+        Largest standard deviation of the Gaussian noise that is added to half of the training windows, in units of the
+        standard deviation of the change from one step to the next. Forecasts from observations that are noisier than
+        the training series need it.
     precision : str, default="32"
         ``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.
     device : str, default="auto"
@@ -116,8 +94,8 @@ class NeuralForecaster(BaseForecaster):
         One record per epoch, see `gridcast.training.train`.
     n_parameters_ : int
         Number of trained weights.
-    statistics_ : FieldStatistics
-        Mean, standard deviation and observed cells of the scaled training series.
+    scaling_ : Scaling
+        The transformer, the climatology and the statistics of the scaled training series.
     """
 
     downsampling: int
@@ -139,6 +117,8 @@ class NeuralForecaster(BaseForecaster):
         patch_size: int | None,
         location_features: bool,
         residual: bool,
+        climatology: Any,
+        observation_noise: float,
         precision: str,
         device: str,
         strategy: str,
@@ -160,6 +140,8 @@ class NeuralForecaster(BaseForecaster):
         self.patch_size = patch_size
         self.location_features = location_features
         self.residual = residual
+        self.climatology = climatology
+        self.observation_noise = observation_noise
         self.precision = precision
         self.device = device
         self.strategy = strategy
@@ -188,12 +170,11 @@ class NeuralForecaster(BaseForecaster):
         self._check_parameters()
         WindowSplitter(self.window, self.stride).windows(len(series))  # long enough for one window
         fabric = make_fabric(self.device, self.precision, self.strategy)
-        transformer = clone(self.transformer).fit(X)
-        scaled, _ = unwrap(transformer.transform(X), calendar)
-        statistics = field_statistics(scaled.values)
-        spec = self._spec(series, statistics)
+        scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
         seed = draw_seed(self.random_state)
         windows, held_out = self._divide(series)
+        stretches = functools.partial(self._stretches, scaled, scaling, windows)
+        spec = self._spec(series, scaling, stretches)
         with seeded(seed):
             module = place(self._build_module(spec), fabric)
             stream = WindowStream(
@@ -201,19 +182,21 @@ class NeuralForecaster(BaseForecaster):
                 windows,
                 self.window,
                 self.batch_size,
-                statistics.mean,
+                scaling.default,
                 generator(seed),
                 patch=self._patch(spec.shape),
                 alignment=self.downsampling,
+                cycle=_cycle(scaling, scaled),
+                noise=self._noise(scaled, windows) if self.observation_noise else None,
             )
-            validate = self._validation(scaled, held_out, statistics) if len(held_out) else None
+            validate = self._validation(scaled, held_out, scaling) if len(held_out) else None
             history = train(module, stream, validate, self._plan(), fabric)
         return {
             "module_": module,
-            "transformer_": transformer,
+            "transformer_": scaling.transformer,
+            "scaling_": scaling,
             "history_": history,
             "n_parameters_": sum(p.numel() for p in module.parameters()),
-            "statistics_": statistics,
         }
 
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
@@ -225,29 +208,15 @@ class NeuralForecaster(BaseForecaster):
         with seeded(draw_seed(self.random_state)):
             for start in range(0, len(origins), n_batch):
                 batch = origins[start : start + n_batch]
-                x, mask = self._contexts(history, batch)
+                x, mask = self.scaling_.contexts(history, batch, self.context)
                 for member in range(0, n_samples or 1, n_members):
                     n = min(n_members, (n_samples or 1) - member) if n_samples else 0
                     values = self._forecast_scaled(self.module_, x, mask, horizon, n)
                     out[member : member + max(n, 1), :, start : start + len(batch)] = values.reshape(
                         -1, n_series, len(batch), *values.shape[2:]
                     )
-        return self._unscale(out, history, origins)
-
-    def _contexts(self, history: Series, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scaled contexts of `origins`, (sample * origin, context, channel, y, x), and their masks."""
-        first = origins[0] - self.context + 1
-        block = Series(
-            history.load(first, origins[-1] + 1),
-            history.times[first : origins[-1] + 1],
-            history.grid,
-            history.samples,
-            history.time_attrs,
-        )
-        scaled = self.transformer_.transform(wrap(block.values, block.times, block))
-        values = unwrap(scaled, self.calendar_)[0].load(0, len(block))
-        contexts = np.stack([values[:, o - first - self.context + 1 : o - first + 1] for o in origins], axis=1)
-        return fill_missing(contexts.reshape(-1, self.context, *history.grid.shape), self.statistics_.mean)
+        times = extend(history.times, self._times_after(history, horizon))
+        return self.scaling_.restore(out, history, [times[origins + 1 + lead] for lead in range(horizon)])
 
     def _forecast_scaled(
         self, module: nn.Module, x: np.ndarray, mask: np.ndarray, horizon: int, n_samples: int
@@ -260,17 +229,6 @@ class NeuralForecaster(BaseForecaster):
         )
         values = loc + scale * torch.randn_like(loc) if n_samples else loc
         return values.float().cpu().numpy()
-
-    def _unscale(self, values: np.ndarray, history: Series, origins: np.ndarray) -> np.ndarray:
-        """Return (member, sample, origin, lead, ...) in physical units, cells never observed as NaN."""
-        values[..., ~self.statistics_.observed] = np.nan
-        times = history.times.append(self._times_after(history, values.shape[3]))
-        member = {"member": np.arange(len(values))}
-        for lead in range(values.shape[3]):
-            scaled = wrap(values[:, :, :, lead], times[origins + 1 + lead], history, member)
-            physical = self.transformer_.inverse_transform(scaled).values
-            values[:, :, :, lead] = physical.reshape(values[:, :, :, lead].shape)
-        return values
 
     def _divide(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
         """Return (sample, first step) of the training windows and (sample, origin) of the validation forecasts."""
@@ -297,11 +255,11 @@ class NeuralForecaster(BaseForecaster):
         windows = np.array(np.meshgrid(samples, starts, indexing="ij")).reshape(2, -1).T
         return windows, pairs[chosen] if len(pairs) else pairs
 
-    def _validation(self, scaled: Series, held_out: np.ndarray, statistics: FieldStatistics) -> Any:
+    def _validation(self, scaled: Series, held_out: np.ndarray, scaling: Scaling) -> Any:
         """Return a function of a module: its mean squared one-step error on `held_out` (sample, origin), scaled."""
-        read = [np.asarray(scaled.values[s, o - self.context + 1 : o + 2], dtype=np.float32) for s, o in held_out]
-        blocks = np.stack(read)
-        x, mask = fill_missing(blocks[:, : self.context], statistics.mean)
+        n = self.context + 1
+        blocks = _read(scaled, scaling, held_out - (0, self.context - 1), n)
+        x, mask = fill_missing(blocks[:, : self.context], scaling.default)
         truth = blocks[:, self.context]
         n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))
 
@@ -314,12 +272,27 @@ class NeuralForecaster(BaseForecaster):
 
         return error
 
-    def _spec(self, series: Series, statistics: FieldStatistics) -> ModuleSpec:
+    def _stretches(self, scaled: Series, scaling: Scaling, windows: np.ndarray, n_steps: int) -> torch.Tensor:
+        """Return stretches at evenly spaced training windows; see `ModuleSpec`."""
+        n = int(np.clip(STRETCH_CELLS // (n_steps * int(np.prod(scaled.grid.shape))), 1, len(windows)))
+        chosen = windows[np.linspace(0, len(windows) - 1, n).astype(int)]
+        return torch.from_numpy(fill_missing(_read(scaled, scaling, chosen, n_steps), scaling.default)[0])
+
+    def _noise(self, scaled: Series, windows: np.ndarray) -> Noise:
+        """Return the noise for training, relative to the changes from one step to the next."""
+        n = int(np.clip(STRETCH_CELLS // (2 * int(np.prod(scaled.grid.shape))), 1, min(len(windows), 500)))
+        blocks = _read(scaled, None, windows[np.linspace(0, len(windows) - 1, n).astype(int)], 2)
+        change = np.sqrt(np.nanmean(np.square(blocks[:, 1] - blocks[:, 0]), axis=(0, 2, 3)))[:, None, None]
+        high = self.observation_noise * np.maximum(change, 1e-6)
+        bounds = tuple(f(blocks, axis=(0, 1, 3, 4))[:, None, None] for f in (np.nanmin, np.nanmax))
+        return Noise(NOISE_SHARE, high / NOISE_RANGE, high, bounds)
+
+    def _spec(self, series: Series, scaling: Scaling, stretches: Any) -> ModuleSpec:
         if self.longitude not in ("auto", "periodic", "bounded"):
             raise ValueError(f'longitude={self.longitude!r} is unknown: use "auto", "periodic" or "bounded"')
         periodic = self.longitude == "periodic" or (self.longitude == "auto" and series.grid.spans_the_globe())
-        static = location_channels(statistics, periodic) if self.location_features else None
-        return ModuleSpec(series.grid.shape, statistics, static, periodic)
+        static = location_channels(scaling.statistics, periodic) if self.location_features else None
+        return ModuleSpec(series.grid.shape, scaling.statistics.complete, static, periodic, stretches)
 
     def _patch(self, shape: tuple[int, int, int]) -> tuple[int, int] | None:
         if self.patch_size is None:
@@ -350,6 +323,8 @@ class NeuralForecaster(BaseForecaster):
             raise ValueError(f"validation_fraction={self.validation_fraction!r} must be at least 0 and below 1")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate={self.learning_rate!r} must be positive")
+        if not self.observation_noise >= 0:
+            raise ValueError(f"observation_noise={self.observation_noise!r} must not be negative")
         if self.learning_rate_schedule not in ("one_cycle", "constant"):
             raise ValueError(f'learning_rate_schedule={self.learning_rate_schedule!r}: use "one_cycle" or "constant"')
         if self.downsampling not in (1, 2, 4):
@@ -359,14 +334,19 @@ class NeuralForecaster(BaseForecaster):
         self._check_architecture()
 
 
-def location_channels(statistics: FieldStatistics, periodic: bool) -> torch.Tensor:
-    """Return training mean, standard deviation (per channel), row and column position, (n_static, y, x)."""
-    rows, columns = statistics.mean.shape[1:]
-    row = np.linspace(-1, 1, rows)[:, None] if rows > 1 else np.zeros((1, 1))
-    angle = 2 * math.pi * np.arange(columns)[None] / columns
-    across = [np.sin(angle), np.cos(angle)] if periodic else [np.linspace(-1, 1, columns)[None]]
-    position = [np.broadcast_to(p, (rows, columns)) for p in (row, *across)]
-    return torch.tensor(np.concatenate([statistics.mean, statistics.std, position]), dtype=torch.float32)
+def _read(scaled: Series, scaling: Scaling | None, starts: np.ndarray, n: int) -> np.ndarray:
+    """Return `n` steps from each of `starts` (sample, step), as anomalies with `scaling`, gaps as NaN."""
+    blocks = np.stack([np.asarray(scaled.values[s, t : t + n], dtype=np.float32) for s, t in starts])
+    if scaling is None or scaling.climatology is None:
+        return blocks
+    times = scaled.times[(starts[:, 1:] + np.arange(n)).ravel()]
+    return blocks - scaling.climatology.climatology(times).reshape(blocks.shape)
+
+
+def _cycle(scaling: Scaling, scaled: Series) -> Cycle | None:
+    if scaling.climatology is None:
+        return None
+    return Cycle(scaling.climatology.cycle_, scaling.climatology.phases(scaled.times))
 
 
 DEFAULT_TRANSFORMER = MinMaxTransformer()

@@ -9,10 +9,21 @@ import torch
 from torch import nn
 
 from gridcast.forecasters._markov import check_markov_parameters
-from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, ModuleSpec, NeuralForecaster
-from gridcast.modules.convolutional import ConvCombiner, ConvEmitter, ConvEncoder, ConvLocator, ConvTransition
+from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
+from gridcast.forecasters._spec import ModuleSpec
+from gridcast.modules.convolutional import (
+    ConvCombiner,
+    ConvEmitter,
+    ConvEncoder,
+    ConvLocator,
+    ConvTransition,
+    Upsampler,
+)
+from gridcast.modules.frames import Frames
+from gridcast.modules.linear import fit_linear_forecast
 from gridcast.modules.markov import MarkovModule, Objective
 from gridcast.modules.recurrent import ConvLSTM, Recurrence
+from gridcast.modules.residual import LatentLayout, ResidualCombiner, ResidualEmitter, ResidualTransition
 
 N_LOCATION = 16
 
@@ -34,8 +45,10 @@ class CNMMForecaster(NeuralForecaster):
         Channels of the encoder's two convolutions.
     rnn_channels : int, default=48
         Channels of the ConvLSTM and the combiner.
-    latent_channels : int, default=48
-        Channels of the latent field. With `residual` at least ``channels * downsampling ** 2``, so that a frame fits.
+    latent_channels : int, default=16
+        Channels of the latent field; with `residual`, beside the coefficients of the last `lags` fields.
+    lags : int, default=6
+        Past fields in the latent field with `residual`, at most ``window - 1``.
     transition_channels : int, default=48
         Hidden channels of the gated transition.
     emitter_channels : (int, int), default=(32, 16)
@@ -44,7 +57,7 @@ class CNMMForecaster(NeuralForecaster):
         Odd.
     downsampling : {1, 2, 4}, default=4
         Cells per latent cell and side: 4 is the paper's bottleneck, 1 its size-preserving variant.
-    posterior : {"forward", "backward", "bidirectional", "mean_field"}, default="forward"
+    posterior : {"filter", "forward", "backward", "bidirectional", "mean_field"}, default="filter"
         Factorisation of the posterior; the paper's is ``"backward"``. See `gridcast.modules.recurrent.Recurrence`.
     kl : {"analytic", "monte_carlo"}, default="analytic"
         Per-step analytic divergence, or the paper's Monte-Carlo estimate.
@@ -79,12 +92,13 @@ class CNMMForecaster(NeuralForecaster):
         *,
         encoder_channels: Sequence[int] = (32, 64),
         rnn_channels: int = 48,
-        latent_channels: int = 48,
+        latent_channels: int = 16,
+        lags: int = 6,
         transition_channels: int = 48,
         emitter_channels: Sequence[int] = (32, 16),
         kernel_size: int = 3,
         downsampling: Literal[1, 2, 4] = 4,
-        posterior: str = "forward",
+        posterior: str = "filter",
         kl: Literal["analytic", "monte_carlo"] = "analytic",
         annealing: tuple[float, float] = (0.2, 0.5),
         forecast_weight: float = 1.0,
@@ -105,6 +119,8 @@ class CNMMForecaster(NeuralForecaster):
         patch_size: int | None = None,
         location_features: bool = True,
         residual: bool = True,
+        climatology: Any = "auto",
+        observation_noise: float = 0.0,
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
@@ -127,6 +143,8 @@ class CNMMForecaster(NeuralForecaster):
             patch_size=patch_size,
             location_features=location_features,
             residual=residual,
+            climatology=climatology,
+            observation_noise=observation_noise,
             precision=precision,
             device=device,
             strategy=strategy,
@@ -138,6 +156,7 @@ class CNMMForecaster(NeuralForecaster):
         self.encoder_channels = encoder_channels
         self.rnn_channels = rnn_channels
         self.latent_channels = latent_channels
+        self.lags = lags
         self.transition_channels = transition_channels
         self.emitter_channels = emitter_channels
         self.kernel_size = kernel_size
@@ -159,56 +178,59 @@ class CNMMForecaster(NeuralForecaster):
         check_markov_parameters(self)
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
-        n_channels, rows, columns = spec.shape
-        factor, kernel, n_latent = self.downsampling, self.kernel_size, self.latent_channels
+        factor, kernel, periodic = self.downsampling, self.kernel_size, spec.periodic
         frames = spec.frames(factor)
-        folded = n_channels * factor**2 if self.residual else 0
+        layout = self._layout(spec, frames) if self.residual else None
+        n_latent = layout.n_latent if layout else self.latent_channels
+        n_state = layout.n_state if layout else n_latent
         n_location = N_LOCATION if frames.n_static else 0
-        per_cell = self.initial_state == "cell"
-        state_shape = (-(-rows // factor), -(-columns // factor)) if per_cell else (1, 1)
-        common = {"batch_norm": self.batch_norm, "periodic": spec.periodic}
-
-        def recurrence(reverse: bool) -> ConvLSTM:
-            n_in = self.encoder_channels[-1]
-            return ConvLSTM(
-                n_in, self.rnn_channels, kernel, reverse=reverse, state_shape=state_shape, periodic=spec.periodic
-            )
-
-        return MarkovModule(
-            encoder=ConvEncoder(
-                frames.n_inputs(n_channels), self.encoder_channels, kernel, downsampling=factor, **common
-            ),
-            rnn=Recurrence([recurrence(reverse) for reverse in Recurrence.directions[self.posterior]]),
-            combiner=ConvCombiner(
-                n_latent,
+        state_shape = (1, 1)
+        if self.initial_state == "cell":
+            state_shape = (-(-spec.shape[1] // factor), -(-spec.shape[2] // factor))
+        common: dict[str, Any] = {"batch_norm": self.batch_norm, "periodic": periodic}
+        n_inputs = frames.n_inputs(spec.shape[0], spec.shape[0] if layout else 0)
+        recurrences: list[nn.Module] = [
+            ConvLSTM(
+                self.encoder_channels[-1],
                 self.rnn_channels,
                 kernel,
-                n_skip=folded,
-                use_previous=self.posterior != "mean_field",
-                **common,
-            ),
-            transition=ConvTransition(
-                n_latent,
-                self.transition_channels,
-                kernel,
-                n_location=n_location,
-                residual=self.residual,
-                **common,
-            ),
-            emitter=ConvEmitter(
-                n_latent,
-                n_channels,
-                self.emitter_channels,
-                kernel,
-                downsampling=factor,
-                head=self.head,
-                n_location=n_location,
-                residual=self.residual,
-                **common,
-            ),
+                reverse=reverse,
+                state_shape=state_shape,
+                periodic=periodic,
+            )
+            for reverse in Recurrence.directions[self.posterior]
+        ]
+        combiner = {"use_previous": self.posterior != "mean_field", **common}
+        transition = ConvTransition(
+            n_state,
+            self.transition_channels,
+            n_latent,
+            kernel,
+            n_location=n_location,
+            **common,
+        )
+        upsampler = Upsampler(
+            self.emitter_channels, spec.shape[0], kernel, downsampling=factor, head=self.head, **common
+        )
+        emitter = ConvEmitter(n_latent, upsampler, kernel, n_location=n_location, periodic=periodic)
+        return MarkovModule(
+            encoder=ConvEncoder(n_inputs, self.encoder_channels, kernel, downsampling=factor, **common),
+            rnn=Recurrence(recurrences),
+            combiner=ResidualCombiner(layout, self.rnn_channels, kernel, **combiner)
+            if layout
+            else ConvCombiner(n_latent, self.rnn_channels, kernel, **combiner),
+            transition=ResidualTransition(layout, transition) if layout else transition,
+            emitter=ResidualEmitter(layout, emitter) if layout else emitter,
             start=torch.zeros(n_latent, *state_shape),
             frames=frames,
-            skip=nn.PixelUnshuffle(factor) if self.residual else None,
+            layout=layout,
             locator=ConvLocator(frames.n_static, N_LOCATION, downsampling=factor) if n_location else None,
+            filtering=self.posterior == "filter",
             objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
         )
+
+    def _layout(self, spec: ModuleSpec, frames: Frames) -> LatentLayout:
+        n_lags = min(self.lags, self.window - 1)
+        stretches = frames.pad(spec.stretches(n_lags + 1))
+        linear = fit_linear_forecast(stretches, self.downsampling, n_lags, self.kernel_size, periodic=spec.periodic)
+        return LatentLayout(linear, self.latent_channels)

@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from gridcast.forecasters._base import check_positive_integer
-from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, ModuleSpec, NeuralForecaster
+from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
+from gridcast.forecasters._spec import ModuleSpec
 from gridcast.modules.convlstm import ConvLSTMModule
 from gridcast.modules.convolutional import ConvLocator
 
@@ -68,6 +69,8 @@ class ConvLSTMForecaster(NeuralForecaster):
         patch_size: int | None = None,
         location_features: bool = True,
         residual: bool = True,
+        climatology: Any = "auto",
+        observation_noise: float = 0.0,
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
@@ -90,6 +93,8 @@ class ConvLSTMForecaster(NeuralForecaster):
             patch_size=patch_size,
             location_features=location_features,
             residual=residual,
+            climatology=climatology,
+            observation_noise=observation_noise,
             precision=precision,
             device=device,
             strategy=strategy,

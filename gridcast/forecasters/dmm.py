@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from gridcast.forecasters._markov import check_markov_parameters
-from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, ModuleSpec, NeuralForecaster
+from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
+from gridcast.forecasters._spec import ModuleSpec
 from gridcast.modules.convolutional import ConvEncoder, Upsampler
 from gridcast.modules.dense import (
     DenseCombiner,
@@ -17,7 +18,6 @@ from gridcast.modules.dense import (
     DenseEncoder,
     DenseSkip,
     DenseTransition,
-    MeanLocator,
 )
 from gridcast.modules.markov import MarkovModule, Objective
 from gridcast.modules.recurrent import DenseLSTM, Recurrence
@@ -52,7 +52,7 @@ class DMMForecaster(NeuralForecaster):
         Odd.
     downsampling : {1, 2, 4}, default=4
         Of the encoder's convolutions.
-    posterior : {"forward", "backward", "bidirectional", "mean_field"}, default="forward"
+    posterior : {"filter", "forward", "backward", "bidirectional", "mean_field"}, default="filter"
         Factorisation of the posterior; the paper's is ``"backward"``.
     kl : {"analytic", "monte_carlo"}, default="analytic"
         Per-step analytic divergence, or the paper's Monte-Carlo estimate.
@@ -91,7 +91,7 @@ class DMMForecaster(NeuralForecaster):
         emitter_channels: Sequence[int] = (64, 32),
         kernel_size: int = 3,
         downsampling: Literal[1, 2, 4] = 4,
-        posterior: str = "forward",
+        posterior: str = "filter",
         kl: Literal["analytic", "monte_carlo"] = "analytic",
         annealing: tuple[float, float] = (0.2, 0.5),
         forecast_weight: float = 1.0,
@@ -111,6 +111,8 @@ class DMMForecaster(NeuralForecaster):
         patch_size: int | None = None,
         location_features: bool = True,
         residual: bool = True,
+        climatology: Any = "auto",
+        observation_noise: float = 0.0,
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
@@ -133,6 +135,8 @@ class DMMForecaster(NeuralForecaster):
             patch_size=patch_size,
             location_features=location_features,
             residual=residual,
+            climatology=climatology,
+            observation_noise=observation_noise,
             precision=precision,
             device=device,
             strategy=strategy,
@@ -205,6 +209,6 @@ class DMMForecaster(NeuralForecaster):
             start=torch.zeros(n_latent),
             frames=frames,
             skip=DenseSkip(n_channels * rows * columns, n_latent) if self.residual else None,
-            locator=MeanLocator(n_channels) if frames.n_static and self.residual else None,
+            filtering=self.posterior == "filter",
             objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
         )

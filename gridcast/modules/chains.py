@@ -1,14 +1,14 @@
-"""The latent sequence as one random variable: the prior chain and the structured posterior, as Pyro distributions.
+"""The latent sequence as one random variable: the prior chain and the posterior, as Pyro distributions.
 
 Both are distributions over a whole latent sequence, batch shape ``(batch,)`` and event shape ``(time, *latent)``. So a
 Pyro model of a window has one latent site, its prior is scored for all steps in one batched call of the transition, and
-only the posterior's sampling loops over time.
+only the posterior loops over time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -20,19 +20,44 @@ Shape = Size | list[int] | tuple[int, ...]
 PosteriorStep = Callable[[Tensor, Sequence[Tensor], Tensor | None], tuple[Tensor, Tensor]]
 
 
+class Memory(Protocol):
+    """What of the past the next step depends on: a state."""
+
+    def push(self, state: Tensor, z: Tensor) -> Tensor:
+        """Return the state (n, *state) after `z` (n, *latent) has followed it."""
+        ...
+
+    def states(self, start: Tensor, z: Tensor) -> Tensor:
+        """Return `start` and the states after each step of `z`, (batch, 1 + time, *state)."""
+        ...
+
+
+class FirstOrder:
+    """The memory of a first-order Markov chain: the state is the latent itself."""
+
+    def push(self, state: Tensor, z: Tensor) -> Tensor:
+        """Return `z`."""
+        del state
+        return z
+
+    def states(self, start: Tensor, z: Tensor) -> Tensor:
+        """Return `start` and `z`, (batch, 1 + time, *latent)."""
+        return torch.cat([start.unsqueeze(1), z], dim=1)
+
+
 class _Chain(TorchDistribution):
-    """A first-order Gaussian chain z_1:T from a learned z_0."""
+    """A Gaussian chain z_1:T from an initial state."""
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, start: Tensor, n_times: int) -> None:
-        self.start = start
-        super().__init__(Size(start.shape[:1]), Size((n_times, *start.shape[1:])), validate_args=False)
+    def __init__(self, start: Tensor, event_shape: Size, memory: Memory) -> None:
+        self.start, self.memory = start, memory
+        super().__init__(Size(start.shape[:1]), event_shape, validate_args=False)
 
     def steps(self, z: Tensor) -> Normal:
-        """Return the distribution of each z_t given z_{t-1} of the sequence `z`, (batch, time, *latent)."""
+        """Return the distribution of each z_t given what comes before it in `z`, (batch, time, *latent)."""
         raise NotImplementedError
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -45,102 +70,156 @@ class _Chain(TorchDistribution):
             raise ValueError(f"batch_shape={tuple(batch_shape)}: the chain has {tuple(self.batch_shape)}")
         return self
 
-    def _previous(self, z: Tensor) -> Tensor:
-        return torch.cat([self.start.unsqueeze(1), z[:, :-1]], dim=1)
-
 
 class PriorChain(_Chain):
-    """Generative prior ``p(z_1:T) = prod_t N(z_t; transition(z_{t-1}))``, equation (16).
+    """Generative prior ``p(z_1:T) = prod_t N(z_t; transition(state_{t-1}))``, equation (16).
 
     Parameters
     ----------
     transition : callable
-        Maps (n, *latent) to loc and scale of the next latent.
-    start : Tensor, (batch, *latent)
-        z_0.
+        Maps states (n, *state) to loc and scale (n, *latent) of the next latent.
+    start : Tensor, (batch, *state)
+        The state before z_1.
     n_times : int
+    memory : Memory
+    first : (Tensor, Tensor), each (batch, *latent), optional
+        loc and scale of z_1, which then does not come from the transition.
     """
 
-    def __init__(self, transition: Step, start: Tensor, n_times: int) -> None:
-        self.transition = transition
-        super().__init__(start, n_times)
+    def __init__(
+        self,
+        transition: Step,
+        start: Tensor,
+        n_times: int,
+        memory: Memory | None = None,
+        first: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.transition, self.first = transition, first
+        latent = start if first is None else first[0]
+        super().__init__(start, Size((n_times, *latent.shape[1:])), memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
-        """Return p(z_t | z_{t-1}) for all t, in one call of the transition."""
-        loc, scale = self.transition(self._previous(z).flatten(0, 1))
-        batch_time = z.shape[:2]
-        return Normal(loc.unflatten(0, batch_time), scale.unflatten(0, batch_time), validate_args=False)
+        """Return p(z_t | z_{<t}) for all t, in one call of the transition."""
+        states = self.memory.states(self.start, z)[:, 0 if self.first is None else 1 : -1]
+        loc, scale = (p.unflatten(0, states.shape[:2]) for p in self.transition(states.flatten(0, 1)))
+        if self.first is not None:
+            loc, scale = (torch.cat([f.unsqueeze(1), p], dim=1) for f, p in zip(self.first, (loc, scale), strict=True))
+        return Normal(loc, scale, validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw a sequence by running the transition."""
-        z = self.start.expand(*sample_shape, *self.start.shape).flatten(0, len(sample_shape))
-        path: list[Tensor] = []
-        for _ in range(self.event_shape[0]):
-            loc, scale = self.transition(z)
-            z = loc + scale * torch.randn_like(loc)
-            path.append(z)
+
+        def repeat(z: Tensor) -> Tensor:
+            return z.expand(*sample_shape, *z.shape).flatten(0, len(sample_shape))
+
+        state, path = repeat(self.start), []
+        for t in range(self.event_shape[0]):
+            loc, scale = self.transition(state) if t or self.first is None else (repeat(f) for f in self.first)
+            path.append(loc + scale * torch.randn_like(loc))
+            state = self.memory.push(state, path[-1])
         return torch.stack(path, dim=1).unflatten(0, (*sample_shape, -1))
 
 
 class PosteriorChain(_Chain):
-    """Structured posterior ``q(z_1:T | x) = prod_t N(z_t; combiner(z_{t-1}, h_t))``, equations (3), (6) and (11).
+    """Posterior ``q(z_1:T | x) = prod_t N(z_t; combiner(state_{t-1}, h_t))``, equations (3), (6) and (11).
 
     Parameters
     ----------
     combiner : callable
-        Maps z_{t-1} (n, *latent), the hidden states of a step and its skip (or None) to loc and scale.
+        Maps a state (n, *state), the hidden states of a step and its skip (or None) to loc and scale.
     hidden : sequence of Tensor, each (batch, time, *hidden)
         Hidden states of the recurrences.
     skip : Tensor, (batch, time, *skip), or None
         What goes past the recurrence.
-    start : Tensor, (batch, *latent)
-        z_0.
+    start : Tensor, (batch, *state)
+        The state before z_1.
+    latent : tuple of int
+        Shape of one z_t.
+    memory : Memory
+    filtering : bool
+        The states follow the means, so that z_t depends on x_{1:t} alone, as the estimate of a filter does; else they
+        follow the draws.
     """
 
-    def __init__(self, combiner: PosteriorStep, hidden: Sequence[Tensor], skip: Tensor | None, start: Tensor) -> None:
-        self.combiner = combiner
-        self.hidden = hidden
-        self.skip = skip
+    def __init__(
+        self,
+        combiner: PosteriorStep,
+        hidden: Sequence[Tensor],
+        skip: Tensor | None,
+        start: Tensor,
+        latent: Sequence[int] | None = None,
+        memory: Memory | None = None,
+        *,
+        filtering: bool = False,
+    ) -> None:
+        self.combiner, self.hidden, self.skip = combiner, hidden, skip
+        self.filtering = filtering
         self._drawn: tuple[Tensor, Normal] | None = None
-        super().__init__(start, hidden[0].shape[1])
+        self._means: tuple[Normal, Tensor] | None = None
+        shape = Size((hidden[0].shape[1], *(start.shape[1:] if latent is None else latent)))
+        super().__init__(start, shape, memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
-        """Return q(z_t | z_{t-1}, x) for all t; those of the last drawn sequence are remembered."""
+        """Return q(z_t | z_{<t}, x) for all t; those of the last drawn sequence are remembered."""
+        if self.filtering:
+            return self.means[0]
         if self._drawn is not None and self._drawn[0] is z:
             return self._drawn[1]
         skip = None if self.skip is None else self.skip.flatten(0, 1)
-        loc, scale = self.combiner(self._previous(z).flatten(0, 1), [h.flatten(0, 1) for h in self.hidden], skip)
+        states = self.memory.states(self.start, z)[:, :-1].flatten(0, 1)
+        loc, scale = self.combiner(states, [h.flatten(0, 1) for h in self.hidden], skip)
         batch_time = z.shape[:2]
         return Normal(loc.unflatten(0, batch_time), scale.unflatten(0, batch_time), validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draw a sequence by running the combiner; only ``sample_shape=()`` is defined."""
+        """Draw a sequence; only ``sample_shape=()`` is defined."""
         if sample_shape:
             raise ValueError(f"sample_shape={tuple(sample_shape)}: a posterior is drawn once for each batch entry")
-        return self._run(noise=1.0)
+        if self.filtering:
+            steps = self.means[0]
+            z = steps.rsample()
+        else:
+            steps, z, _ = self._run(noise=1.0)
+        self._drawn = z, steps
+        return z
+
+    def repeat(self, n: int) -> PosteriorChain:
+        """Return the posterior with each batch entry `n` times."""
+        return PosteriorChain(
+            self.combiner,
+            [h.repeat_interleave(n, 0) for h in self.hidden],
+            None if self.skip is None else self.skip.repeat_interleave(n, 0),
+            self.start.repeat_interleave(n, 0),
+            self.event_shape[1:],
+            self.memory,
+            filtering=self.filtering,
+        )
 
     @property
-    def mean_path(self) -> Tensor:
-        """The sequence of means, each step continued from the mean before it, (batch, time, *latent)."""
-        return self._run(noise=0.0)
+    def means(self) -> tuple[Normal, Tensor]:
+        """The steps along the sequence of means, and the states 1 .. T of that sequence, (batch, time, *state)."""
+        if self._means is None:
+            steps, _, states = self._run(noise=0.0)
+            self._means = steps, states
+        return self._means
 
-    def _run(self, noise: float) -> Tensor:
-        z, path, locs, scales = self.start, [], [], []
+    def _run(self, noise: float) -> tuple[Normal, Tensor, Tensor]:
+        state, path, states, locs, scales = self.start, [], [], [], []
         for t in range(self.event_shape[0]):
             skip = None if self.skip is None else self.skip[:, t]
-            loc, scale = self.combiner(z, [h[:, t] for h in self.hidden], skip)
-            z = loc + noise * scale * torch.randn_like(loc) if noise else loc
-            path.append(z)
+            loc, scale = self.combiner(state, [h[:, t] for h in self.hidden], skip)
+            path.append(loc + noise * scale * torch.randn_like(loc) if noise else loc)
+            state = self.memory.push(state, path[-1])
+            states.append(state)
             locs.append(loc)
             scales.append(scale)
-        drawn = torch.stack(path, dim=1)
-        self._drawn = drawn, Normal(torch.stack(locs, dim=1), torch.stack(scales, dim=1), validate_args=False)
-        return drawn
+        z, visited, loc, scale = (torch.stack(p, dim=1) for p in (path, states, locs, scales))
+        return Normal(loc, scale, validate_args=False), z, visited
 
 
 @register_kl(PosteriorChain, PriorChain)
 def _kl_of_chains(q: PosteriorChain, p: PriorChain) -> Tensor:
-    """Return sum_t KL(q(z_t | z_{t-1}, x) || p(z_t | z_{t-1})) along the sequence last drawn from q, (batch,).
+    """Return sum_t KL(q(z_t | z_{<t}, x) || p(z_t | z_{<t})) along the sequence last drawn from q, (batch,).
 
     Its expectation over that sequence is the KL divergence of the chains (Krishnan et al. 2017, equation 6); each
     step's part is analytic, so its gradient varies less than that of ``log q - log p``.

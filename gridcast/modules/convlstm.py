@@ -81,7 +81,12 @@ class ConvLSTMModule(nn.Module):
                 zero_(self.skip.location)
 
     def loss(
-        self, x: Tensor, mask: Tensor, origin: Tensor | None = None, annealing: float = 1.0
+        self,
+        x: Tensor,
+        mask: Tensor,
+        origin: Tensor | None = None,
+        annealing: float = 1.0,
+        target: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the training loss of a batch of windows, per observed value.
 
@@ -95,6 +100,8 @@ class ConvLSTMModule(nn.Module):
             First row and column of each patch in the grid.
         annealing : float
             Without meaning here.
+        target : Tensor, same shape, optional
+            What is to be forecast, where `x` is noisier than that.
 
         Returns
         -------
@@ -110,7 +117,8 @@ class ConvLSTMModule(nn.Module):
         inside, outside = self._run(padded[:, :n_context], padded_mask[:, :n_context], x.shape[1] - n_context, static)
         first = 1 if self.teacher_forcing else n_context
         predicted = torch.cat([inside[:, first - 1 : n_context - 1], outside], dim=1)
-        target, seen = padded[:, first:], padded_mask[:, first:]
+        wanted = padded if target is None else self.frames.pad(target)
+        target, seen = wanted[:, first:], padded_mask[:, first:]
         squared = ((predicted - target) ** 2 * seen).sum() / seen.sum().clamp(min=1)
         error = ((predicted - target) ** 2).detach()
         variance = self.scale**2

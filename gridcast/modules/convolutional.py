@@ -13,7 +13,6 @@ from gridcast.modules.layers import (
     GridConvTranspose2d,
     LocatedConv2d,
     fill_bias_,
-    identity_,
     positive,
     softplus_inverse,
     zero_,
@@ -54,8 +53,7 @@ class ConvCombiner(nn.Module):
     """Posterior of one step, equations (8) to (10).
 
     ``h = (tanh(CNN_H(z_{t-1})) + h_t) / 2``, ``loc = CNN(h)``, ``scale = softplus(CNN(h))``. With two recurrences the
-    mean is over three; without `z_{t-1}` (mean field) it leaves the first out. With `n_skip` channels the folded pixels
-    of x_t are added to ``loc`` by a 1 x 1 convolution that starts as the identity.
+    mean is over three; without `z_{t-1}` (mean field) it leaves the first out.
     """
 
     def __init__(
@@ -64,7 +62,6 @@ class ConvCombiner(nn.Module):
         n_hidden: int,
         kernel_size: int,
         *,
-        n_skip: int = 0,
         use_previous: bool = True,
         batch_norm: bool = False,
         periodic: bool = False,
@@ -74,63 +71,64 @@ class ConvCombiner(nn.Module):
         self.norm = nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity()
         self.loc = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
         self.scale = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
-        self.skip = nn.Conv2d(n_skip, n_latent, 1) if n_skip else None
-        if self.skip is not None:
-            identity_(self.skip)
-            zero_(self.loc)
-            fill_bias_(self.scale, softplus_inverse(0.05))
 
     def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_latent, y, x) from z_{t-1}, the hidden states and the folded pixels of x_t."""
+        """Return loc and scale (n, n_latent, y, x) from z_{t-1} and the hidden states; `skip` is not used."""
+        combined = self.combine(previous, hidden)
+        return self.loc(combined), positive(self.scale(combined), LATENT_FLOOR)
+
+    def combine(self, previous: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        """Return the mean of the hidden states and what is known from z_{t-1}."""
         terms = [*hidden, torch.tanh(self.previous(previous))] if self.previous is not None else list(hidden)
-        combined = self.norm(sum(terms[1:], terms[0]) / len(terms))
-        loc = self.loc(combined)
-        if self.skip is not None and skip is not None:
-            loc = loc + self.skip(skip)
-        return loc, positive(self.scale(combined), LATENT_FLOOR)
+        return self.norm(sum(terms[1:], terms[0]) / len(terms))
 
 
 class ConvTransition(nn.Module):
     """Gated transition, equations (12) to (15).
 
     ``g = sigmoid(CNN_G'(ReLU(CNN_G(z))))``, ``j = CNN_J'(ReLU(CNN_J(z)))``, ``loc = (1 - g) CNN_Z(z) + g j``,
-    ``scale = softplus(CNN_s(ReLU(j)))``. With `residual` z is added to j, whose convolution starts at zero, and CNN_Z
-    starts as the identity: the untrained transition is persistence, whatever the gate.
+    ``scale = softplus(CNN_s(ReLU(j)))``.
+
+    Parameters
+    ----------
+    n_in, n_hidden, n_out : int
+        Channels of z, of the hidden layers and of the result.
+    kernel_size : int
+    n_location : int
+        Channels of what is known of each place.
     """
 
     def __init__(
         self,
-        n_latent: int,
+        n_in: int,
         n_hidden: int,
+        n_out: int,
         kernel_size: int,
         *,
         n_location: int = 0,
-        residual: bool = False,
         batch_norm: bool = False,
         periodic: bool = False,
     ) -> None:
         super().__init__()
-        self.gate_in = LocatedConv2d(n_latent, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
-        self.gate_out = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
-        self.jump_in = LocatedConv2d(n_latent, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
-        self.jump_out = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
-        self.linear = LocatedConv2d(n_latent, n_latent, kernel_size, n_location=n_location, periodic=periodic)
-        self.scale = GridConv2d(n_latent, n_latent, kernel_size, periodic=periodic)
-        self.residual = residual
+        self.gate_in = LocatedConv2d(n_in, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        self.gate_out = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
+        self.jump_in = LocatedConv2d(n_in, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        self.jump_out = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
+        self.linear = LocatedConv2d(n_in, n_out, kernel_size, n_location=n_location, periodic=periodic)
+        self.scale = GridConv2d(n_out, n_out, kernel_size, periodic=periodic)
         self.norms = nn.ModuleList(nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity() for _ in range(2))
-        if residual:
-            identity_(self.linear.conv)
-            if self.linear.location is not None:
-                zero_(self.linear.location)
-            zero_(self.jump_out)
-            fill_bias_(self.scale, softplus_inverse(0.05))
+
+    def start_as_zero(self) -> None:
+        """Make loc zero and scale 1 until trained."""
+        zero_(self.jump_out)
+        zero_(self.linear)
+        fill_bias_(self.scale, softplus_inverse(1.0))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_latent, y, x) of the latent field after `z`."""
+        """Return loc and scale (n, n_out, y, x) of the latent field after `z`."""
         gate_norm, jump_norm = self.norms
         gate = torch.sigmoid(self.gate_out(F.relu(gate_norm(self.gate_in(z, location)))))
         jump = self.jump_out(F.relu(jump_norm(self.jump_in(z, location))))
-        jump = z + jump if self.residual else jump
         loc = torch.lerp(self.linear(z, location), jump, gate)
         return loc, positive(self.scale(F.relu(jump)), LATENT_FLOOR)
 
@@ -150,7 +148,7 @@ class Upsampler(nn.Module):
         periodic: bool = False,
     ) -> None:
         super().__init__()
-        first, second = channels
+        self.n_in, second = channels
         strides = STRIDES[downsampling]
 
         def up(n_in: int, n: int, stride: int) -> nn.Module:
@@ -158,17 +156,17 @@ class Upsampler(nn.Module):
                 return GridConvTranspose2d(n_in, n, periodic=periodic)
             return GridConv2d(n_in, n, kernel_size, periodic=periodic)
 
-        self.up = up(first, second, strides[0])
+        self.up = up(self.n_in, second, strides[0])
         self.norm = nn.BatchNorm2d(second) if batch_norm else nn.Identity()
         self.heads = up(second, 2 * n_out, strides[1])  # loc and scale in one pass
         self.head = head
 
-    def start_as_zero(self) -> None:
-        """Make the mean zero and the scale 0.05 until trained."""
+    def start_as_zero(self, scale: float) -> None:
+        """Make the mean zero and the scale constant until trained."""
         zero_(self.heads)
         with torch.no_grad():
             bias = self.heads.get_parameter("bias")
-            bias[len(bias) // 2 :] = softplus_inverse(0.05)
+            bias[len(bias) // 2 :] = softplus_inverse(scale)
 
     def forward(self, features: Tensor, skip: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Return loc (with `skip` added before the head) and scale, (n, n_out, y, x)."""
@@ -180,48 +178,19 @@ class Upsampler(nn.Module):
 class ConvEmitter(nn.Module):
     """Observation of a latent field, equations (17) to (19).
 
-    ``l = ReLU(DCN_L(ReLU(CNN_L(z))))``, ``loc = tanh(DCN(l))``, ``scale = softplus(DCN(l))``. With `residual` a 1 x 1
-    convolution of z, unfolded into pixels, is added to the mean and starts as the inverse of the encoder's skip; the
-    deconvolutions then start as a zero correction.
+    ``l = ReLU(DCN_L(ReLU(CNN_L(z))))``, ``loc = tanh(DCN(l))``, ``scale = softplus(DCN(l))``.
     """
 
     def __init__(
-        self,
-        n_latent: int,
-        n_out: int,
-        channels: Sequence[int],
-        kernel_size: int,
-        *,
-        downsampling: int,
-        head: str = "linear",
-        n_location: int = 0,
-        residual: bool = False,
-        batch_norm: bool = False,
-        periodic: bool = False,
+        self, n_latent: int, upsampler: Upsampler, kernel_size: int, *, n_location: int = 0, periodic: bool = False
     ) -> None:
         super().__init__()
-        self.trunk = LocatedConv2d(n_latent, channels[0], kernel_size, n_location=n_location, periodic=periodic)
-        self.upsampler = Upsampler(
-            channels,
-            n_out,
-            kernel_size,
-            downsampling=downsampling,
-            head=head,
-            batch_norm=batch_norm,
-            periodic=periodic,
-        )
-        self.downsampling = downsampling
-        self.skip = LocatedConv2d(n_latent, n_out * downsampling**2, 1, n_location=n_location) if residual else None
-        if self.skip is not None:
-            self.upsampler.start_as_zero()
-            identity_(self.skip.conv)
-            if self.skip.location is not None:
-                zero_(self.skip.location)
+        self.trunk = LocatedConv2d(n_latent, upsampler.n_in, kernel_size, n_location=n_location, periodic=periodic)
+        self.upsampler = upsampler
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_out, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
-        skip = 0.0 if self.skip is None else F.pixel_shuffle(self.skip(z, location), self.downsampling)
-        return self.upsampler(self.trunk(z, location), skip)
+        """Return loc and scale (n, channel, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
+        return self.upsampler(self.trunk(z, location))
 
 
 class ConvLocator(nn.Module):

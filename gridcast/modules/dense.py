@@ -81,8 +81,7 @@ class DenseTransition(nn.Module):
 class DenseEmitter(nn.Module):
     """Latent vector to fields: a dense layer, then the deconvolutions of the convolutional emitter.
 
-    With `patterns`, the shape of a frame, the mean is the training mean of each cell, plus a linear map of z, plus what
-    the deconvolutions add.
+    With `patterns`, the shape of a frame, the mean is a linear map of z plus what the deconvolutions add.
     """
 
     def __init__(
@@ -99,24 +98,9 @@ class DenseEmitter(nn.Module):
         self.upsampler = upsampler
         self.patterns = nn.Linear(n_latent, math.prod(patterns), bias=False) if patterns else None
         if patterns:
-            upsampler.start_as_zero()
+            upsampler.start_as_zero(0.05)
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, channel, y, x); `location` holds the training mean (1, channel, y, x)."""
-        skip: Tensor | float = 0.0
-        if self.patterns is not None:
-            skip = self.patterns(z).unflatten(1, self.frame_shape)
-            skip = skip if location is None else skip + location
+        """Return loc and scale (n, channel, y, x); a vector has no `location`."""
+        skip = 0.0 if self.patterns is None else self.patterns(z).unflatten(1, self.frame_shape)
         return self.upsampler(self.dense(z).unflatten(1, self.grid_shape), skip)
-
-
-class MeanLocator(nn.Module):
-    """Pick the training mean, the first `n_channels` of the constant channels."""
-
-    def __init__(self, n_channels: int) -> None:
-        super().__init__()
-        self.n_channels = n_channels
-
-    def forward(self, static: Tensor) -> Tensor:
-        """Map (n, n_static, y, x) to (n, n_channels, y, x)."""
-        return static[:, : self.n_channels]

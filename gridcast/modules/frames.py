@@ -38,9 +38,9 @@ class Frames(nn.Module):
         """Number of constant channels."""
         return 0 if self.static is None else self.static.shape[0]
 
-    def n_inputs(self, n_channels: int) -> int:
-        """Return the channels that the encoder sees for `n_channels` of data."""
-        return n_channels * (2 if self.observed_channels else 1)
+    def n_inputs(self, n_channels: int, n_further: int = 0) -> int:
+        """Return the channels that the encoder sees for `n_channels` of data and `n_further` made of them."""
+        return n_channels * (2 if self.observed_channels else 1) + n_further
 
     def inputs(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return what the encoder sees of padded frames, (batch, time, n_inputs, y, x)."""

@@ -12,9 +12,10 @@ from pyro.distributions import Normal
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from gridcast.modules.chains import PosteriorChain, PriorChain
+from gridcast.modules.chains import FirstOrder, Memory, PosteriorChain, PriorChain
 from gridcast.modules.frames import Frames
-from gridcast.modules.layers import go_around
+from gridcast.modules.layers import go_around, positive, softplus_inverse
+from gridcast.modules.residual import LatentLayout
 
 ERROR_FLOOR = 1e-8
 
@@ -48,22 +49,29 @@ class MarkovModule(nn.Module):
     part     call                                             shapes
     ======== ================================================ ==============================================
     encoder  encoder(x) -> features                           (n, channel, y, x) -> (n, *features)
-    skip     skip(x) -> what the combiner adds, or None       (n, channel, y, x) -> (n, *skip)
+    skip     skip(x) -> what the combiner sees as well        (n, channel, y, x) -> (n, *skip)
     rnn      rnn(features) -> [hidden, ...]                   (b, t, *features) -> [(b, t, *hidden), ...]
-    combiner combiner(z_{t-1}, [h_t, ...], skip_t)            -> loc, scale (n, *latent)
-    transit. transition(z_{t-1}, location)                    -> loc, scale (n, *latent)
+    combiner combiner(state_{t-1}, [h_t, ...], skip_t)        -> loc, scale (n, *latent)
+    transit. transition(state_{t-1}, location)                -> loc, scale (n, *latent)
     emitter  emitter(z_t, location)                           -> loc, scale (n, channel, y, x)
     locator  locator(static) -> location                      (b, static, y, x) -> (b, location, y', x')
     ======== ================================================ ==============================================
+
+    The state is the latent z_t itself, or, with `layout`, z_t and the fields before it.
 
     Parameters
     ----------
     encoder, rnn, combiner, transition, emitter : Module
         The parts above.
-    skip : Module or None
-    locator : Module or None
+    skip, locator : Module or None
+    layout : LatentLayout or None
+        The latent as coefficients of the field: then the encoder also sees the error of the linear forecast of each
+        frame, the combiner the observed coefficients, and z_1 has a distribution of its own around `start`.
     start : Tensor, (latent,) or (latent, y', x')
-        Initial value of the trainable z_0; a field is broadcast over the grid where its last sizes are 1.
+        Initial value of the trainable z_0 (with `layout`, mean of z_1); a field is broadcast over the grid where its
+        last sizes are 1.
+    filtering : bool
+        The posterior's states follow its means, see `PosteriorChain`.
     frames : Frames
         Pads, crops, and adds what is known of each place.
     objective : Objective
@@ -81,6 +89,8 @@ class MarkovModule(nn.Module):
         frames: Frames,
         skip: nn.Module | None = None,
         locator: nn.Module | None = None,
+        layout: LatentLayout | None = None,
+        filtering: bool = False,
         objective: Objective | None = None,
     ) -> None:
         super().__init__()
@@ -88,14 +98,16 @@ class MarkovModule(nn.Module):
         self.transition, self.emitter, self.locator = transition, emitter, locator
         self.start = nn.Parameter(start)
         self.frames = frames
-        self.skip = skip
+        self.skip, self.layout = skip, layout
+        self.filtering = filtering
+        self.raw_start_scale = nn.Parameter(torch.full_like(start, softplus_inverse(1.0))) if layout else None
         self.objective = objective or Objective()
 
     # The generative model and the guide, as Pyro programs of one latent and one observed site
 
     def model(self, x: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
         """Define p(x, z) of padded frames (b, t, channel, y, x), observed where `mask` is 1: the generative network."""
-        prior = PriorChain(lambda z: self.transition(z, location), self._start(x), x.shape[1])
+        prior = self._prior(x, location)
         with pyro.plate("window", x.shape[0]):
             z = pyro.sample("z", prior)
             loc, scale = self._emit(z, location)
@@ -111,7 +123,12 @@ class MarkovModule(nn.Module):
     # What training and forecasting call
 
     def loss(
-        self, x: Tensor, mask: Tensor, origin: Tensor | None = None, annealing: float = 1.0
+        self,
+        x: Tensor,
+        mask: Tensor,
+        origin: Tensor | None = None,
+        annealing: float = 1.0,
+        target: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the training loss of a batch of windows, per observed value.
 
@@ -125,6 +142,8 @@ class MarkovModule(nn.Module):
             First row and column of each patch in the grid; the whole grid by default.
         annealing : float
             Weight of the KL divergence.
+        target : Tensor, same shape, optional
+            What the forecast term is to forecast, where `x` is noisier than that.
 
         Returns
         -------
@@ -149,7 +168,8 @@ class MarkovModule(nn.Module):
         loss = nll + annealing * kl
         terms = {"elbo": -(nll + kl), "nll": nll, "kl": kl}
         if self.objective.forecast_weight:
-            terms["forecast"] = self._forecast_term(q.mean_path, x, mask, location)
+            wanted = x if target is None else self.frames.pad(target)
+            terms["forecast"] = self._forecast_term(q.means[1], wanted, mask, location)
             loss = loss + self.objective.forecast_weight * terms["forecast"]
         return loss, {name: value.detach() for name, value in terms.items()}
 
@@ -176,20 +196,23 @@ class MarkovModule(nn.Module):
         x, mask, location = self._prepare(x, mask, None)
         members = max(n_samples, 1)
         posterior = self._posterior(x, mask, location)
-        if n_samples:
+        if n_samples and posterior.filtering:
+            steps, states = posterior.means
+            loc, scale = (p[:, -1].repeat_interleave(members, 0) for p in (steps.loc, steps.scale))
+            before = states[:, -2] if states.shape[1] > 1 else posterior.start
+            z = loc + scale * torch.randn_like(loc)
+            state = self.memory.push(before.repeat_interleave(members, 0), z)
+        elif n_samples:
             # the recurrences ran once for each context; only the latent sequence is drawn for each member
-            posterior = PosteriorChain(
-                posterior.combiner,
-                [h.repeat_interleave(members, 0) for h in posterior.hidden],
-                None if posterior.skip is None else posterior.skip.repeat_interleave(members, 0),
-                posterior.start.repeat_interleave(members, 0),
-            )
-        z = (posterior.rsample() if n_samples else posterior.mean_path)[:, -1]
+            drawn = posterior.repeat(members)
+            state = self.memory.states(drawn.start, drawn.rsample())[:, -1]
+        else:
+            state = posterior.means[1][:, -1]
         path: list[Tensor] = []
         for _ in range(horizon):
-            loc, scale = self.transition(z, location)
-            z = loc + scale * torch.randn_like(loc) if n_samples else loc
-            path.append(z)
+            loc, scale = self.transition(state, location)
+            path.append(loc + scale * torch.randn_like(loc) if n_samples else loc)
+            state = self.memory.push(state, path[-1])
         outputs = self._emit(torch.stack(path, dim=1), location)
         shaped = (self.frames.crop(o, size).unflatten(0, (batch, members)).transpose(0, 1) for o in outputs)
         loc, scale = shaped
@@ -206,32 +229,54 @@ class MarkovModule(nn.Module):
 
     def _posterior(self, x: Tensor, mask: Tensor, location: Tensor | None) -> PosteriorChain:
         batch_time = x.shape[:2]
-        features = self.encoder(self.frames.inputs(x, mask).flatten(0, 1)).unflatten(0, batch_time)
+        inputs, start = x, self._expand(self.start, x)
+        latent = start.shape[1:]
         skip = None if self.skip is None else self.skip(x.flatten(0, 1)).unflatten(0, batch_time)
-        return PosteriorChain(self.combiner, self.rnn(features), skip, self._start(x))
+        if self.layout is not None:
+            linear = self.layout.linear
+            lagged = linear.lags(x)
+            inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged)], dim=2)
+            skip, start = lagged[:, :, : linear.n_folded], self.layout.start(x)
+        features = self.encoder(self.frames.inputs(inputs, mask).flatten(0, 1)).unflatten(0, batch_time)
+        return PosteriorChain(
+            self.combiner, self.rnn(features), skip, start, latent, self.memory, filtering=self.filtering
+        )
 
-    def _start(self, x: Tensor) -> Tensor:
-        if self.start.ndim == 1:
-            return self.start.expand(x.shape[0], -1)
+    def _prior(self, x: Tensor, location: Tensor | None) -> PriorChain:
+        start, first = self._expand(self.start, x), None
+        if self.layout is not None and self.raw_start_scale is not None:
+            first = start, self._expand(positive(self.raw_start_scale, 0.0), x)
+            start = self.layout.start(x)
+        return PriorChain(lambda s: self.transition(s, location), start, x.shape[1], self.memory, first)
+
+    @property
+    def memory(self) -> Memory:
+        """What a state holds of the past."""
+        return FirstOrder() if self.layout is None else self.layout
+
+    def _expand(self, start: Tensor, x: Tensor) -> Tensor:
+        if start.ndim == 1:
+            return start.expand(x.shape[0], -1)
         rows, columns = (size // self.frames.multiple for size in x.shape[-2:])
-        return self.start.expand(x.shape[0], -1, rows, columns)
+        return start.expand(x.shape[0], -1, rows, columns)
 
     def _emit(self, z: Tensor, location: Tensor | None) -> tuple[Tensor, Tensor]:
         loc, scale = self.emitter(z.flatten(0, 1), location)
         return loc.unflatten(0, z.shape[:2]), scale.unflatten(0, z.shape[:2])
 
-    def _forecast_term(self, z: Tensor, x: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
+    def _forecast_term(self, states: Tensor, x: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
         """Return the logarithm of the RMS error, mean over steps for one step ahead plus mean over leads for more.
 
-        `z` is the path of posterior means, (batch, time, *latent).
+        `states` are those after each step along the posterior means, (batch, time, *state).
         """
         n_times = x.shape[1]
         n_steps = min(self.objective.forecast_steps, n_times - 1)
         first = int(torch.randint(n_times - n_steps, ()))
-        ahead = self.transition(z[:, :-1].flatten(0, 1), location)[0].unflatten(0, (z.shape[0], n_times - 1))
-        path = [ahead[:, first]]
+        ahead = self.transition(states[:, :-1].flatten(0, 1), location)[0].unflatten(0, (x.shape[0], n_times - 1))
+        path, state = [ahead[:, first]], states[:, first]
         for _ in range(n_steps - 1):
-            path.append(self.transition(path[-1], location)[0])
+            state = self.memory.push(state, path[-1])
+            path.append(self.transition(state, location)[0])
         later = slice(first + 2, first + 1 + n_steps)
         loc, _ = self._emit(torch.cat([ahead, *(step.unsqueeze(1) for step in path[1:])], dim=1), location)
         target, seen = (torch.cat([of[:, 1:], of[:, later]], dim=1) for of in (x, mask))

@@ -105,16 +105,18 @@ class Recurrence(nn.Module):
     ============== ===================== =================
     backward       z_{t-1}, x_{t:T}      backward
     forward        z_{t-1}, x_{1:t}      forward
+    filter         x_{1:t}               forward
     bidirectional  z_{t-1}, x_{1:T}      both
     mean_field     x_{1:T}               both
     ============== ===================== =================
 
-    (Krishnan et al. 2017, table 1: DKS or ST-R, ST-L, ST-LR, MF-LR.)
+    (Krishnan et al. 2017, table 1: DKS or ST-R, ST-L, MF-L, ST-LR, MF-LR.)
     """
 
     directions: ClassVar[dict[str, tuple[bool, ...]]] = {
         "backward": (True,),
         "forward": (False,),
+        "filter": (False,),
         "bidirectional": (False, True),
         "mean_field": (False, True),
     }

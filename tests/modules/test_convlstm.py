@@ -6,13 +6,6 @@ from gridcast.modules.frames import Frames
 from gridcast.modules.recurrent import ConvLSTM
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
 def module(**options):
     frames = Frames(None, multiple=options.get("downsampling", 1))
     defaults = {"n_states": 3, "context": 4, "frames": frames}

@@ -5,13 +5,6 @@ from gridcast.modules.frames import Frames
 from gridcast.modules.layers import GridConv2d, GridConvTranspose2d, LocatedConv2d, go_around, softplus_inverse
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
 @pytest.mark.parametrize(
     ("layer", "scale"),
     [

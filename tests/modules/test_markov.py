@@ -12,21 +12,29 @@ from torch.distributions import kl_divergence
 
 from gridcast.fields import FieldStatistics
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
-from gridcast.forecasters._neural import ModuleSpec, location_channels
+from gridcast.forecasters._spec import ModuleSpec, location_channels
 from gridcast.modules.chains import PosteriorChain, PriorChain
 
 SHAPE = (2, 8, 12)  # channels, rows, columns
-FACTORISATIONS = ["backward", "forward", "bidirectional", "mean_field"]
+FACTORISATIONS = ["filter", "backward", "forward", "bidirectional", "mean_field"]
 
 
-def build(forecaster, shape=SHAPE, complete=True, periodic=False):
-    """Build a forecaster's module, with every weight moved off its start so that no term is trivially zero."""
+def untrained(forecaster, shape=SHAPE, complete=True, periodic=False):
     statistics = FieldStatistics(
         np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ones(shape, bool), complete
     )
     static = location_channels(statistics, periodic) if forecaster.location_features else None
     torch.manual_seed(0)
-    module = forecaster._build_module(ModuleSpec(shape, statistics, static, periodic))
+
+    def stretches(n_steps):
+        return 0.3 * torch.randn(20, n_steps, *shape)
+
+    return forecaster._build_module(ModuleSpec(shape, complete, static, periodic, stretches))
+
+
+def build(*args, **options):
+    """Build a forecaster's module, with every weight moved off its start so that no term is trivially zero."""
+    module = untrained(*args, **options)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -37,7 +45,8 @@ def small_cnmm(**parameters):
     defaults = {
         "encoder_channels": (4, 6),
         "rnn_channels": 6,
-        "latent_channels": 32,
+        "latent_channels": 3,
+        "lags": 3,
         "transition_channels": 6,
         "emitter_channels": (6, 4),
     }
@@ -56,13 +65,6 @@ def small_dmm(**parameters):
     return DMMForecaster(**(defaults | parameters))
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        yield
-
-
 def windows(shape=SHAPE, batch=3, n_times=5, missing=0.2):
     x = 0.3 * torch.randn(batch, n_times, *shape)
     mask = (torch.rand_like(x) > missing).float()
@@ -75,20 +77,24 @@ def per_step_elbo(module, x, mask, z):
     n_times = x.shape[1]
     posterior = module._posterior(x, mask, location)
 
+    prior = module._prior(x, location)
+
     def model():
-        previous = module._start(x)
+        state = prior.start
         for t in range(n_times):
-            loc, scale = module.transition(previous, location)
-            previous = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
-            loc, scale = module.emitter(previous, location)
+            loc, scale = module.transition(state, location) if t or prior.first is None else prior.first
+            latent = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
+            state = module.memory.push(state, latent)
+            loc, scale = module.emitter(latent, location)
             pyro.sample(f"x_{t}", dist.Normal(loc, scale).mask(mask[:, t].bool()).to_event(loc.ndim), obs=x[:, t])
 
     def guide():
-        previous = module._start(x)
+        state = posterior.start
         for t in range(n_times):
             skip = None if posterior.skip is None else posterior.skip[:, t]
-            loc, scale = module.combiner(previous, [h[:, t] for h in posterior.hidden], skip)
-            previous = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
+            loc, scale = module.combiner(state, [h[:, t] for h in posterior.hidden], skip)
+            latent = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
+            state = module.memory.push(state, loc if posterior.filtering else latent)
 
     draws = {f"z_{t}": z[:, t] for t in range(n_times)}
     log_q = poutine.trace(poutine.condition(guide, data=draws)).get_trace().log_prob_sum()
@@ -126,7 +132,7 @@ def test_trace_elbo_of_pyro_takes_the_model_and_the_guide():
     [
         *[small_cnmm(posterior=p) for p in FACTORISATIONS],
         small_cnmm(residual=False, location_features=False, forecast_weight=0.0, kl="monte_carlo", head="tanh"),
-        small_cnmm(initial_state="cell", downsampling=2, latent_channels=8),
+        small_cnmm(initial_state="cell", downsampling=2, lags=1),
         small_cnmm(downsampling=1, latent_channels=4),
         small_cnmm(batch_norm=True),
         *[small_dmm(posterior=p) for p in FACTORISATIONS],
@@ -154,7 +160,7 @@ def test_analytic_divergence_is_the_mean_of_the_monte_carlo_one():
     with torch.no_grad():
         for _ in range(600):
             q = module._posterior(x, mask, location)
-            p = PriorChain(lambda z: module.transition(z, location), module._start(x), x.shape[1])
+            p = module._prior(x, location)
             z = q.rsample()
             analytic.append(kl_divergence(q, p).item())
             sampled.append((q.log_prob(z) - p.log_prob(z)).item())
@@ -208,16 +214,28 @@ def test_elbo_of_a_linear_gaussian_chain_is_bounded_by_the_kalman_likelihood_and
     assert elbo(worse[None]) < likelihood - 0.05
 
 
-@pytest.mark.parametrize("make", [small_cnmm, lambda: ConvLSTMForecaster(rnn_channels=6, context=3)])
-def test_untrained_residual_module_forecasts_persistence(make):
-    forecaster = make()
-    statistics = FieldStatistics(np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32), np.ones(SHAPE, bool), True)
-    module = forecaster._build_module(ModuleSpec(SHAPE, statistics, location_channels(statistics, False), False))
+def test_untrained_convlstm_forecasts_persistence():
+    module = untrained(ConvLSTMForecaster(rnn_channels=6, context=3))
     x, mask = windows(missing=0.0)
     loc, scale = module.forecast(x, mask, 1)
     assert loc.shape == scale.shape == (1, 3, 1, *SHAPE)
-    error = (loc[0, :, 0] - x[:, -1]).square().mean() / x[:, -1].square().mean()
-    assert error < 1e-10
+    torch.testing.assert_close(loc[0, :, 0], x[:, -1])
+
+
+@pytest.mark.parametrize("posterior", FACTORISATIONS)
+def test_untrained_cnmm_forecasts_what_its_linear_model_does(posterior):
+    module = untrained(small_cnmm(posterior=posterior))
+    with torch.no_grad():
+        if module.combiner.gain is not None:
+            module.combiner.gain.bias.fill_(40.0)  # observations without noise
+    linear = module.layout.linear
+    x, mask = windows(missing=0.0)
+    lagged = linear.lags(x)[:, -1]
+    for lead in range(3):
+        following = linear(linear.features(lagged))
+        lagged = torch.cat([following, lagged[:, : -linear.n_folded]], dim=1)
+        loc, _ = module.forecast(x, mask, lead + 1)
+        torch.testing.assert_close(loc[0, :, -1], linear.unfold(following), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("make", [small_cnmm, small_dmm])
@@ -235,9 +253,15 @@ def test_forward_posterior_does_not_see_the_future_and_backward_does():
     x, mask = windows(missing=0.0)
     later = x.clone()
     later[:, -1] += 1.0
-    for posterior, sees in [("forward", False), ("backward", True), ("bidirectional", True), ("mean_field", True)]:
+    for posterior, sees in [
+        ("filter", False),
+        ("forward", False),
+        ("backward", True),
+        ("bidirectional", True),
+        ("mean_field", True),
+    ]:
         module = build(small_cnmm(posterior=posterior))
-        paths = [module._posterior(*module._prepare(v, mask, None)).mean_path[:, :-1] for v in (x, later)]
+        paths = [module._posterior(*module._prepare(v, mask, None)).means[0].loc[:, :-1] for v in (x, later)]
         assert bool((paths[0] != paths[1]).any()) is sees, posterior
 
 
@@ -250,18 +274,9 @@ def test_mean_field_posterior_does_not_use_the_previous_latent():
 
 
 def test_patch_training_sees_the_same_location_channels_as_the_whole_grid():
-    shape = (1, 12, 16)
-    statistics = FieldStatistics(
-        np.random.default_rng(0).normal(size=shape).astype(np.float32),
-        np.ones(shape, np.float32),
-        np.ones(shape, bool),
-        True,
-    )
-    forecaster = small_cnmm()
-    module = forecaster._build_module(ModuleSpec(shape, statistics, location_channels(statistics, False), False))
-    origin = torch.tensor([[4, 8], [0, 4]])
+    module = untrained(small_cnmm(), shape=(1, 12, 16))
     whole = module.frames.static_of(None, (12, 16))
-    patches = module.frames.static_of(origin, (8, 8))
+    patches = module.frames.static_of(torch.tensor([[4, 8], [0, 4]]), (8, 8))
     assert torch.equal(patches[0], whole[0, :, 4:12, 8:16])
     assert torch.equal(patches[1], whole[0, :, 0:8, 4:12])
 
@@ -272,7 +287,6 @@ def test_masked_values_do_not_matter_to_the_loss():
     losses = []
     for filling in (0.0, 5.0):
         torch.manual_seed(2)
-        module.encoder.requires_grad_(False)
         padded, seen, location = module._prepare(x, mask, None)
         z = module._posterior(padded, seen, location).rsample()
         filled = torch.where(seen.bool(), padded, torch.full_like(padded, filling))

@@ -1,0 +1,206 @@
+"""The best linear forecast of folded fields: where the convolutional Markov model starts from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gridcast.modules.layers import GridConv2d
+
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+N_FOLDS = 4
+LIMIT = 1.5
+STEP_FLOOR = 1e-4
+
+
+class LinearForecast(nn.Module):
+    """A linear inverse model of neighbouring blocks, and the coordinates in which it is well conditioned.
+
+    A field is cut into blocks of ``d x d`` cells. The coefficients of a block are the two-dimensional cosine transform
+    of its cells, per channel, divided by their standard deviations: smooth fields are nearly white in them. The next
+    field is forecast from the coefficients of the last `n_lags` fields in the neighbouring blocks, by ridge regression
+    (`fit_linear_forecast`). Nothing here is trained further: the networks learn what is left, in units of its error.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of a field.
+    downsampling : int
+        Cells of a block and side, d.
+    n_lags : int
+        Fields that a forecast sees.
+    kernel_size : int
+        Neighbouring blocks that it sees, on a side.
+    periodic : bool
+        Whether columns go around the globe.
+
+    Attributes
+    ----------
+    n_folded : int
+        Coefficients of a block, ``n_channels * d ** 2``.
+    scale, change, step : Tensor, (n_folded, 1, 1)
+        Standard deviation of a coefficient, and, in units of `scale`, of its change in a step and of the error of its
+        forecast.
+    limit : Tensor, (n_folded, 1, 1)
+        Largest magnitude of a forecast, so that a long run stays finite.
+    cell_std, cell_step : Tensor, (n_channels, 1, 1)
+        Standard deviation of a cell, and of the error of its forecast, in the units of the field.
+    """
+
+    basis: Tensor
+    scale: Tensor
+    change: Tensor
+    step: Tensor
+    limit: Tensor
+    cell_std: Tensor
+    cell_step: Tensor
+
+    def __init__(
+        self, n_channels: int, downsampling: int, n_lags: int, kernel_size: int = 3, *, periodic: bool = False
+    ) -> None:
+        super().__init__()
+        self.downsampling, self.n_lags = downsampling, n_lags
+        self.n_folded = n_channels * downsampling**2
+        self.register_buffer("basis", torch.block_diag(*[cosines(downsampling)] * n_channels))
+        for name in ("scale", "change", "step"):
+            self.register_buffer(name, torch.ones(self.n_folded, 1, 1))
+        self.register_buffer("limit", torch.full((self.n_folded, 1, 1), math.inf))
+        for name in ("cell_std", "cell_step"):
+            self.register_buffer(name, torch.ones(n_channels, 1, 1))
+        self.conv = GridConv2d(n_lags * self.n_folded, self.n_folded, kernel_size, periodic=periodic, bias=False)
+        weight = torch.zeros_like(self.conv.weight)
+        del self.conv.weight  # a buffer: it is not trained
+        self.conv.register_buffer("weight", weight)
+
+    def fold(self, x: Tensor) -> Tensor:
+        """Map fields (n, channel, y, x) to coefficients (n, n_folded, y / d, x / d)."""
+        weight = self.basis / self.scale[:, :, 0]
+        return F.conv2d(F.pixel_unshuffle(x, self.downsampling), weight[:, :, None, None])
+
+    def unfold(self, coefficients: Tensor) -> Tensor:
+        """Undo `fold`."""
+        weight = (self.basis * self.scale[:, :, 0]).T
+        return F.pixel_shuffle(F.conv2d(coefficients, weight[:, :, None, None]), self.downsampling)
+
+    def lags(self, x: Tensor) -> Tensor:
+        """Map (batch, time, channel, y, x) to the coefficients of each field and those before it.
+
+        Returns (batch, time, n_lags * n_folded, y / d, x / d), the latest first; before the first field stands the
+        first again.
+        """
+        lagged = [self.fold(x.flatten(0, 1)).unflatten(0, x.shape[:2])]
+        for _ in range(self.n_lags - 1):
+            lagged.append(torch.cat([lagged[0][:, :1], lagged[-1][:, :-1]], dim=1))
+        return torch.cat(lagged, dim=2)
+
+    def features(self, lagged: Tensor) -> Tensor:
+        """Map lags (n, n_lags * n_folded, y, x) to the latest coefficients and the standardised changes before."""
+        parts = lagged.unflatten(1, (self.n_lags, self.n_folded))
+        return torch.cat([parts[:, :1], (parts[:, :-1] - parts[:, 1:]) / self.change], dim=1).flatten(1, 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (n, n_lags * n_folded, y, x) to the next coefficients (n, n_folded, y, x)."""
+        return self.bounded(features[:, : self.n_folded] + self.step * self.conv(features))
+
+    def bounded(self, coefficients: Tensor) -> Tensor:
+        """Return coefficients (n, n_folded, y, x) within `limit`."""
+        return torch.clamp(coefficients, -self.limit, self.limit)
+
+    def errors(self, x: Tensor, lagged: Tensor) -> Tensor:
+        """Return the error of the forecast of each field of `x` (batch, time, ...) in units of `cell_step`; first 0."""
+        forecast = self.unfold(self(self.features(lagged[:, :-1].flatten(0, 1)))).unflatten(0, (x.shape[0], -1))
+        return F.pad((x[:, 1:] - forecast) / self.cell_step, (0, 0, 0, 0, 0, 0, 1, 0))
+
+
+@torch.no_grad()
+def fit_linear_forecast(
+    x: Tensor, downsampling: int, n_lags: int, kernel_size: int = 3, *, periodic: bool = False
+) -> LinearForecast:
+    """Fit a `LinearForecast` to stretches of a series.
+
+    Parameters
+    ----------
+    x : Tensor, (stretch, n_lags + 1, channel, y, x)
+        In the order of time; rows and columns multiples of `downsampling`; with a mean near zero.
+    downsampling, n_lags, kernel_size, periodic
+        As in `LinearForecast`.
+
+    Returns
+    -------
+    LinearForecast
+        Its ridge penalty has the smallest error in cross-validation over contiguous stretches; it is persistence where
+        no penalty beats that.
+    """
+    linear = LinearForecast(x.shape[2], downsampling, n_lags, kernel_size, periodic=periodic)
+    folded = linear.fold(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    linear.scale.copy_(_rms(folded.flatten(0, 1)))
+    linear.limit.copy_(LIMIT * (folded / linear.scale).abs().amax((0, 1, 3, 4)).clamp(min=1.0)[:, None, None])
+    linear.cell_std.copy_(_rms(x.flatten(0, 1)))
+    lagged = linear.lags(x)[:, -2:]
+    change = lagged[:, 1, : linear.n_folded] - lagged[:, 0, : linear.n_folded]
+    linear.change.copy_(_rms(change))
+    features, change = linear.features(lagged[:, 0]), change / linear.change
+    folds = [
+        _moments(f, c, kernel_size, periodic)
+        for f, c in zip(features.tensor_split(N_FOLDS), change.tensor_split(N_FOLDS), strict=True)
+        if len(f)
+    ]
+    weight = _ridge(folds).float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
+    linear.conv.weight.copy_(weight)  # step is still 1
+    forecast = linear(features)
+    linear.step.copy_(_rms(forecast - lagged[:, 1, : linear.n_folded]).clamp(min=STEP_FLOOR))
+    linear.conv.weight.div_(linear.step[..., None])
+    linear.cell_step.copy_(_rms(linear.unfold(forecast) - x[:, -1]).clamp(min=STEP_FLOOR))
+    return linear
+
+
+def _moments(features: Tensor, target: Tensor, kernel_size: int, periodic: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features' features, features' target and the square of the target, in double precision."""
+    half = kernel_size // 2
+    columns = F.pad(features, (half, half, 0, 0), mode="circular" if periodic else "constant")
+    padded = F.pad(columns, (0, 0, half, half))
+    n_features = features.shape[1] * kernel_size**2
+    gram = torch.zeros(n_features, n_features, dtype=torch.float64)
+    cross = torch.zeros(n_features, target.shape[1], dtype=torch.float64)
+    for block, following in zip(padded.split(8), target.split(8), strict=True):
+        seen = F.unfold(block, kernel_size).transpose(1, 2).flatten(0, 1)
+        wanted = following.flatten(2).transpose(1, 2).flatten(0, 1)
+        gram += (seen.T @ seen).double()
+        cross += (seen.T @ wanted).double()
+    return gram, cross, target.double().square().sum()
+
+
+def _ridge(folds: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    """Return the weights (n_target, n_features) of the best penalty, zero where none beats forecasting no change."""
+    gram, cross, square = (torch.stack(parts).sum(0) for parts in zip(*folds, strict=True))
+    variance = gram.diagonal().mean()
+
+    def solve(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
+        ridge = penalty * variance * torch.eye(len(gram), dtype=gram.dtype)
+        return torch.cholesky_solve(cross, torch.linalg.cholesky(gram + ridge))
+
+    best, least = None, square
+    for penalty in PENALTIES if len(folds) > 1 else ():
+        error = torch.zeros_like(square)
+        for own_gram, own_cross, own_square in folds:
+            weight = solve(gram - own_gram, cross - own_cross, penalty)
+            error += own_square - 2 * (weight * own_cross).sum() + (weight * (own_gram @ weight)).sum()
+        if error < least:
+            best, least = penalty, error
+    return torch.zeros_like(cross).T if best is None else solve(gram, cross, best).T
+
+
+def _rms(x: Tensor) -> Tensor:
+    """Return the root mean square of each channel of (n, channel, y, x), (channel, 1, 1)."""
+    return x.square().mean((0, 2, 3)).sqrt().clamp(min=1e-6)[:, None, None]
+
+
+def cosines(n: int) -> Tensor:
+    """Return the orthonormal cosine transform (type II) of an ``n x n`` block, (n * n, n * n)."""
+    k, i = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
+    line = torch.cos(math.pi * (2 * i + 1) * k / (2 * n)) * math.sqrt(2 / n)
+    line[0] /= math.sqrt(2)
+    return torch.kron(line, line)

@@ -1,0 +1,147 @@
+"""The convolutional parts around a linear forecast: each adds to it, in units of its error, what the data ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gridcast.modules.convolutional import ConvCombiner, ConvEmitter, ConvTransition
+from gridcast.modules.layers import GridConv2d, fill_bias_, positive, softplus_inverse, zero_
+from gridcast.modules.linear import LinearForecast
+
+FEATURE_LIMIT = 10.0
+FREE_STEP, FREE_LIMIT = 0.3, 10.0
+SCALE_FLOOR = 1e-2
+GAIN = 4.0  # sigmoid(4) = 0.98: observations are trusted until trained
+
+
+class LatentLayout(nn.Module):
+    """The memory of a Markov chain of order `n_lags` over the coefficients of fields.
+
+    A latent z_t is the coefficients of the field and free channels, `n_latent` in all. A state is the latest latent and
+    the coefficients of the `n_lags` - 1 before it, `n_state` channels: the companion form of an autoregression.
+    """
+
+    step: Tensor
+
+    def __init__(self, linear: LinearForecast, n_free: int) -> None:
+        super().__init__()
+        self.linear = linear
+        self.n_free, self.n_folded = n_free, linear.n_folded
+        self.n_latent = self.n_folded + n_free
+        self.n_state = self.n_latent + (linear.n_lags - 1) * self.n_folded
+        self.register_buffer("step", torch.cat([linear.step, torch.full((n_free, 1, 1), FREE_STEP)]))
+
+    def start(self, x: Tensor) -> Tensor:
+        """Return the state before a window (batch, time, channel, y, x): its first field, as if it had always been."""
+        now = self.linear.fold(x[:, 0])
+        free = now.new_zeros(now.shape[0], self.n_free, *now.shape[2:])
+        return torch.cat([now, free, now.repeat(1, self.linear.n_lags - 1, 1, 1)], dim=1)
+
+    def push(self, state: Tensor, z: Tensor) -> Tensor:
+        """Return the state (n, n_state, y, x) after `z` (n, n_latent, y, x) has followed it."""
+        if self.linear.n_lags == 1:
+            return z
+        past = state[:, self.n_latent : self.n_state - self.n_folded]
+        return torch.cat([z, state[:, : self.n_folded], past], dim=1)
+
+    def states(self, start: Tensor, z: Tensor) -> Tensor:
+        """Return `start` and the states after each step of `z` (batch, time, ...), (batch, 1 + time, n_state, y, x)."""
+        n, n_times, n_past = self.n_folded, z.shape[1], self.linear.n_lags - 1
+        first = start[:, : self.n_latent].unsqueeze(1)
+        before = start[:, self.n_latent :].unflatten(1, (n_past, n)).flip(1)
+        now = torch.cat([before, first[:, :, :n], z[:, :, :n]], dim=1)
+        lags = [now[:, n_past - lag : n_past - lag + 1 + n_times] for lag in range(1, n_past + 1)]
+        return torch.cat([torch.cat([first, z], dim=1), *lags], dim=2)
+
+    def features(self, state: Tensor) -> Tensor:
+        """Return the latest coefficients and the standardised changes before them, (n, n_lags * n_folded, y, x)."""
+        return self.linear.features(torch.cat([state[:, : self.n_folded], state[:, self.n_latent :]], dim=1))
+
+    def inputs(self, features: Tensor, state: Tensor) -> Tensor:
+        """Return what the networks see: bounded features and the free channels, (n, n_state, y, x)."""
+        both = torch.cat([features, state[:, self.n_folded : self.n_latent]], dim=1)
+        return both.clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
+
+    def latent(self, now: Tensor, correction: Tensor) -> Tensor:
+        """Return coefficients `now` and zeros, plus `correction` (n, n_latent, y, x) in units of `step`, bounded."""
+        free = (FREE_STEP * correction[:, self.n_folded :]).clamp(-FREE_LIMIT, FREE_LIMIT)
+        now = now + self.linear.step * correction[:, : self.n_folded]
+        return torch.cat([self.linear.bounded(now), free], dim=1)
+
+
+class ResidualCombiner(nn.Module):
+    """Posterior of one step as the update of a Kalman filter whose gain and correction are networks.
+
+    ``loc = forecast + gain * (observed_t - forecast) + step * CNN(h)`` with the linear forecast from the state,
+    ``gain = sigmoid(CNN(h))`` for each coefficient and h of equation (8). Without the state (mean field) the gain is 1.
+    """
+
+    def __init__(
+        self,
+        layout: LatentLayout,
+        n_hidden: int,
+        kernel_size: int,
+        *,
+        use_previous: bool = True,
+        batch_norm: bool = False,
+        periodic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.network = ConvCombiner(
+            layout.n_state, n_hidden, kernel_size, use_previous=use_previous, batch_norm=batch_norm, periodic=periodic
+        )
+        self.network.loc = GridConv2d(n_hidden, layout.n_latent, kernel_size, periodic=periodic)
+        self.network.scale = GridConv2d(n_hidden, layout.n_latent, kernel_size, periodic=periodic)
+        self.gain = GridConv2d(n_hidden, layout.n_folded, kernel_size, periodic=periodic) if use_previous else None
+        zero_(self.network.loc)
+        fill_bias_(self.network.scale, softplus_inverse(0.3))
+        if self.gain is not None:
+            zero_(self.gain)
+            fill_bias_(self.gain, GAIN)
+
+    def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_latent, y, x) from the state, the hidden states and the observed coefficients."""
+        if skip is None:
+            raise ValueError("skip=None: the combiner needs the observed coefficients")
+        if self.gain is None:
+            now, combined = skip, self.network.combine(previous, hidden)
+        else:
+            features = self.layout.features(previous)
+            combined = self.network.combine(self.layout.inputs(features, previous), hidden)
+            now = torch.lerp(self.layout.linear(features), skip, torch.sigmoid(self.gain(combined)))
+        loc = self.layout.latent(now, self.network.loc(combined))
+        return loc, self.layout.step * positive(self.network.scale(combined), SCALE_FLOOR)
+
+
+class ResidualTransition(nn.Module):
+    """The linear forecast plus `step` times the gated transition of its features."""
+
+    def __init__(self, layout: LatentLayout, network: ConvTransition) -> None:
+        super().__init__()
+        self.layout, self.network = layout, network
+        network.start_as_zero()
+
+    def forward(self, state: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_latent, y, x) of the latent after `state` (n, n_state, y, x)."""
+        features = self.layout.features(state)
+        loc, scale = self.network(self.layout.inputs(features, state), location)
+        return self.layout.latent(self.layout.linear(features), loc), self.layout.step * scale
+
+
+class ResidualEmitter(nn.Module):
+    """The field that the coefficients stand for, plus the deconvolutions in units of the linear forecast's error."""
+
+    def __init__(self, layout: LatentLayout, network: ConvEmitter) -> None:
+        super().__init__()
+        self.layout, self.network = layout, network
+        network.upsampler.start_as_zero(0.3)
+
+    def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, channel, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
+        linear = self.layout.linear
+        loc, scale = self.network(z, location)
+        return linear.unfold(z[:, : linear.n_folded]) + linear.cell_step * loc, linear.cell_step * scale

@@ -1,0 +1,100 @@
+"""The linear forecast that the CNMM starts from, against what is known exactly."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import convolve
+
+from gridcast.modules.linear import LinearForecast, cosines, fit_linear_forecast
+from gridcast.modules.residual import LatentLayout
+
+
+def diffusing(n=60, n_times=4, size=(12, 16), noise=0.05, seed=0):
+    """Stretches of a field that a 3 x 3 stencil smooths, with white process noise; around the globe."""
+    rng = np.random.default_rng(seed)
+    stencil = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
+    x = rng.normal(size=(n, *size))
+    path = []
+    for _ in range(n_times + 3):
+        x = np.stack([convolve(f, stencil, mode="wrap") for f in x]) + noise * rng.normal(size=x.shape)
+        path.append(x)
+    return torch.tensor(np.stack(path[3:], axis=1)[:, :, None], dtype=torch.float32)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_cosines_are_orthonormal_and_the_first_is_constant(n):
+    torch.testing.assert_close(cosines(n) @ cosines(n).T, torch.eye(n * n), atol=1e-6, rtol=0)
+    torch.testing.assert_close(cosines(n)[0], torch.full((n * n,), 1 / n))
+
+
+@pytest.mark.parametrize(("downsampling", "n_channels"), [(1, 2), (2, 1), (4, 2)])
+def test_unfold_undoes_fold(downsampling, n_channels):
+    linear = LinearForecast(n_channels, downsampling, 2)
+    linear.scale.uniform_(0.1, 2.0)
+    x = torch.randn(3, n_channels, 8, 12)
+    assert linear.fold(x).shape == (3, n_channels * downsampling**2, 8 // downsampling, 12 // downsampling)
+    torch.testing.assert_close(linear.unfold(linear.fold(x)), x, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("downsampling", "n_lags"), [(1, 1), (2, 2), (4, 1), (4, 3)])
+def test_error_of_a_local_linear_process_is_its_noise(downsampling, n_lags):
+    x = diffusing(n_times=n_lags + 1, n=200)
+    linear = fit_linear_forecast(x, downsampling, n_lags, periodic=True)
+    new = diffusing(n_times=n_lags + 1, seed=1)
+    forecast = linear.unfold(linear(linear.features(linear.lags(new)[:, -2])))
+    inside = (slice(None), slice(None), slice(4, -4))  # rows are not periodic
+    rms = (forecast - new[:, -1]).square().mean((1, 3))[:, 4:-4].mean().sqrt()
+    assert rms == pytest.approx(0.05, rel=0.1)
+    persistence = (new[:, -2] - new[:, -1])[inside].square().mean().sqrt()
+    assert persistence > 1.2 * rms
+    assert float(linear.cell_step) == pytest.approx(0.05, rel=0.15)
+
+
+def test_a_random_walk_is_forecast_by_persistence():
+    steps = torch.randn(40, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    x = steps.cumsum(1)
+    linear = fit_linear_forecast(x, 4, 2)
+    forecast = linear.unfold(linear(linear.features(linear.lags(x)[:, -2])))
+    torch.testing.assert_close(forecast, x[:, -2], atol=0.3, rtol=0)
+    assert float(linear.cell_step) == pytest.approx(1.0, rel=0.1)
+
+
+def test_errors_are_those_of_the_forecast_in_units_of_their_size():
+    x = diffusing()
+    linear = fit_linear_forecast(x, 4, 2, periodic=True)
+    errors = linear.errors(x, linear.lags(x))
+    assert not errors[:, 0].any()
+    assert errors[:, 2:].square().mean().sqrt() == pytest.approx(1.0, rel=0.2)
+
+
+def test_a_forecast_around_the_globe_turns_with_its_input():
+    x = diffusing()
+    linear = fit_linear_forecast(x, 4, 2, periodic=True)
+    lagged = linear.lags(x)[:, -1]
+    turned = linear.lags(x.roll(8, dims=-1))[:, -1]
+    forecast = [linear(linear.features(f)) for f in (lagged, turned)]
+    torch.testing.assert_close(forecast[0].roll(2, dims=-1), forecast[1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_long_run_stays_bounded_even_where_the_weights_would_explode():
+    linear = fit_linear_forecast(diffusing(), 4, 1)
+    linear.conv.weight.mul_(0).add_(3.0)
+    z = torch.ones(1, linear.n_folded, 3, 4)
+    for _ in range(50):
+        z = linear(linear.features(z))
+    assert (z.abs() <= linear.limit).all()
+
+
+@pytest.mark.parametrize("n_lags", [1, 2, 4])
+@pytest.mark.parametrize("n_free", [0, 3])
+def test_states_of_a_sequence_are_those_that_pushing_builds(n_lags, n_free):
+    layout = LatentLayout(LinearForecast(1, 2, n_lags), n_free)
+    start = layout.start(torch.randn(2, 5, 1, 4, 6))
+    assert start.shape == (2, layout.n_state, 2, 3)
+    z = torch.randn(2, 6, layout.n_latent, 2, 3)
+    states = layout.states(start, z)
+    assert torch.equal(states[:, 0], start)
+    state = start
+    for t in range(6):
+        state = layout.push(state, z[:, t])
+        assert torch.equal(states[:, t + 1], state)
