@@ -77,27 +77,18 @@ def open_series(path: Path | None, variable: str | None) -> xr.DataArray:
 
 def models(train: xr.DataArray, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the forecasters, each with a budget of about `steps` training steps."""
-
-    def budget(batch_size: int) -> dict[str, Any]:
-        n_windows = 0.9 * len(train) - 12
-        stride = max(1, int(EPOCHS * n_windows / (batch_size * arguments.steps)))
-        return {
-            "window": 12,
-            "batch_size": batch_size,
-            "max_epochs": max(1, round(arguments.steps * batch_size * stride / n_windows)),
-            "stride": stride,
-            "random_state": arguments.seed,
-        }
-
+    budget = {"max_epochs": 1000, "max_steps": arguments.steps, "random_state": arguments.seed}
+    # A pass over a long archive is cut, so that there are a few records to draw.
+    budget["stride"] = max(1, EPOCHS * len(train) // (8 * arguments.steps))
     # The latent vector of the DMM needs whole fields: fewer of them in a step.
     rows, columns = train.shape[-2:]
     whole_fields = max(1, min(8, 4 * 8 * 32 * 32 // (rows * columns)))
     return {
         "persistence": gc.NaiveForecaster("persistence", random_state=arguments.seed),
         "climatology": gc.NaiveForecaster("climatology", random_state=arguments.seed),
-        "ConvLSTM": gc.ConvLSTMForecaster(**budget(8), patch_size=32, context=8),
-        "DMM": gc.DMMForecaster(**budget(whole_fields)),
-        "CNMM": gc.CNMMForecaster(**budget(8), patch_size=32),
+        "ConvLSTM": gc.ConvLSTMForecaster(**budget, patch_size=32),
+        "DMM": gc.DMMForecaster(**budget, batch_size=whole_fields),
+        "CNMM": gc.CNMMForecaster(**budget, patch_size=32),
     }
 
 

@@ -12,6 +12,7 @@ _TRAINING: dict[str, Any] = {
     "window": 30,
     "context": 10,
     "stride": 1,
+    "max_steps": None,
     "batch_size": 16,
     "learning_rate_schedule": "constant",
     "location_features": False,

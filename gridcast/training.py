@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 import warnings
@@ -26,6 +27,9 @@ class TrainingPlan:
     Parameters
     ----------
     max_epochs : int
+        Largest number of passes over the windows.
+    max_steps : int or None
+        Largest number of steps; the last pass may end early.
     learning_rate : float
         Peak of the schedule.
     schedule : {"one_cycle", "constant"}
@@ -47,6 +51,12 @@ class TrainingPlan:
     annealing: tuple[float, float] = (0.2, 0.5)
     patience: int | None = None
     verbose: int = 0
+    max_steps: int | None = None
+
+    def n_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of steps of the whole training."""
+        n = self.max_epochs * steps_per_epoch
+        return n if self.max_steps is None else min(n, self.max_steps)
 
     def learning_rate_at(self, progress: float) -> float:
         """Return the learning rate after a share `progress` of all steps."""
@@ -189,8 +199,8 @@ def train(
     recovery = _Recovery(module, optimizer)
     best, best_error, since_best = recovery.good[0], math.inf, 0
     history: list[dict[str, float]] = []
-    with tqdm(total=plan.max_epochs * len(stream), disable=not plan.verbose, unit="step", mininterval=0.5) as bar:
-        for epoch in range(plan.max_epochs):
+    with tqdm(total=plan.n_steps(len(stream)), disable=not plan.verbose, unit="step", mininterval=0.5) as bar:
+        for epoch in range(math.ceil(plan.n_steps(len(stream)) / len(stream))):
             began = time.perf_counter()
             module.train()
             record = _run_epoch(epoch, wrapped, wrapped_optimizer, stream, plan, fabric, recovery, bar)
@@ -228,8 +238,9 @@ def _run_epoch(
     """Take one step for each batch and return the mean of what they recorded."""
     sums: dict[str, float] = {}
     n_steps, rate, annealing = 0, plan.learning_rate, 1.0
-    for i, batch in enumerate(stream):
-        progress = (epoch + i / len(stream)) / plan.max_epochs
+    n_total, n_before = plan.n_steps(len(stream)), epoch * len(stream)
+    for i, batch in enumerate(itertools.islice(stream, n_total - n_before)):
+        progress = (n_before + i) / n_total
         rate = plan.learning_rate_at(progress) * recovery.rate_factor
         annealing = plan.annealing_at(progress)
         for group in optimizer.param_groups:

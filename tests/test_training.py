@@ -50,6 +50,15 @@ def test_training_minimises_the_loss_and_records_every_epoch(stream, fabric):
     assert set(history[0]) == {"epoch", "loss", "nll", "gradient_norm", "learning_rate", "annealing", "seconds"}
 
 
+def test_max_steps_ends_the_last_pass_early(stream, fabric):
+    module = Mean()
+    history = train(module, stream, None, plan(max_steps=10, schedule="one_cycle"), fabric)
+    assert module.calls == 10
+    assert len(history) == 3  # 4 + 4 + 2
+    assert history[-1]["learning_rate"] < 0.1 * 0.3
+    assert plan(max_epochs=2, max_steps=10).n_steps(4) == 8
+
+
 def test_best_weights_are_kept_and_patience_ends_training(stream, fabric):
     errors = iter([5.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     seen = []

@@ -33,16 +33,18 @@ class NeuralForecaster(BaseForecaster):
 
     Parameters
     ----------
-    window : int, default=30
+    window : int, default=12
         Steps of a training window.
     context : int, default=10
         Observed steps that a forecast starts from.
     stride : int, default=1
         Steps between the starts of two training windows.
-    batch_size : int, default=16
+    batch_size : int, default=8
         Windows per training step.
-    max_epochs : int
-        Passes over the training windows.
+    max_epochs : int, default=10
+        Largest number of passes over the training windows.
+    max_steps : int or None, default=3000
+        Largest number of training steps; the last pass then ends early.
     learning_rate : float
         Adam's; the peak of the schedule.
     learning_rate_schedule : {"one_cycle", "constant"}
@@ -60,7 +62,7 @@ class NeuralForecaster(BaseForecaster):
         The networks see the training mean and standard deviation of each cell and its position in the grid.
     residual : bool, default=True
         Residual connections, initialised so that the untrained model is a reference forecast: a linear inverse model
-        (``CNMMForecaster``), persistence (``ConvLSTMForecaster``) or climatology (``DMMForecaster``).
+        (``CNMMForecaster``, ``DMMForecaster``) or persistence (``ConvLSTMForecaster``).
     climatology : {"auto", "year", "day", "mean"}, int or None, default="auto"
         Mean cycle that is subtracted from the scaled series before the networks see it and added to their forecasts, as
         `gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it has
@@ -109,6 +111,7 @@ class NeuralForecaster(BaseForecaster):
         stride: int,
         batch_size: int,
         max_epochs: int,
+        max_steps: int | None,
         learning_rate: float,
         learning_rate_schedule: str,
         gradient_clip: float | None,
@@ -132,6 +135,7 @@ class NeuralForecaster(BaseForecaster):
         self.stride = stride
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.max_steps = max_steps
         self.learning_rate = learning_rate
         self.learning_rate_schedule = learning_rate_schedule
         self.gradient_clip = gradient_clip
@@ -304,6 +308,7 @@ class NeuralForecaster(BaseForecaster):
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(
             max_epochs=self.max_epochs,
+            max_steps=self.max_steps,
             learning_rate=self.learning_rate,
             schedule=self.learning_rate_schedule,  # type: ignore[arg-type]
             gradient_clip=self.gradient_clip,
@@ -317,8 +322,9 @@ class NeuralForecaster(BaseForecaster):
             check_positive_integer(name, getattr(self, name))
         if self.window < 2:
             raise ValueError(f"window={self.window!r} must be at least 2")
-        if self.patch_size is not None:
-            check_positive_integer("patch_size", self.patch_size)
+        for name in ("patch_size", "max_steps"):
+            if getattr(self, name) is not None:
+                check_positive_integer(name, getattr(self, name))
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(f"validation_fraction={self.validation_fraction!r} must be at least 0 and below 1")
         if not self.learning_rate > 0:

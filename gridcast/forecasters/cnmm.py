@@ -61,7 +61,7 @@ class CNMMForecaster(NeuralForecaster):
         Factorisation of the posterior; the paper's is ``"backward"``. See `gridcast.modules.recurrent.Recurrence`.
     kl : {"analytic", "monte_carlo"}, default="analytic"
         Per-step analytic divergence, or the paper's Monte-Carlo estimate.
-    annealing : (float, float), default=(0.2, 0.5)
+    annealing : (float, float), default=(1.0, 0.0)
         Weight of the KL divergence at the start, and the share of training after which it is 1.
     forecast_weight : float, default=1.0
         Weight of the forecast term in the objective, see `gridcast.modules.markov.Objective`; 0 is the paper's.
@@ -100,17 +100,18 @@ class CNMMForecaster(NeuralForecaster):
         downsampling: Literal[1, 2, 4] = 4,
         posterior: str = "filter",
         kl: Literal["analytic", "monte_carlo"] = "analytic",
-        annealing: tuple[float, float] = (0.2, 0.5),
+        annealing: tuple[float, float] = (1.0, 0.0),
         forecast_weight: float = 1.0,
         forecast_steps: int = 10,
         head: Literal["linear", "tanh"] = "linear",
         batch_norm: bool = False,
         initial_state: Literal["channel", "cell"] = "channel",
-        window: int = 30,
+        window: int = 12,
         context: int = 10,
         stride: int = 1,
-        batch_size: int = 16,
-        max_epochs: int = 30,
+        batch_size: int = 8,
+        max_epochs: int = 10,
+        max_steps: int | None = 3000,
         learning_rate: float = 1e-3,
         learning_rate_schedule: str = "one_cycle",
         gradient_clip: float | None = 1.0,
@@ -135,6 +136,7 @@ class CNMMForecaster(NeuralForecaster):
             stride=stride,
             batch_size=batch_size,
             max_epochs=max_epochs,
+            max_steps=max_steps,
             learning_rate=learning_rate,
             learning_rate_schedule=learning_rate_schedule,
             gradient_clip=gradient_clip,

@@ -16,8 +16,8 @@ from gridcast.modules.dense import (
     DenseCombiner,
     DenseEmitter,
     DenseEncoder,
-    DenseSkip,
     DenseTransition,
+    fit_patterns,
 )
 from gridcast.modules.markov import MarkovModule, Objective
 from gridcast.modules.recurrent import DenseLSTM, Recurrence
@@ -29,6 +29,9 @@ class DMMForecaster(NeuralForecaster):
     The fields go through a convolutional encoder and a dense layer into a latent **vector**; deconvolutions bring it
     back. It describes a whole grid with few numbers, so it suits large-scale patterns rather than local detail, and one
     grid size.
+
+    With `residual` the latent holds the amplitudes of the leading patterns of the training series (empirical orthogonal
+    functions), and the untrained model is a linear inverse model of them.
 
     The parameters that it shares with the other neural forecasters (windows, training, scaling, device) are described
     in `gridcast.forecasters.NeuralForecaster`. With the paper's settings:
@@ -56,7 +59,7 @@ class DMMForecaster(NeuralForecaster):
         Factorisation of the posterior; the paper's is ``"backward"``.
     kl : {"analytic", "monte_carlo"}, default="analytic"
         Per-step analytic divergence, or the paper's Monte-Carlo estimate.
-    annealing : (float, float), default=(0.2, 0.5)
+    annealing : (float, float), default=(1.0, 0.0)
         Weight of the KL divergence at the start, and the share of training after which it is 1.
     forecast_weight : float, default=1.0
         Weight of the forecast term in the objective, see `gridcast.modules.markov.Objective`; 0 is the paper's.
@@ -93,16 +96,17 @@ class DMMForecaster(NeuralForecaster):
         downsampling: Literal[1, 2, 4] = 4,
         posterior: str = "filter",
         kl: Literal["analytic", "monte_carlo"] = "analytic",
-        annealing: tuple[float, float] = (0.2, 0.5),
+        annealing: tuple[float, float] = (1.0, 0.0),
         forecast_weight: float = 1.0,
         forecast_steps: int = 10,
         head: Literal["linear", "tanh"] = "linear",
         batch_norm: bool = False,
-        window: int = 30,
+        window: int = 12,
         context: int = 10,
         stride: int = 1,
-        batch_size: int = 16,
-        max_epochs: int = 30,
+        batch_size: int = 8,
+        max_epochs: int = 10,
+        max_steps: int | None = 3000,
         learning_rate: float = 1e-3,
         learning_rate_schedule: str = "one_cycle",
         gradient_clip: float | None = 1.0,
@@ -127,6 +131,7 @@ class DMMForecaster(NeuralForecaster):
             stride=stride,
             batch_size=batch_size,
             max_epochs=max_epochs,
+            max_steps=max_steps,
             learning_rate=learning_rate,
             learning_rate_schedule=learning_rate_schedule,
             gradient_clip=gradient_clip,
@@ -183,7 +188,7 @@ class DMMForecaster(NeuralForecaster):
         upsampler = Upsampler(
             self.emitter_channels, n_channels, self.kernel_size, downsampling=factor, head=self.head, **common
         )
-        frame_shape = (n_channels, rows, columns)
+        patterns = fit_patterns(frames.pad(spec.stretches(2)), n_latent) if self.residual else None
         return MarkovModule(
             encoder=DenseEncoder(
                 ConvEncoder(
@@ -198,17 +203,20 @@ class DMMForecaster(NeuralForecaster):
                     for reverse in Recurrence.directions[self.posterior]
                 ]
             ),
-            combiner=DenseCombiner(n_latent, self.rnn_channels, use_previous=self.posterior != "mean_field"),
-            transition=DenseTransition(n_latent, self.transition_channels, residual=self.residual),
+            combiner=DenseCombiner(
+                n_latent, self.rnn_channels, use_previous=self.posterior != "mean_field", patterns=patterns
+            ),
+            transition=DenseTransition(n_latent, self.transition_channels, patterns=patterns),
             emitter=DenseEmitter(
                 n_latent,
                 (self.emitter_channels[0], *latent_grid),
                 upsampler,
-                patterns=frame_shape if self.residual else None,
+                patterns=patterns,
             ),
             start=torch.zeros(n_latent),
             frames=frames,
-            skip=DenseSkip(n_channels * rows * columns, n_latent) if self.residual else None,
+            skip=patterns,
+            free_start=self.residual,
             filtering=self.posterior == "filter",
             objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
         )

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from gridcast.modules.convolutional import LATENT_FLOOR, ConvEncoder, Upsampler
 from gridcast.modules.layers import fill_bias_, positive, softplus_inverse, zero_
+from gridcast.modules.linear import STEP_FLOOR, LinearForecast, fit_linear_forecast
+from gridcast.modules.residual import SCALE_FLOOR
 
 
 class DenseEncoder(nn.Module):
@@ -26,62 +28,126 @@ class DenseEncoder(nn.Module):
         return F.relu(self.dense(self.convolutions(x).flatten(1)))
 
 
-class DenseSkip(nn.Module):
-    """A linear map of all pixels to the latent: the leading patterns of the fields, learned."""
+class Patterns(nn.Module):
+    """The leading patterns of a series (empirical orthogonal functions) and a linear inverse model of their amplitudes.
 
-    def __init__(self, n_pixels: int, n_latent: int) -> None:
+    Amplitudes are those of the patterns divided by their standard deviations. Nothing here is trained further.
+
+    Parameters
+    ----------
+    patterns : Tensor, (n_latent, channel * y * x)
+        Orthonormal, or zero where the series has fewer.
+    scale : Tensor, (n_latent,)
+        Standard deviations of the amplitudes.
+    linear : LinearForecast
+        Of the amplitudes as channels of one cell.
+    cell_step : Tensor, (channel, 1, 1)
+        Standard deviation of what the patterns leave of a field.
+    """
+
+    patterns: Tensor
+    scale: Tensor
+    cell_step: Tensor
+
+    def __init__(self, patterns: Tensor, scale: Tensor, linear: LinearForecast, cell_step: Tensor) -> None:
         super().__init__()
-        self.linear = nn.Linear(n_pixels, n_latent)
+        for name, value in (("patterns", patterns), ("scale", scale), ("cell_step", cell_step)):
+            self.register_buffer(name, value)
+        self.linear = linear
+
+    @property
+    def step(self) -> Tensor:
+        """Standard deviation of the linear forecast's error, (n_latent,), in amplitudes."""
+        return self.linear.step.flatten()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map frames (n, channel, y, x) to (n, n_latent)."""
-        return self.linear(x.flatten(1))
+        """Map fields (n, channel, y, x) to amplitudes (n, n_latent)."""
+        return x.flatten(1) @ self.patterns.T / self.scale
+
+    def fields(self, z: Tensor) -> Tensor:
+        """Map amplitudes (n, n_latent) to pixels (n, channel * y * x)."""
+        return (z * self.scale) @ self.patterns
+
+    def forecast(self, z: Tensor) -> Tensor:
+        """Return the linear forecast of the amplitudes after `z` (n, n_latent)."""
+        return self.linear(self.linear.features(z[:, :, None, None])).flatten(1)
+
+
+@torch.no_grad()
+def fit_patterns(x: Tensor, n_latent: int) -> Patterns:
+    """Fit `Patterns` to pairs of steps (pair, 2, channel, y, x) with a mean near zero, in the order of time."""
+    flat = x.flatten(2)
+    n_found = min(n_latent, *flat[:, 0].shape)
+    patterns = torch.zeros(n_latent, flat.shape[2])
+    patterns[:n_found] = torch.linalg.svd(flat[:, 0], full_matrices=False).Vh[:n_found]
+    amplitudes = flat @ patterns.T
+    scale = amplitudes.square().mean((0, 1)).sqrt().clamp(min=1e-6)
+    linear = fit_linear_forecast((amplitudes / scale)[..., None, None], 1, 1, kernel_size=1)
+    left = (flat - amplitudes @ patterns).unflatten(2, x.shape[2:])
+    cell_step = left.square().mean((0, 1, 3, 4)).sqrt().clamp(min=STEP_FLOOR)[:, None, None]
+    return Patterns(patterns, scale, linear, cell_step)
 
 
 class DenseCombiner(nn.Module):
-    """Posterior of one step as in `ConvCombiner`, with dense layers (Krishnan et al. 2017)."""
+    """Posterior of one step as in `ConvCombiner`, with dense layers (Krishnan et al. 2017).
 
-    def __init__(self, n_latent: int, n_hidden: int, *, use_previous: bool = True) -> None:
+    With `patterns` it is what the hidden states add to the observed amplitudes, in units of the linear forecast error.
+    """
+
+    def __init__(
+        self, n_latent: int, n_hidden: int, *, use_previous: bool = True, patterns: Patterns | None = None
+    ) -> None:
         super().__init__()
         self.previous = nn.Linear(n_latent, n_hidden) if use_previous else None
         self.loc = nn.Linear(n_hidden, n_latent)
         self.scale = nn.Linear(n_hidden, n_latent)
+        self.patterns = patterns
+        if patterns is not None:
+            zero_(self.loc)
+            fill_bias_(self.scale, softplus_inverse(0.3))
 
     def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_latent)."""
+        """Return loc and scale (n, n_latent); `skip` are the observed amplitudes."""
         terms = [*hidden, torch.tanh(self.previous(previous))] if self.previous is not None else list(hidden)
         combined = sum(terms[1:], terms[0]) / len(terms)
-        loc = self.loc(combined)
-        return loc if skip is None else loc + skip, positive(self.scale(combined), LATENT_FLOOR)
+        loc, scale = self.loc(combined), self.scale(combined)
+        if self.patterns is None or skip is None:
+            return loc, positive(scale, LATENT_FLOOR)
+        return skip + self.patterns.step * loc, self.patterns.step * positive(scale, SCALE_FLOOR)
 
 
 class DenseTransition(nn.Module):
-    """Gated transition as in `ConvTransition`, with dense layers."""
+    """Gated transition as in `ConvTransition`, with dense layers.
 
-    def __init__(self, n_latent: int, n_hidden: int, *, residual: bool = False) -> None:
+    With `patterns` it is what to add to their linear forecast, in units of its error.
+    """
+
+    def __init__(self, n_latent: int, n_hidden: int, *, patterns: Patterns | None = None) -> None:
         super().__init__()
         self.gate = nn.Sequential(nn.Linear(n_latent, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_latent))
         self.jump = nn.Sequential(nn.Linear(n_latent, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_latent))
         self.linear = nn.Linear(n_latent, n_latent)
         self.scale = nn.Linear(n_latent, n_latent)
-        self.residual = residual
-        if residual:
-            nn.init.eye_(self.linear.weight)
-            nn.init.zeros_(self.linear.bias)
+        self.patterns = patterns
+        if patterns is not None:
+            zero_(self.linear)
             zero_(self.jump[-1])
-            fill_bias_(self.scale, softplus_inverse(0.1))
+            fill_bias_(self.scale, softplus_inverse(1.0))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent) of the latent after `z`; a vector has no `location`."""
-        jump = z + self.jump(z) if self.residual else self.jump(z)
+        jump = self.jump(z)
         loc = torch.lerp(self.linear(z), jump, torch.sigmoid(self.gate(z)))
-        return loc, positive(self.scale(F.relu(jump)), LATENT_FLOOR)
+        scale = positive(self.scale(F.relu(jump)), LATENT_FLOOR)
+        if self.patterns is None:
+            return loc, scale
+        return self.patterns.forecast(z) + self.patterns.step * loc, self.patterns.step * scale
 
 
 class DenseEmitter(nn.Module):
     """Latent vector to fields: a dense layer, then the deconvolutions of the convolutional emitter.
 
-    With `patterns`, the shape of a frame, the mean is a linear map of z plus what the deconvolutions add.
+    With `patterns` it is what to add to their sum, in units of what they leave.
     """
 
     def __init__(
@@ -90,17 +156,20 @@ class DenseEmitter(nn.Module):
         grid_shape: tuple[int, int, int],
         upsampler: Upsampler,
         *,
-        patterns: tuple[int, int, int] | None = None,
+        patterns: Patterns | None = None,
     ) -> None:
         super().__init__()
-        self.grid_shape, self.frame_shape = grid_shape, patterns
+        self.grid_shape = grid_shape
         self.dense = nn.Linear(n_latent, math.prod(grid_shape))
         self.upsampler = upsampler
-        self.patterns = nn.Linear(n_latent, math.prod(patterns), bias=False) if patterns else None
-        if patterns:
-            upsampler.start_as_zero(0.05)
+        self.patterns = patterns
+        if patterns is not None:
+            upsampler.start_as_zero(1.0)
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, channel, y, x); a vector has no `location`."""
-        skip = 0.0 if self.patterns is None else self.patterns(z).unflatten(1, self.frame_shape)
-        return self.upsampler(self.dense(z).unflatten(1, self.grid_shape), skip)
+        loc, scale = self.upsampler(self.dense(z).unflatten(1, self.grid_shape))
+        if self.patterns is None:
+            return loc, scale
+        field = self.patterns.fields(z).unflatten(1, loc.shape[1:])
+        return field + self.patterns.cell_step * loc, self.patterns.cell_step * (scale + SCALE_FLOOR)

@@ -32,7 +32,7 @@ class Objective:
         Weight of the forecast term, the logarithm of the root mean squared error of forecasts as `forecast` makes them,
         on the means: one step ahead from every step of the window, plus several steps ahead from a random one (latent
         overshooting, Hafner et al. 2019). It is the negative log-likelihood of a Gaussian whose scale is the best one
-        of its lead, so that neither late leads nor noisy channels outweigh the others.
+        for its window, channel and lead, so that neither late leads nor noisy windows outweigh the others.
     forecast_steps : int
         Steps that the forecast from the random step looks ahead; at most the window allows.
     """
@@ -66,10 +66,12 @@ class MarkovModule(nn.Module):
     skip, locator : Module or None
     layout : LatentLayout or None
         The latent as coefficients of the field: then the encoder also sees the error of the linear forecast of each
-        frame, the combiner the observed coefficients, and z_1 has a distribution of its own around `start`.
+        frame, and the combiner the observed coefficients.
     start : Tensor, (latent,) or (latent, y', x')
-        Initial value of the trainable z_0 (with `layout`, mean of z_1); a field is broadcast over the grid where its
-        last sizes are 1.
+        Initial value of the trainable z_0 (with `free_start`, mean of z_1); a field is broadcast over the grid where
+        its last sizes are 1.
+    free_start : bool
+        z_1 has a distribution of its own around `start`, instead of coming from z_0; always with `layout`.
     filtering : bool
         The posterior's states follow its means, see `PosteriorChain`.
     frames : Frames
@@ -90,6 +92,7 @@ class MarkovModule(nn.Module):
         skip: nn.Module | None = None,
         locator: nn.Module | None = None,
         layout: LatentLayout | None = None,
+        free_start: bool = False,
         filtering: bool = False,
         objective: Objective | None = None,
     ) -> None:
@@ -100,7 +103,8 @@ class MarkovModule(nn.Module):
         self.frames = frames
         self.skip, self.layout = skip, layout
         self.filtering = filtering
-        self.raw_start_scale = nn.Parameter(torch.full_like(start, softplus_inverse(1.0))) if layout else None
+        free_start = free_start or layout is not None
+        self.raw_start_scale = nn.Parameter(torch.full_like(start, softplus_inverse(1.0))) if free_start else None
         self.objective = objective or Objective()
 
     # The generative model and the guide, as Pyro programs of one latent and one observed site
@@ -237,6 +241,8 @@ class MarkovModule(nn.Module):
             lagged = linear.lags(x)
             inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged)], dim=2)
             skip, start = lagged[:, :, : linear.n_folded], self.layout.start(x)
+        elif skip is not None:
+            start = skip[:, 0]
         features = self.encoder(self.frames.inputs(inputs, mask).flatten(0, 1)).unflatten(0, batch_time)
         return PosteriorChain(
             self.combiner, self.rnn(features), skip, start, latent, self.memory, filtering=self.filtering
@@ -244,8 +250,9 @@ class MarkovModule(nn.Module):
 
     def _prior(self, x: Tensor, location: Tensor | None) -> PriorChain:
         start, first = self._expand(self.start, x), None
-        if self.layout is not None and self.raw_start_scale is not None:
+        if self.raw_start_scale is not None:
             first = start, self._expand(positive(self.raw_start_scale, 0.0), x)
+        if self.layout is not None:
             start = self.layout.start(x)
         return PriorChain(lambda s: self.transition(s, location), start, x.shape[1], self.memory, first)
 
@@ -280,7 +287,7 @@ class MarkovModule(nn.Module):
         later = slice(first + 2, first + 1 + n_steps)
         loc, _ = self._emit(torch.cat([ahead, *(step.unsqueeze(1) for step in path[1:])], dim=1), location)
         target, seen = (torch.cat([of[:, 1:], of[:, later]], dim=1) for of in (x, mask))
-        n_seen = seen.sum((0, 3, 4)).clamp(min=1)
-        log_rms = 0.5 * torch.log(((loc - target).square() * seen).sum((0, 3, 4)) / n_seen + ERROR_FLOOR).mean(1)
+        n_seen = seen.sum((3, 4)).clamp(min=1)
+        log_rms = 0.5 * torch.log(((loc - target).square() * seen).sum((3, 4)) / n_seen + ERROR_FLOOR).mean((0, 2))
         one, more = log_rms[: n_times - 1].mean(), log_rms[n_times - 1 :]
         return one + more.mean() if n_steps > 1 else one

@@ -13,7 +13,7 @@ from gridcast.modules.linear import LinearForecast
 
 FEATURE_LIMIT = 10.0
 FREE_STEP, FREE_LIMIT = 0.3, 10.0
-SCALE_FLOOR = 1e-2
+SCALE_FLOOR = 0.1  # of the posterior and the emission, in steps: sharper ones only stiffen the objective
 GAIN = 4.0  # sigmoid(4) = 0.98: observations are trusted until trained
 
 
@@ -144,4 +144,5 @@ class ResidualEmitter(nn.Module):
         """Return loc and scale (n, channel, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
         linear = self.layout.linear
         loc, scale = self.network(z, location)
-        return linear.unfold(z[:, : linear.n_folded]) + linear.cell_step * loc, linear.cell_step * scale
+        scale = linear.cell_step * (scale + SCALE_FLOOR)
+        return linear.unfold(z[:, : linear.n_folded]) + linear.cell_step * loc, scale
