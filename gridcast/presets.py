@@ -18,6 +18,7 @@ _TRAINING: dict[str, Any] = {
     "location_features": False,
     "residual": False,
     "climatology": None,
+    "observation_noise": 0.0,
     "longitude": "bounded",
 }
 

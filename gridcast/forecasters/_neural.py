@@ -67,10 +67,10 @@ class NeuralForecaster(BaseForecaster):
         Mean cycle that is subtracted from the scaled series before the networks see it and added to their forecasts, as
         `gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it has
         several steps a day, else the mean of each cell. None leaves the series as it is.
-    observation_noise : float, default=0.0
+    observation_noise : float, default=1.75
         Largest standard deviation of the Gaussian noise that is added to half of the training windows, in units of the
-        standard deviation of the change from one step to the next. Forecasts from observations that are noisier than
-        the training series need it.
+        standard deviation of the change from one step to the next; the smallest is a 40th of it. It regularises, and
+        forecasts from observations that are noisier than the training series need it. 0 adds none.
     precision : str, default="32"
         ``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.
     device : str, default="auto"

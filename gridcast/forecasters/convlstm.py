@@ -71,7 +71,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         location_features: bool = True,
         residual: bool = True,
         climatology: Any = "auto",
-        observation_noise: float = 0.0,
+        observation_noise: float = 1.75,
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",

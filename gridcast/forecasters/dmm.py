@@ -116,7 +116,7 @@ class DMMForecaster(NeuralForecaster):
         location_features: bool = True,
         residual: bool = True,
         climatology: Any = "auto",
-        observation_noise: float = 0.0,
+        observation_noise: float = 1.75,
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
