@@ -76,6 +76,7 @@ class LinearInverseModel:
     """
 
     def fit(self, X: xr.DataArray) -> LinearInverseModel:
+        """Learn components and regression from a series."""
         flat = X.values.reshape(len(X), -1)
         self.seen = np.isfinite(flat).all(0)
         flat = flat[:, self.seen]
