@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 BUFFER_BYTES = 256 * 2**20
+BOUND_SHARE, BOUND_COUNT = 0.01, 10
 
 
 def fill_missing(x: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,18 +47,24 @@ class FieldStatistics:
         Whether a cell is ever observed.
     complete : bool
         Whether every value is observed.
+    low, high : ndarray, (channel,)
+        The smallest and largest value of a channel where at least a hundredth of its values are there, as rain has 0;
+        else infinite.
     """
 
     mean: np.ndarray
     std: np.ndarray
     observed: np.ndarray
     complete: bool
+    low: np.ndarray
+    high: np.ndarray
 
 
 def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStatistics:
     """Return the statistics of each cell in one pass over (sample, time, channel, y, x), block by block."""
     n_samples, n_times, *shape = values.shape
     total, squares, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    low, high = _Extreme(shape[0], 1), _Extreme(shape[0], -1)
     steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))
     for sample in range(n_samples):
         for start in range(0, n_times, steps):
@@ -65,6 +72,8 @@ def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStat
             if np.isinf(block).any():
                 raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
             seen = np.isfinite(block)
+            for extreme in (low, high):
+                extreme.update(block)
             block = np.where(seen, block, 0.0)
             total += block.sum(0)
             squares += (block**2).sum(0)
@@ -72,4 +81,27 @@ def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStat
     mean = total / np.maximum(count, 1)
     variance = np.maximum(squares / np.maximum(count, 1) - mean**2, 0.0)
     complete = bool((count == n_samples * n_times).all())
-    return FieldStatistics(mean.astype(np.float32), np.sqrt(variance).astype(np.float32), count > 0, complete)
+    bounds = (extreme.bound(count.sum((1, 2))) for extreme in (low, high))
+    return FieldStatistics(mean.astype(np.float32), np.sqrt(variance).astype(np.float32), count > 0, complete, *bounds)
+
+
+class _Extreme:
+    """The smallest value of each channel so far (of the negated values with `sign` -1), and how often it came."""
+
+    def __init__(self, n_channels: int, sign: int) -> None:
+        self.sign = sign
+        self.value = np.full(n_channels, np.inf)
+        self.count = np.zeros(n_channels, dtype=np.int64)
+
+    def update(self, block: np.ndarray) -> None:
+        for channel in range(len(self.value)):
+            values = self.sign * block[:, channel]
+            least = np.nanmin(values, initial=np.inf)
+            if least < self.value[channel]:
+                self.value[channel], self.count[channel] = least, 0
+            if least == self.value[channel]:
+                self.count[channel] += np.count_nonzero(values == least)
+
+    def bound(self, n_observed: np.ndarray) -> np.ndarray:
+        many = self.count >= np.maximum(BOUND_SHARE * n_observed, BOUND_COUNT)
+        return self.sign * np.where(many, self.value, -np.inf)

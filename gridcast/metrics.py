@@ -1,5 +1,4 @@
-"""
-Scores of a forecast against observations, thin over the `scores` package.
+"""Scores of a forecast against observations, thin over the `scores` package.
 
 Every metric has one signature, ``metric(forecast, observed, *, dim=None, weights=None)``, and one shape:
 check the labels, score each cell, average over ``dim``. All of them
@@ -18,6 +17,7 @@ from collections.abc import Hashable, Iterable
 from itertools import combinations
 from typing import TypeAlias
 
+import dask
 import numpy as np
 from scores import continuous, probability
 from scores.processing import aggregate
@@ -229,13 +229,16 @@ def crps(
     1.0
     """
     forecast, observed, dims = _checked(forecast, observed, dim, weights, member_dim)
-    if forecast.sizes[member_dim] == 1:
-        # The fair formula divides by M (M - 1), and `scores` returns NaN for M = 1.
+    if forecast.sizes[member_dim] == 1:  # the fair formula divides by M - 1
         forecast = forecast.isel({member_dim: 0}, drop=True)
         score = continuous.mae(forecast, observed, reduce_dims=dims, weights=weights)
     else:
+        lazy = forecast.chunks or observed.chunks
         options = {"method": "fair", "reduce_dims": dims, "weights": weights}
-        score = probability.crps_for_ensemble(forecast, observed, member_dim, **options)
+        with dask.config.set({"array.chunk-size": "1MiB"}):  # all pairs at once take M times the ensemble
+            forecast = forecast.chunk({d: -1 if d == member_dim else "auto" for d in forecast.dims})
+        pairs = probability.crps_for_ensemble(forecast, observed, member_dim, **options)
+        score = pairs if lazy else pairs.compute()
     return _named(score, "crps", _units(observed, forecast))
 
 
@@ -393,6 +396,4 @@ def _squared(units: str | None) -> str | None:
 
 
 def _named(score: DataArray, name: str, units: str | None) -> DataArray:
-    score = score.rename(name)
-    score.attrs = {} if units is None else {"units": units}
-    return score
+    return score.rename(name).drop_attrs().assign_attrs({} if units is None else {"units": units})

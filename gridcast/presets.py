@@ -18,6 +18,7 @@ _TRAINING: dict[str, Any] = {
     "location_features": False,
     "residual": False,
     "climatology": None,
+    "bounded": False,
     "observation_noise": 0.0,
     "longitude": "bounded",
 }

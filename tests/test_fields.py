@@ -58,6 +58,20 @@ def test_statistics_are_those_of_numpy(seed, buffer_bytes, lazy):
     np.testing.assert_allclose(statistics.std, np.nan_to_num(std), rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(statistics.observed, seen.any((0, 1)))
     assert not statistics.complete
+    assert np.isneginf(statistics.low).all()
+    assert np.isposinf(statistics.high).all()
+
+
+@pytest.mark.parametrize("buffer_bytes", [1, 2**20])
+def test_bounds_are_extremes_where_many_values_lie(buffer_bytes):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1, 50, 3, 4, 5)).astype(np.float32)
+    values[:, :, 0] = np.maximum(values[:, :, 0], -0.5)  # rain
+    values[:, :, 1] = np.minimum(values[:, :, 1], 0.5)
+    values[0, 3, 0, 0, 0] = NAN
+    statistics = field_statistics(values, buffer_bytes)
+    np.testing.assert_array_equal(statistics.low, [-0.5, -np.inf, -np.inf])
+    np.testing.assert_array_equal(statistics.high, [np.inf, 0.5, np.inf])
 
 
 def test_complete():

@@ -67,6 +67,9 @@ class NeuralForecaster(BaseForecaster):
         Mean cycle that is subtracted from the scaled series before the networks see it and added to their forecasts, as
         `gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it has
         several steps a day, else the mean of each cell. None leaves the series as it is.
+    bounded : bool, default=True
+        Clip forecasts to the smallest or largest value of the training series where at least a hundredth of its values
+        are there: rain stays non-negative, a concentration at most 1. A temperature has no such bound.
     observation_noise : float, default=1.75
         Largest standard deviation of the Gaussian noise that is added to half of the training windows, in units of the
         standard deviation of the change from one step to the next; the smallest is a 40th of it. It regularises, and
@@ -121,6 +124,7 @@ class NeuralForecaster(BaseForecaster):
         location_features: bool,
         residual: bool,
         climatology: Any,
+        bounded: bool,
         observation_noise: float,
         precision: str,
         device: str,
@@ -145,6 +149,7 @@ class NeuralForecaster(BaseForecaster):
         self.location_features = location_features
         self.residual = residual
         self.climatology = climatology
+        self.bounded = bounded
         self.observation_noise = observation_noise
         self.precision = precision
         self.device = device
@@ -220,7 +225,8 @@ class NeuralForecaster(BaseForecaster):
                         -1, n_series, len(batch), *values.shape[2:]
                     )
         times = extend(history.times, self._times_after(history, horizon))
-        return self.scaling_.restore(out, history, [times[origins + 1 + lead] for lead in range(horizon)])
+        leads = [times[origins + 1 + lead] for lead in range(horizon)]
+        return self.scaling_.restore(out, history, leads, self.bounded)
 
     def _forecast_scaled(
         self, module: nn.Module, x: np.ndarray, mask: np.ndarray, horizon: int, n_samples: int

@@ -70,16 +70,20 @@ class Scaling:
         contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
         return fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
 
-    def restore(self, values: np.ndarray, history: Series, leads: list[pd.Index]) -> np.ndarray:
+    def restore(self, values: np.ndarray, history: Series, leads: list[pd.Index], bounded: bool) -> np.ndarray:
         """Return `values` (member, sample, origin, lead, channel, y, x) in physical units, in place.
 
-        `leads` holds the times of all origins for each lead. Cells that were never observed become NaN.
+        `leads` holds the times of all origins for each lead. Cells that were never observed become NaN; with `bounded`
+        values stay within the bounds of the training series.
         """
         values[..., ~self.statistics.observed] = np.nan
         member = {"member": np.arange(len(values))}
         for lead, times in enumerate(leads):
             if self.climatology is not None:
                 values[:, :, :, lead] += self.climatology.climatology(times)
+            if bounded:
+                low, high = (b[:, None, None] for b in (self.statistics.low, self.statistics.high))
+                np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
             scaled = wrap(values[:, :, :, lead], times, history, member)
             physical = self.transformer.inverse_transform(scaled).values
             values[:, :, :, lead] = physical.reshape(values[:, :, :, lead].shape)

@@ -10,7 +10,7 @@ import torch
 from pyro import poutine
 from torch.distributions import kl_divergence
 
-from gridcast.fields import FieldStatistics
+from gridcast.fields import field_statistics
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
 from gridcast.forecasters._spec import ModuleSpec, location_channels
 from gridcast.modules.chains import PosteriorChain, PriorChain
@@ -20,9 +20,7 @@ FACTORISATIONS = ["filter", "backward", "forward", "bidirectional", "mean_field"
 
 
 def untrained(forecaster, shape=SHAPE, complete=True, periodic=False):
-    statistics = FieldStatistics(
-        np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ones(shape, bool), complete
-    )
+    statistics = field_statistics(np.random.default_rng(0).normal(size=(1, 9, *shape)))
     static = location_channels(statistics, periodic) if forecaster.location_features else None
     torch.manual_seed(0)
 
