@@ -233,12 +233,12 @@ def crps(
         forecast = forecast.isel({member_dim: 0}, drop=True)
         score = continuous.mae(forecast, observed, reduce_dims=dims, weights=weights)
     else:
-        lazy = forecast.chunks or observed.chunks
-        options = {"method": "fair", "reduce_dims": dims, "weights": weights}
+        lazy, options = forecast.chunks or observed.chunks, {"reduce_dims": dims, "weights": weights}
         with dask.config.set({"array.chunk-size": "1MiB"}):  # all pairs at once take M times the ensemble
             forecast = forecast.chunk({d: -1 if d == member_dim else "auto" for d in forecast.dims})
-        pairs = probability.crps_for_ensemble(forecast, observed, member_dim, **options)
-        score = pairs if lazy else pairs.compute()
+        pairs = probability.crps_for_ensemble(forecast, observed, member_dim, method="fair", **options)
+        with np.errstate(invalid="ignore"):  # a cell without any observation
+            score = pairs if lazy else pairs.compute(scheduler="synchronous")
     return _named(score, "crps", _units(observed, forecast))
 
 
