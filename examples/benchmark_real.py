@@ -26,6 +26,7 @@ import gridcast as gc
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = {"air": "air_temperature.zarr", "era5": "era5_t2m_uk_2019-03_hourly.nc", "sst": "ersstv5_sst.mnmean.nc"}
+COMMIT = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 HORIZON, ORIGIN_STRIDE, N_MEMBERS = 20, 5, 20
 NEURAL = {"convlstm": gc.ConvLSTMForecaster, "dmm": gc.DMMForecaster, "cnmm": gc.CNMMForecaster}
 

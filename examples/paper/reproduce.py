@@ -27,6 +27,7 @@ import gridcast as gc
 MODELS = ("naive", "convlstm", "dmm", "cnmm")
 CLASSES = {"convlstm": gc.ConvLSTMForecaster, "dmm": gc.DMMForecaster, "cnmm": gc.CNMMForecaster}
 N_FILM = 9
+COMMIT = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:
@@ -119,10 +120,9 @@ def run(
 
 def machine() -> dict[str, Any]:
     """Return where and with what a figure was measured."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     return {
-        "commit": commit.stdout.strip(),
+        "commit": COMMIT,
         "versions": {"gridcast": gc.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
     }

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gridcast.modules.layers import GridConv2d
 
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+PENALTIES = (1e-3, 1e-2, 1e-1, 0.3, 1.0, 10.0, 100.0)
+OWN_PENALTY = 1e-3
 N_FOLDS = 4
 LIMIT = 1.5
 STEP_FLOOR = 1e-4
@@ -21,8 +22,9 @@ class LinearForecast(nn.Module):
 
     A field is cut into blocks of ``d x d`` cells. The coefficients of a block are the two-dimensional cosine transform
     of its cells, per channel, divided by their standard deviations: smooth fields are nearly white in them. The next
-    field is forecast from the coefficients of the last `n_lags` fields in the neighbouring blocks, by ridge regression
-    (`fit_linear_forecast`). Nothing here is trained further: the networks learn what is left, in units of its error.
+    field is forecast from the coefficients of the last `n_lags` fields in the neighbouring blocks: an autoregression of
+    each coefficient, and a ridge regression of what it leaves on all of them (`fit_linear_forecast`). Nothing here is
+    trained further: the networks learn what is left, in units of its error.
 
     Parameters
     ----------
@@ -131,8 +133,8 @@ def fit_linear_forecast(
     Returns
     -------
     LinearForecast
-        Its ridge penalty has the smallest error in cross-validation over contiguous stretches; it is persistence where
-        no penalty beats that.
+        The ridge penalty has the smallest error in cross-validation over contiguous stretches; where a series is short,
+        a large one leaves the autoregression of each coefficient.
     """
     linear = LinearForecast(x.shape[2], downsampling, n_lags, kernel_size, periodic=periodic)
     folded = linear.fold(x.flatten(0, 1)).unflatten(0, x.shape[:2])
@@ -148,7 +150,10 @@ def fit_linear_forecast(
         for f, c in zip(features.tensor_split(N_FOLDS), change.tensor_split(N_FOLDS), strict=True)
         if len(f)
     ]
-    weight = _ridge(folds).float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
+    centre = kernel_size**2 // 2
+    channels = torch.arange(n_lags * linear.n_folded).unflatten(0, (n_lags, linear.n_folded)).T
+    weight = _regress(folds, channels * kernel_size**2 + centre)
+    weight = weight.float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
     linear.conv.weight.copy_(weight)  # step is still 1
     forecast = linear(features)
     linear.step.copy_(_rms(forecast - lagged[:, 1, : linear.n_folded]).clamp(min=STEP_FLOOR))
@@ -173,24 +178,32 @@ def _moments(features: Tensor, target: Tensor, kernel_size: int, periodic: bool)
     return gram, cross, target.double().square().sum()
 
 
-def _ridge(folds: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-    """Return the weights (n_target, n_features) of the best penalty, zero where none beats forecasting no change."""
-    gram, cross, square = (torch.stack(parts).sum(0) for parts in zip(*folds, strict=True))
-    variance = gram.diagonal().mean()
+def _regress(folds: list[tuple[Tensor, Tensor, Tensor]], own: Tensor) -> Tensor:
+    """Return the weights (n_target, n_features) with the best penalty; `own` (n_target, n_lags) counts own features."""
+    gram, cross, _ = (torch.stack(parts).sum(0) for parts in zip(*folds, strict=True))
 
     def solve(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
-        ridge = penalty * variance * torch.eye(len(gram), dtype=gram.dtype)
-        return torch.cholesky_solve(cross, torch.linalg.cholesky(gram + ridge))
+        weight = torch.zeros_like(cross)
+        for target, features in enumerate(own):
+            part = cross[features, target, None]
+            weight[features, target] = _ridge(gram[features][:, features], part, OWN_PENALTY)[:, 0]
+        return weight + _ridge(gram, cross - gram @ weight, penalty)
 
-    best, least = None, square
-    for penalty in PENALTIES if len(folds) > 1 else ():
-        error = torch.zeros_like(square)
-        for own_gram, own_cross, own_square in folds:
+    def error(penalty: float) -> float:
+        total = 0.0
+        for own_gram, own_cross, square in folds:
             weight = solve(gram - own_gram, cross - own_cross, penalty)
-            error += own_square - 2 * (weight * own_cross).sum() + (weight * (own_gram @ weight)).sum()
-        if error < least:
-            best, least = penalty, error
-    return torch.zeros_like(cross).T if best is None else solve(gram, cross, best).T
+            total += float(square - 2 * (weight * own_cross).sum() + (weight * (own_gram @ weight)).sum())
+        return total
+
+    best = min(PENALTIES, key=error) if len(folds) > 1 else PENALTIES[-1]
+    return solve(gram, cross, best).T
+
+
+def _ridge(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
+    """Solve the normal equations with a penalty relative to the mean variance of a feature."""
+    ridge = penalty * gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(gram), dtype=gram.dtype)
+    return torch.cholesky_solve(cross, torch.linalg.cholesky(gram + ridge))
 
 
 def _rms(x: Tensor) -> Tensor:
