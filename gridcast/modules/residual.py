@@ -14,6 +14,7 @@ from gridcast.modules.linear import LinearForecast
 FEATURE_LIMIT = 10.0
 FREE_STEP, FREE_LIMIT = 0.3, 10.0
 SCALE_FLOOR = 0.1  # of the posterior and the emission, in steps: sharper ones only stiffen the objective
+SCALE_LIMIT = 3.0  # of the transition, in steps: noise that widens the noise after it would explode in a long run
 GAIN = 4.0  # sigmoid(4) = 0.98: observations are trusted until trained
 
 
@@ -129,7 +130,7 @@ class ResidualTransition(nn.Module):
         """Return loc and scale (n, n_latent, y, x) of the latent after `state` (n, n_state, y, x)."""
         features = self.layout.features(state)
         loc, scale = self.network(self.layout.inputs(features, state), location)
-        return self.layout.latent(self.layout.linear(features), loc), self.layout.step * scale
+        return self.layout.latent(self.layout.linear(features), loc), self.layout.step * scale.clamp(max=SCALE_LIMIT)
 
 
 class ResidualEmitter(nn.Module):
