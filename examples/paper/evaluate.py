@@ -13,11 +13,15 @@ import gridcast as gc
 LENGTHS = (5, 10, 15, 20)
 CONTEXT, HORIZON = 10, 20
 N_MEMBERS, N_ENSEMBLES = 20, 24
+LONG_RUN = 500
 
 
 def evaluate(model: Any, experiment: Experiment) -> dict[str, Any]:
     """Return the scores on every test set, in scaled units."""
-    return {name: scores(model, test.series, experiment.factor) for name, test in experiment.tests.items()}
+    found = {name: scores(model, test.series, experiment.factor) for name, test in experiment.tests.items()}
+    if not isinstance(model, gc.NaiveForecaster):
+        found |= {"free run": free_run(model, next(iter(experiment.tests.values())).series)}
+    return found
 
 
 def scores(model: Any, series: xr.DataArray, factor: float) -> dict[str, Any]:
@@ -40,6 +44,20 @@ def scores(model: Any, series: xr.DataArray, factor: float) -> dict[str, Any]:
         "multi_step_mean": float(by_lead.mean()),
         "crps": (factor * gc.metrics.crps(ensemble, truth, dim=over)).values.tolist(),
         "spread_skill": gc.metrics.spread_skill_ratio(ensemble, truth, dim=over).values.tolist(),
+    }
+
+
+def free_run(model: Any, series: xr.DataArray) -> dict[str, Any]:
+    """Return what a member does in a run of 500 steps: finite, its range, and the spread in space of each fifth."""
+    start = series.isel(time=slice(0, CONTEXT))
+    start = start.isel(sample=slice(0, 2)) if "sample" in start.dims else start
+    run = model.predict_samples(start, LONG_RUN, n_samples=1)
+    spread = run.std(run.dims[-2:]).mean([d for d in run.dims if d not in ("time", *run.dims[-2:])])
+    return {
+        "finite": bool(np.isfinite(run).all()),
+        "range": [float(run.min()), float(run.max())],
+        "training_range": [float(model.transformer_.data_min_[0]), float(model.transformer_.data_max_[0])],
+        "spread_by_fifth": [float(part.mean()) for part in np.array_split(spread.values, 5)],
     }
 
 
