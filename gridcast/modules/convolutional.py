@@ -168,10 +168,9 @@ class Upsampler(nn.Module):
             bias = self.heads.get_parameter("bias")
             bias[len(bias) // 2 :] = softplus_inverse(scale)
 
-    def forward(self, features: Tensor, skip: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
-        """Return loc (with `skip` added before the head) and scale, (n, n_out, y, x)."""
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loc and scale, (n, n_out, y, x)."""
         loc, scale = self.heads(F.relu(self.norm(self.up(F.relu(features))))).chunk(2, dim=1)
-        loc = loc + skip
         return torch.tanh(loc) if self.head == "tanh" else loc, positive(scale, EMISSION_FLOOR)
 
 
