@@ -29,13 +29,13 @@ def main() -> None:
     train, test = gc.train_test_split(series, test_fraction=0.3)
     print(f"{series.name}: {dict(series.sizes)}, {len(train)} steps to train on, {len(test)} to test on\n", flush=True)
 
-    rows, backtests, ensembles, fitted = {}, {}, {}, {}
+    rows, errors, forecasts, ensembles, fitted = {}, {}, {}, {}, {}
     for name, model in models(train, arguments).items():
         print(f"{name} ...", flush=True)
         start = time.perf_counter()
         fitted[name] = model.fit(train)
         rows[name] = {"fit s": time.perf_counter() - start}
-        backtests[name], ensembles[name] = evaluate(model, test, rows[name])
+        errors[name], forecasts[name], ensembles[name] = evaluate(model, test, rows[name])
     add_skill(rows)
     table = format_table(rows, str(series.attrs.get("units", "")))
     print("\n" + table)
@@ -43,7 +43,7 @@ def main() -> None:
 
     best = fitted["CNMM"].update(test)
     write_forecast(best, arguments.out / "forecast.nc")
-    write_figures(arguments.out, test, backtests, ensembles["CNMM"], fitted)
+    write_figures(arguments.out, test, errors, forecasts["CNMM"], ensembles["CNMM"], fitted["CNMM"])
     print(f"\n{arguments.out}: {', '.join(sorted(p.name for p in arguments.out.iterdir()))}")
     print(f"done in {time.perf_counter() - began:.0f} s")
 
@@ -92,8 +92,8 @@ def models(train: xr.DataArray, arguments: argparse.Namespace) -> dict[str, Any]
     }
 
 
-def evaluate(model: Any, test: xr.DataArray, row: dict[str, float]) -> tuple[xr.DataArray, xr.DataArray]:
-    """Fill a row of the table; return multi-step forecasts and ensembles from rolling origins."""
+def evaluate(model: Any, test: xr.DataArray, row: dict[str, float]) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Fill a row of the table; return the MSE by lead, the first multi-step forecast, and some ensembles."""
     horizon = max(LEADS)
     start = time.perf_counter()
     row["one-step"] = float(gc.metrics.mse(*aligned(gc.backtest(model, test, 1), test)))
@@ -103,7 +103,7 @@ def evaluate(model: Any, test: xr.DataArray, row: dict[str, float]) -> tuple[xr.
     ensemble = gc.backtest(model, test, horizon, stride=max(1, len(test) // 8), n_samples=20)
     row["CRPS"] = float(gc.metrics.crps(*aligned(ensemble, test)))
     row["predict s"] = time.perf_counter() - start
-    return errors, ensemble
+    return errors, multi.isel(init_time=0), ensemble
 
 
 def aligned(forecast: xr.DataArray, observed: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -157,12 +157,12 @@ def write_figures(
     out: Path,
     test: xr.DataArray,
     errors: dict[str, xr.DataArray],
+    forecast: xr.DataArray,
     ensemble: xr.DataArray,
-    fitted: dict[str, Any],
+    model: Any,
 ) -> None:
     """Draw maps of one forecast, error by lead time, spread against error, and the training."""
-    first = ensemble.isel(init_time=0).mean("member", keep_attrs=True)
-    forecast = first.swap_dims(lead_time="time").drop_vars(["lead_time", "init_time"])
+    forecast = forecast.swap_dims(lead_time="time").drop_vars(["lead_time", "init_time"])
     while forecast.ndim > 3:
         forecast, test = forecast[:, 0], test[:, 0]
     observed = test.sel(time=forecast.time)
@@ -171,7 +171,7 @@ def write_figures(
         "maps.png": gc.plotting.plot_maps(observed, forecast, times=list(steps)).flat[0],
         "error_by_lead.png": gc.plotting.plot_error_by_lead(errors),
         "spread_skill.png": gc.plotting.plot_spread_skill(*aligned(ensemble, test)),
-        "training.png": gc.plotting.plot_history(fitted["CNMM"].history_).flat[0],
+        "training.png": gc.plotting.plot_history(model.history_).flat[0],
     }
     for name, ax in figures.items():
         ax.figure.savefig(out / name, dpi=110)
