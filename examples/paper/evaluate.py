@@ -30,6 +30,7 @@ def scores(model: Any, series: xr.DataArray, factor: float) -> dict[str, Any]:
     One-step: every target of a window of 30 steps is forecast from the observations before it; L = 5 means the last
     five. Multi-step: 20 steps after the first 10 of a window.
     """
+    series = after_context(model, series)
     one = gc.backtest(model, series, 1)
     by_target = factor**2 * mean_squared(one, series).values[:, 0]
     multi = gc.backtest(model, series, HORIZON)
@@ -45,6 +46,11 @@ def scores(model: Any, series: xr.DataArray, factor: float) -> dict[str, Any]:
         "crps": (factor * gc.metrics.crps(ensemble, truth, dim=over)).values.tolist(),
         "spread_skill": gc.metrics.spread_skill_ratio(ensemble, truth, dim=over).values.tolist(),
     }
+
+
+def after_context(model: Any, series: xr.DataArray) -> xr.DataArray:
+    """Return `series` without the steps for which a model of a shorter context would make further forecasts."""
+    return series.isel(time=slice(CONTEXT - getattr(model, "context", 1), None))
 
 
 def free_run(model: Any, series: xr.DataArray) -> dict[str, Any]:

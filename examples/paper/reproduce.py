@@ -135,11 +135,11 @@ def keep_film(
     if seed:
         return
     for test_name, test in experiment.tests.items():
-        series = test.series
+        series = evaluate.after_context(model, test.series)
         if "sample" in series.dims:
             n = series.sizes["sample"]
             series = series.isel(sample=np.linspace(0, n - 1, min(N_FILM, n)).astype(int))
-        stride = max(1, (series.sizes["time"] - evaluate.CONTEXT - evaluate.HORIZON) // (N_FILM - 1))
+        stride = max(1, (test.series.sizes["time"] - evaluate.CONTEXT - evaluate.HORIZON) // (N_FILM - 1))
         forecast = gc.backtest(model, series, evaluate.HORIZON, stride=stride)
         truth = evaluate.observed(forecast, series)
         order = [d for d in ("sample", "init_time") if d in forecast.dims]
