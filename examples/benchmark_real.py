@@ -134,9 +134,7 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
     return result | {
         "fit_seconds": fitted - start,
         "predict_seconds": time.perf_counter() - fitted,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
+        "commit": COMMIT,
         "versions": {"gridcast": gc.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
     }
