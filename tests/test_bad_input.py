@@ -324,7 +324,7 @@ def test_values_outside_the_data_range_are_counted_not_clipped(name):
         ("window", 0), ("window", 1), ("context", 0), ("stride", 0), ("batch_size", 0), ("max_epochs", 0),
         ("max_steps", 0), ("window", 2.5), ("patch_size", 0), ("validation_fraction", 1.0), ("learning_rate", 0.0),
         ("learning_rate_schedule", "cosine"), ("longitude", "globe"), ("precision", "33"), ("random_state", "seed"),
-        ("random_state", -1), ("downsampling", 3), ("rnn_channels", 0), ("kernel_size", 0),
+        ("random_state", -1), ("downsampling", 3), ("climatology", "week"), ("rnn_channels", 0), ("kernel_size", 0),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", NEURAL)

@@ -91,7 +91,10 @@ class Scaling:
 
 
 def _fit_climatology(period: Any, transformed: xr.DataArray, scaled: Series) -> Anomaly:
-    anomaly = Anomaly(1 if period == "mean" else period).fit(transformed)
+    try:
+        anomaly = Anomaly(1 if period == "mean" else period).fit(transformed)
+    except ValueError as error:
+        raise ValueError(f'climatology={period!r}: {error}; or use "auto", "mean" or None') from error
     if anomaly.cycle_.nbytes > CYCLE_BYTES:
         warnings.warn(
             f"climatology={period!r} would keep {anomaly.cycle_.nbytes / 2**30:.1f} GiB for its "

@@ -222,7 +222,7 @@ class CNMMForecaster(NeuralForecaster):
             rnn=Recurrence(recurrences),
             combiner=ResidualCombiner(layout, self.rnn_channels, kernel, **combiner)
             if layout
-            else ConvCombiner(n_latent, self.rnn_channels, kernel, **combiner),
+            else ConvCombiner(n_latent, self.rnn_channels, n_latent, kernel, **combiner),
             transition=ResidualTransition(layout, transition) if layout else transition,
             emitter=ResidualEmitter(layout, emitter) if layout else emitter,
             start=torch.zeros(n_latent, *state_shape),

@@ -7,6 +7,7 @@ only the posterior loops over time.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
@@ -56,9 +57,9 @@ class _Chain(TorchDistribution):
         self.start, self.memory = start, memory
         super().__init__(Size(start.shape[:1]), event_shape, validate_args=False)
 
+    @abstractmethod
     def steps(self, z: Tensor) -> Normal:
         """Return the distribution of each z_t given what comes before it in `z`, (batch, time, *latent)."""
-        raise NotImplementedError
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z_1:T), (batch,)."""

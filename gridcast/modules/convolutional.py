@@ -58,8 +58,9 @@ class ConvCombiner(nn.Module):
 
     def __init__(
         self,
-        n_latent: int,
+        n_in: int,
         n_hidden: int,
+        n_out: int,
         kernel_size: int,
         *,
         use_previous: bool = True,
@@ -67,13 +68,13 @@ class ConvCombiner(nn.Module):
         periodic: bool = False,
     ) -> None:
         super().__init__()
-        self.previous = GridConv2d(n_latent, n_hidden, kernel_size, periodic=periodic) if use_previous else None
+        self.previous = GridConv2d(n_in, n_hidden, kernel_size, periodic=periodic) if use_previous else None
         self.norm = nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity()
-        self.loc = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
-        self.scale = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
+        self.loc = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
+        self.scale = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
 
     def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_latent, y, x) from z_{t-1} and the hidden states; `skip` is not used."""
+        """Return loc and scale (n, n_out, y, x) from z_{t-1} and the hidden states; `skip` is not used."""
         combined = self.combine(previous, hidden)
         return self.loc(combined), positive(self.scale(combined), LATENT_FLOOR)
 

@@ -93,10 +93,14 @@ class ResidualCombiner(nn.Module):
         super().__init__()
         self.layout = layout
         self.network = ConvCombiner(
-            layout.n_state, n_hidden, kernel_size, use_previous=use_previous, batch_norm=batch_norm, periodic=periodic
+            layout.n_state,
+            n_hidden,
+            layout.n_latent,
+            kernel_size,
+            use_previous=use_previous,
+            batch_norm=batch_norm,
+            periodic=periodic,
         )
-        self.network.loc = GridConv2d(n_hidden, layout.n_latent, kernel_size, periodic=periodic)
-        self.network.scale = GridConv2d(n_hidden, layout.n_latent, kernel_size, periodic=periodic)
         self.gain = GridConv2d(n_hidden, layout.n_folded, kernel_size, periodic=periodic) if use_previous else None
         zero_(self.network.loc)
         fill_bias_(self.network.scale, softplus_inverse(0.3))
