@@ -196,7 +196,7 @@ class NeuralForecaster(BaseForecaster):
                 patch=self._patch(spec.shape),
                 alignment=self.downsampling,
                 cycle=_cycle(scaling, scaled),
-                noise=self._noise(scaled, windows) if self.observation_noise else None,
+                noise=self._noise(scaled, scaling, windows) if self.observation_noise else None,
             )
             validate = self._validation(scaled, held_out, scaling) if len(held_out) else None
             history = train(module, stream, validate, self._plan(), fabric)
@@ -288,13 +288,13 @@ class NeuralForecaster(BaseForecaster):
         chosen = windows[np.linspace(0, len(windows) - 1, n).astype(int)]
         return torch.from_numpy(fill_missing(_read(scaled, scaling, chosen, n_steps), scaling.default)[0])
 
-    def _noise(self, scaled: Series, windows: np.ndarray) -> Noise:
+    def _noise(self, scaled: Series, scaling: Scaling, windows: np.ndarray) -> Noise:
         """Return the noise for training, relative to the changes from one step to the next."""
         n = int(np.clip(STRETCH_CELLS // (2 * int(np.prod(scaled.grid.shape))), 1, min(len(windows), 500)))
         blocks = _read(scaled, None, windows[np.linspace(0, len(windows) - 1, n).astype(int)], 2)
         change = np.sqrt(np.nanmean(np.square(blocks[:, 1] - blocks[:, 0]), axis=(0, 2, 3)))[:, None, None]
         high = self.observation_noise * np.maximum(change, 1e-6)
-        bounds = tuple(f(blocks, axis=(0, 1, 3, 4))[:, None, None] for f in (np.nanmin, np.nanmax))
+        bounds = (scaling.statistics.low[:, None, None], scaling.statistics.high[:, None, None])
         return Noise(NOISE_SHARE, high / NOISE_RANGE, high, bounds)
 
     def _spec(self, series: Series, scaling: Scaling, stretches: Any) -> ModuleSpec:

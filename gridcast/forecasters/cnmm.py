@@ -22,6 +22,7 @@ from gridcast.modules.convolutional import (
 from gridcast.modules.frames import Frames
 from gridcast.modules.linear import fit_linear_forecast
 from gridcast.modules.markov import MarkovModule, Objective
+from gridcast.modules.noise import fit_correlated_noise
 from gridcast.modules.recurrent import ConvLSTM, Recurrence
 from gridcast.modules.residual import LatentLayout, ResidualCombiner, ResidualEmitter, ResidualTransition
 
@@ -186,7 +187,7 @@ class CNMMForecaster(NeuralForecaster):
         frames = spec.frames(factor)
         layout = self._layout(spec, frames) if self.residual else None
         n_latent = layout.n_latent if layout else self.latent_channels
-        n_state = layout.n_state if layout else n_latent
+        n_state = layout.n_fields if layout else n_latent
         n_location = N_LOCATION if frames.n_static else 0
         state_shape = (1, 1)
         if self.initial_state == "cell":
@@ -237,4 +238,4 @@ class CNMMForecaster(NeuralForecaster):
         n_lags = min(self.lags, self.window - 1)
         stretches = frames.pad(spec.stretches(n_lags + 1))
         linear = fit_linear_forecast(stretches, self.downsampling, n_lags, self.kernel_size, periodic=spec.periodic)
-        return LatentLayout(linear, self.latent_channels)
+        return LatentLayout(linear, self.latent_channels, fit_correlated_noise(linear, stretches))

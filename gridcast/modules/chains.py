@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 import torch
+import torch.nn.functional as F
 from pyro.distributions import TorchDistribution
 from torch import Size, Tensor
 from torch.distributions import Normal, constraints, kl_divergence, register_kl
@@ -32,6 +33,14 @@ class Memory(Protocol):
         """Return `start` and the states after each step of `z`, (batch, 1 + time, *state)."""
         ...
 
+    def carried(self, scale: Tensor) -> Tensor:
+        """Return what is left of the uncertainty `scale` (..., *latent) of a latent one step later."""
+        ...
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Return the noise of a forecast, of unit variance, with the shape of `like` (n, *latent)."""
+        ...
+
 
 class FirstOrder:
     """The memory of a first-order Markov chain: the state is the latent itself."""
@@ -44,6 +53,14 @@ class FirstOrder:
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and `z`, (batch, 1 + time, *latent)."""
         return torch.cat([start.unsqueeze(1), z], dim=1)
+
+    def carried(self, scale: Tensor) -> Tensor:
+        """Return zeros: the transition is not known to carry anything on."""
+        return torch.zeros_like(scale)
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Return white noise."""
+        return torch.randn_like(like)
 
 
 class _Chain(TorchDistribution):
@@ -96,16 +113,35 @@ class PriorChain(_Chain):
         first: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.transition, self.first = transition, first
+        self._along: tuple[Tensor, Normal] | None = None
         latent = start if first is None else first[0]
         super().__init__(start, Size((n_times, *latent.shape[1:])), memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
         """Return p(z_t | z_{<t}) for all t, in one call of the transition."""
-        states = self.memory.states(self.start, z)[:, 0 if self.first is None else 1 : -1]
-        loc, scale = (p.unflatten(0, states.shape[:2]) for p in self.transition(states.flatten(0, 1)))
+        return self.along(self.memory.states(self.start, z)[:, 1:])
+
+    def along(self, states: Tensor) -> Normal:
+        """Return p(z_t | state_{t-1}) for the states 1 .. T of a path; those of the last path are remembered."""
+        if self._along is not None and self._along[0] is states:
+            return self._along[1]
+        before = states[:, :-1]
+        if self.first is None:
+            before = torch.cat([self.start.unsqueeze(1), before], dim=1)
+        loc, scale = (p.unflatten(0, before.shape[:2]) for p in self.transition(before.flatten(0, 1)))
         if self.first is not None:
             loc, scale = (torch.cat([f.unsqueeze(1), p], dim=1) for f, p in zip(self.first, (loc, scale), strict=True))
-        return Normal(loc, scale, validate_args=False)
+        self._along = states, Normal(loc, scale, validate_args=False)
+        return self._along[1]
+
+    def predicted(self, steps: Normal, states: Tensor) -> Normal:
+        """Return p(z_t | x_{<t}) where `steps` are a filter's estimates and `states` those of its means.
+
+        The uncertainty of the estimate before is carried on, as in the prediction step of a Kalman filter.
+        """
+        ahead = self.along(states)
+        carried = F.pad(self.memory.carried(steps.scale[:, :-1].detach()), (0, 0) * (steps.scale.ndim - 2) + (1, 0))
+        return Normal(ahead.loc, torch.hypot(ahead.scale, carried), validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw a sequence by running the transition."""
@@ -223,8 +259,12 @@ def _kl_of_chains(q: PosteriorChain, p: PriorChain) -> Tensor:
     """Return sum_t KL(q(z_t | z_{<t}, x) || p(z_t | z_{<t})) along the sequence last drawn from q, (batch,).
 
     Its expectation over that sequence is the KL divergence of the chains (Krishnan et al. 2017, equation 6); each
-    step's part is analytic, so its gradient varies less than that of ``log q - log p``.
+    step's part is analytic, so its gradient varies less than that of ``log q - log p``. Of a filter it is
+    ``sum_t KL(q(z_t | x_{1:t}) || p(z_t | x_{<t}))``: the bound of variational filtering (Marino et al. 2018).
     """
+    if q.filtering:
+        steps, states = q.means
+        return kl_divergence(steps, p.predicted(steps, states)).flatten(1).sum(1)
     if q._drawn is None:
         raise ValueError("the posterior chain was not drawn from: sample it before its divergence is computed")
     z, steps = q._drawn

@@ -23,8 +23,8 @@ class LinearForecast(nn.Module):
     A field is cut into blocks of ``d x d`` cells. The coefficients of a block are the two-dimensional cosine transform
     of its cells, per channel, divided by their standard deviations: smooth fields are nearly white in them. The next
     field is forecast from the coefficients of the last `n_lags` fields in the neighbouring blocks: an autoregression of
-    each coefficient, and a ridge regression of what it leaves on all of them (`fit_linear_forecast`). Nothing here is
-    trained further: the networks learn what is left, in units of its error.
+    each coefficient, and a ridge regression of what it leaves on all of them (`fit_linear_forecast`), the share of the
+    neighbours. Nothing here is trained further: the networks learn what is left, in units of its error.
 
     Parameters
     ----------
@@ -46,8 +46,12 @@ class LinearForecast(nn.Module):
     scale, change, step : Tensor, (n_folded, 1, 1)
         Standard deviation of a coefficient, and, in units of `scale`, of its change in a step and of the error of its
         forecast.
+    own : Tensor, (n_lags, n_folded, 1, 1)
+        Weights of the autoregression, in units of `step`.
     limit : Tensor, (n_folded, 1, 1)
         Largest magnitude of a forecast, so that a long run stays finite.
+    share : Tensor, scalar
+        Mean over blocks of the square of the neighbours' share, in the units of the field.
     cell_std, cell_step : Tensor, (n_channels, 1, 1)
         Standard deviation of a cell, and of the error of its forecast, in the units of the field.
     """
@@ -56,7 +60,9 @@ class LinearForecast(nn.Module):
     scale: Tensor
     change: Tensor
     step: Tensor
+    own: Tensor
     limit: Tensor
+    share: Tensor
     cell_std: Tensor
     cell_step: Tensor
 
@@ -64,12 +70,14 @@ class LinearForecast(nn.Module):
         self, n_channels: int, downsampling: int, n_lags: int, kernel_size: int = 3, *, periodic: bool = False
     ) -> None:
         super().__init__()
-        self.downsampling, self.n_lags = downsampling, n_lags
+        self.downsampling, self.n_lags, self.periodic = downsampling, n_lags, periodic
         self.n_folded = n_channels * downsampling**2
         self.register_buffer("basis", torch.block_diag(*[cosines(downsampling)] * n_channels))
         for name in ("scale", "change", "step"):
             self.register_buffer(name, torch.ones(self.n_folded, 1, 1))
+        self.register_buffer("own", torch.zeros(n_lags, self.n_folded, 1, 1))
         self.register_buffer("limit", torch.full((self.n_folded, 1, 1), math.inf))
+        self.register_buffer("share", torch.ones(()))
         for name in ("cell_std", "cell_step"):
             self.register_buffer(name, torch.ones(n_channels, 1, 1))
         self.conv = GridConv2d(n_lags * self.n_folded, self.n_folded, kernel_size, periodic=periodic, bias=False)
@@ -103,9 +111,24 @@ class LinearForecast(nn.Module):
         parts = lagged.unflatten(1, (self.n_lags, self.n_folded))
         return torch.cat([parts[:, :1], (parts[:, :-1] - parts[:, 1:]) / self.change], dim=1).flatten(1, 2)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features (n, n_lags * n_folded, y, x) to the next coefficients (n, n_folded, y, x)."""
-        return self.bounded(features[:, : self.n_folded] + self.step * self.conv(features))
+    def forward(self, features: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+        """Map features (n, n_lags * n_folded, y, x) to the next coefficients (n, n_folded, y, x).
+
+        `weight` (n, 1, y, x) multiplies the neighbours' share.
+        """
+        own, neighbours = self.parts(features)
+        return self.bounded(own + weight * neighbours)
+
+    def parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the forecast from a coefficient's own past and the neighbours' share, (n, n_folded, y, x) each."""
+        past = features.unflatten(1, (self.n_lags, self.n_folded))
+        own = past[:, 0] + self.step * (self.own * past).sum(1)
+        return own, self.step * self.conv(features)
+
+    def persistence(self) -> Tensor:
+        """Return how much of a change of a coefficient is left one step later by its own past, (n_folded, 1, 1)."""
+        change = self.own[1] / self.change if self.n_lags > 1 else 0.0
+        return (1 + self.step * (self.own[0] + change)).clamp(0.0, 1.0)
 
     def bounded(self, coefficients: Tensor) -> Tensor:
         """Return coefficients (n, n_folded, y, x) within `limit`."""
@@ -152,11 +175,14 @@ def fit_linear_forecast(
     ]
     centre = kernel_size**2 // 2
     channels = torch.arange(n_lags * linear.n_folded).unflatten(0, (n_lags, linear.n_folded)).T
-    weight = _regress(folds, channels * kernel_size**2 + centre)
-    weight = weight.float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
-    linear.conv.weight.copy_(weight)  # step is still 1
+    own, neighbours = _regress(folds, channels * kernel_size**2 + centre)
+    linear.own.copy_(own[..., None, None] * linear.change)  # step is still 1
+    weight = neighbours.float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
+    linear.conv.weight.copy_(weight)
+    linear.share.copy_((linear.scale * linear.parts(features)[1]).square().sum(1).mean().clamp(min=STEP_FLOOR**2))
     forecast = linear(features)
     linear.step.copy_(_rms(forecast - lagged[:, 1, : linear.n_folded]).clamp(min=STEP_FLOOR))
+    linear.own.div_(linear.step)
     linear.conv.weight.div_(linear.step[..., None])
     linear.cell_step.copy_(_rms(linear.unfold(forecast) - x[:, -1]).clamp(min=STEP_FLOOR))
     return linear
@@ -178,26 +204,32 @@ def _moments(features: Tensor, target: Tensor, kernel_size: int, periodic: bool)
     return gram, cross, target.double().square().sum()
 
 
-def _regress(folds: list[tuple[Tensor, Tensor, Tensor]], own: Tensor) -> Tensor:
-    """Return the weights (n_target, n_features) with the best penalty; `own` (n_target, n_lags) counts own features."""
+def _regress(folds: list[tuple[Tensor, Tensor, Tensor]], own: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weights of own features, (n_lags, n_target), and of all, (n_target, n_features), at the best penalty.
+
+    `own` (n_target, n_lags) counts the own features of each target.
+    """
     gram, cross, _ = (torch.stack(parts).sum(0) for parts in zip(*folds, strict=True))
 
-    def solve(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
+    def autoregression(gram: Tensor, cross: Tensor) -> Tensor:
         weight = torch.zeros_like(cross)
         for target, features in enumerate(own):
             part = cross[features, target, None]
             weight[features, target] = _ridge(gram[features][:, features], part, OWN_PENALTY)[:, 0]
-        return weight + _ridge(gram, cross - gram @ weight, penalty)
+        return weight
 
     def error(penalty: float) -> float:
         total = 0.0
         for own_gram, own_cross, square in folds:
-            weight = solve(gram - own_gram, cross - own_cross, penalty)
+            rest, rest_cross = gram - own_gram, cross - own_cross
+            first = autoregression(rest, rest_cross)
+            weight = first + _ridge(rest, rest_cross - rest @ first, penalty)
             total += float(square - 2 * (weight * own_cross).sum() + (weight * (own_gram @ weight)).sum())
         return total
 
     best = min(PENALTIES, key=error) if len(folds) > 1 else PENALTIES[-1]
-    return solve(gram, cross, best).T
+    first = autoregression(gram, cross)
+    return first.gather(0, own.T), _ridge(gram, cross - gram @ first, best).T
 
 
 def _ridge(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:

@@ -5,64 +5,98 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.convolutional import ConvCombiner, ConvEmitter, ConvTransition
-from gridcast.modules.layers import GridConv2d, fill_bias_, positive, softplus_inverse, zero_
+from gridcast.modules.layers import GridConv2d, fill_bias_, pad_columns, positive, softplus_inverse, zero_
 from gridcast.modules.linear import LinearForecast
 
 FEATURE_LIMIT = 10.0
 FREE_STEP, FREE_LIMIT = 0.3, 10.0
 SCALE_FLOOR = 0.1  # of the posterior and the emission, in steps: sharper ones only stiffen the objective
 SCALE_LIMIT = 3.0  # of the transition, in steps: noise that widens the noise after it would explode in a long run
+FORGETTING = 0.85  # of the evidence, a step
+WEIGHT_LIMIT = 1.5  # of the neighbours' share
 GAIN = 4.0  # sigmoid(4) = 0.98: observations are trusted until trained
 
 
 class LatentLayout(nn.Module):
     """The memory of a Markov chain of order `n_lags` over the coefficients of fields.
 
-    A latent z_t is the coefficients of the field and free channels, `n_latent` in all. A state is the latest latent and
-    the coefficients of the `n_lags` - 1 before it, `n_state` channels: the companion form of an autoregression.
+    A latent z_t is the coefficients of the field and free channels, `n_latent` in all. A state holds the latest latent,
+    the coefficients of the `n_lags` - 1 before it (the companion form of an autoregression) and two channels of
+    evidence, `n_state` in all.
+
+    The evidence is how far the neighbours' share of the linear forecast was right in the steps before: the weight that
+    it has in the next is a recursive least-squares estimate with exponential forgetting, near the block and pulled
+    towards 1. Weather changes between regimes in which neighbours tell much (wind) and little (calm).
     """
 
     step: Tensor
+    carry: Tensor
 
-    def __init__(self, linear: LinearForecast, n_free: int) -> None:
+    def __init__(self, linear: LinearForecast, n_free: int, noise: nn.Module | None = None) -> None:
         super().__init__()
-        self.linear = linear
+        self.linear, self.correlated = linear, noise
         self.n_free, self.n_folded = n_free, linear.n_folded
         self.n_latent = self.n_folded + n_free
-        self.n_state = self.n_latent + (linear.n_lags - 1) * self.n_folded
+        self.n_fields = self.n_latent + (linear.n_lags - 1) * self.n_folded
+        self.n_state = self.n_fields + 2
         self.register_buffer("step", torch.cat([linear.step, torch.full((n_free, 1, 1), FREE_STEP)]))
+        self.register_buffer("carry", torch.cat([linear.persistence(), torch.zeros(n_free, 1, 1)]))
 
     def start(self, x: Tensor) -> Tensor:
         """Return the state before a window (batch, time, channel, y, x): its first field, as if it had always been."""
         now = self.linear.fold(x[:, 0])
-        free = now.new_zeros(now.shape[0], self.n_free, *now.shape[2:])
-        return torch.cat([now, free, now.repeat(1, self.linear.n_lags - 1, 1, 1)], dim=1)
+        free, evidence = (now.new_zeros(now.shape[0], n, *now.shape[2:]) for n in (self.n_free, 2))
+        return torch.cat([now, free, now.repeat(1, self.linear.n_lags - 1, 1, 1), evidence], dim=1)
 
     def push(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state (n, n_state, y, x) after `z` (n, n_latent, y, x) has followed it."""
-        if self.linear.n_lags == 1:
-            return z
-        past = state[:, self.n_latent : self.n_state - self.n_folded]
-        return torch.cat([z, state[:, : self.n_folded], past], dim=1)
+        evidence = FORGETTING * state[:, self.n_fields :] + self._evidence(state, z)
+        past = state[:, self.n_latent : max(self.n_latent, self.n_fields - self.n_folded)]
+        now = state[:, : self.n_folded] if self.linear.n_lags > 1 else past
+        return torch.cat([z, now, past, evidence], dim=1)
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and the states after each step of `z` (batch, time, ...), (batch, 1 + time, n_state, y, x)."""
         n, n_times, n_past = self.n_folded, z.shape[1], self.linear.n_lags - 1
         first = start[:, : self.n_latent].unsqueeze(1)
-        before = start[:, self.n_latent :].unflatten(1, (n_past, n)).flip(1)
+        before = start[:, self.n_latent : self.n_fields].unflatten(1, (n_past, n)).flip(1)
         now = torch.cat([before, first[:, :, :n], z[:, :, :n]], dim=1)
         lags = [now[:, n_past - lag : n_past - lag + 1 + n_times] for lag in range(1, n_past + 1)]
-        return torch.cat([torch.cat([first, z], dim=1), *lags], dim=2)
+        fields = torch.cat([torch.cat([first, z], dim=1), *lags], dim=2)
+        new = self._evidence(fields[:, :-1].flatten(0, 1), z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        evidence = [start[:, self.n_fields :]]
+        for t in range(n_times):
+            evidence.append(FORGETTING * evidence[-1] + new[:, t])
+        return torch.cat([fields, torch.stack(evidence, dim=1)], dim=2)
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Return noise of unit variance with the shape of `like` (n, n_latent, y, x)."""
+        return torch.randn_like(like) if self.correlated is None else self.correlated(like)
+
+    def carried(self, scale: Tensor) -> Tensor:
+        """Return what is left of the uncertainty `scale` (..., n_latent, y, x) of a latent one step later."""
+        return self.carry * scale
 
     def features(self, state: Tensor) -> Tensor:
         """Return the latest coefficients and the standardised changes before them, (n, n_lags * n_folded, y, x)."""
-        return self.linear.features(torch.cat([state[:, : self.n_folded], state[:, self.n_latent :]], dim=1))
+        return self.linear.features(
+            torch.cat([state[:, : self.n_folded], state[:, self.n_latent : self.n_fields]], dim=1)
+        )
+
+    def forecast(self, features: Tensor, state: Tensor) -> Tensor:
+        """Return the linear forecast of the coefficients (n, n_folded, y, x), its neighbours weighted by evidence."""
+        around = self.linear.periodic and self.linear.conv.around
+        evidence = F.pad(pad_columns(state[:, self.n_fields :], 1, around), (0, 0, 1, 1))
+        near = F.avg_pool2d(evidence, 3, stride=1)
+        weight = (near[:, :1] + 1) / (near[:, 1:] + 1)
+        return self.linear(features, weight.clamp(0.0, WEIGHT_LIMIT))
 
     def inputs(self, features: Tensor, state: Tensor) -> Tensor:
-        """Return what the networks see: bounded features and the free channels, (n, n_state, y, x)."""
+        """Return what the networks see: bounded features and the free channels, (n, n_fields, y, x)."""
         both = torch.cat([features, state[:, self.n_folded : self.n_latent]], dim=1)
         return both.clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
 
@@ -71,6 +105,15 @@ class LatentLayout(nn.Module):
         free = (FREE_STEP * correction[:, self.n_folded :]).clamp(-FREE_LIMIT, FREE_LIMIT)
         now = now + self.linear.step * correction[:, : self.n_folded]
         return torch.cat([self.linear.bounded(now), free], dim=1)
+
+    @torch.no_grad()
+    def _evidence(self, state: Tensor, z: Tensor) -> Tensor:
+        """Return the moments of the neighbours' share with what the own past left, and with itself, (n, 2, y, x)."""
+        linear = self.linear
+        own, neighbours = linear.parts(self.features(state))
+        share, left = linear.scale * neighbours, linear.scale * (z[:, : self.n_folded] - own)
+        moments = (left * share).sum(1, keepdim=True), share.square().sum(1, keepdim=True)
+        return torch.cat(moments, dim=1) / linear.share
 
 
 class ResidualCombiner(nn.Module):
@@ -93,7 +136,7 @@ class ResidualCombiner(nn.Module):
         super().__init__()
         self.layout = layout
         self.network = ConvCombiner(
-            layout.n_state,
+            layout.n_fields,
             n_hidden,
             layout.n_latent,
             kernel_size,
@@ -117,7 +160,7 @@ class ResidualCombiner(nn.Module):
         else:
             features = self.layout.features(previous)
             combined = self.network.combine(self.layout.inputs(features, previous), hidden)
-            now = torch.lerp(self.layout.linear(features), skip, torch.sigmoid(self.gain(combined)))
+            now = torch.lerp(self.layout.forecast(features, previous), skip, torch.sigmoid(self.gain(combined)))
         loc = self.layout.latent(now, self.network.loc(combined))
         return loc, self.layout.step * positive(self.network.scale(combined), SCALE_FLOOR)
 
@@ -134,7 +177,8 @@ class ResidualTransition(nn.Module):
         """Return loc and scale (n, n_latent, y, x) of the latent after `state` (n, n_state, y, x)."""
         features = self.layout.features(state)
         loc, scale = self.network(self.layout.inputs(features, state), location)
-        return self.layout.latent(self.layout.linear(features), loc), self.layout.step * scale.clamp(max=SCALE_LIMIT)
+        now = self.layout.forecast(features, state)
+        return self.layout.latent(now, loc), self.layout.step * scale.clamp(max=SCALE_LIMIT)
 
 
 class ResidualEmitter(nn.Module):

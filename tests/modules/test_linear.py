@@ -6,6 +6,7 @@ import torch
 from scipy.ndimage import convolve
 
 from gridcast.modules.linear import LinearForecast, cosines, fit_linear_forecast
+from gridcast.modules.noise import CorrelatedNoise, fit_correlated_noise
 from gridcast.modules.residual import LatentLayout
 
 
@@ -88,7 +89,10 @@ def test_a_long_run_stays_bounded_even_where_the_weights_would_explode():
 @pytest.mark.parametrize("n_lags", [1, 2, 4])
 @pytest.mark.parametrize("n_free", [0, 3])
 def test_states_of_a_sequence_are_those_that_pushing_builds(n_lags, n_free):
-    layout = LatentLayout(LinearForecast(1, 2, n_lags), n_free)
+    linear = LinearForecast(1, 2, n_lags)
+    for weights in (linear.own, linear.conv.weight):
+        weights.normal_(std=0.1)
+    layout = LatentLayout(linear, n_free)
     start = layout.start(torch.randn(2, 5, 1, 4, 6))
     assert start.shape == (2, layout.n_state, 2, 3)
     z = torch.randn(2, 6, layout.n_latent, 2, 3)
@@ -97,4 +101,51 @@ def test_states_of_a_sequence_are_those_that_pushing_builds(n_lags, n_free):
     state = start
     for t in range(6):
         state = layout.push(state, z[:, t])
-        assert torch.equal(states[:, t + 1], state)
+        torch.testing.assert_close(states[:, t + 1], state)
+
+
+@pytest.mark.parametrize(("truth", "low", "high"), [(0.0, 0.0, 0.25), (0.6, 0.45, 0.75), (1.0, 0.9, 1.1)])
+def test_neighbours_have_the_weight_that_the_steps_before_ask_for(truth, low, high):
+    torch.manual_seed(0)
+    linear = fit_linear_forecast(diffusing(n=200), 4, 2, periodic=True)
+    layout = LatentLayout(linear, 0)
+    state = layout.start(diffusing(n=1, seed=2))
+    for seed in range(12):
+        own, neighbours = linear.parts(layout.features(state))
+        followed = layout.push(state, own + truth * neighbours + 0.3 * linear.step * torch.randn_like(own))
+        state = layout.start(diffusing(n=1, seed=seed))  # other weather under the same rule
+        state[:, layout.n_fields :] = followed[:, layout.n_fields :]
+    own, neighbours = linear.parts(layout.features(state))
+    forecast = layout.forecast(layout.features(state), state)
+    weight = ((forecast - own) * neighbours).sum() / neighbours.square().sum()
+    assert low <= weight <= high
+
+
+def test_evidence_is_forgotten_and_an_unknown_past_leaves_the_fitted_weight():
+    linear = fit_linear_forecast(diffusing(n=200), 4, 2, periodic=True)
+    layout = LatentLayout(linear, 0)
+    start = layout.start(diffusing(n=1, seed=2))
+    features = layout.features(start)
+    assert torch.equal(layout.forecast(features, start), linear(features))
+    assert 0 <= float(linear.persistence().min()) <= float(linear.persistence().max()) <= 1
+    full = start.clone()
+    full[:, layout.n_fields :] = 100.0
+    still = layout.push(full, linear.parts(features)[0])
+    assert float((still[:, layout.n_fields :] / full[:, layout.n_fields :]).min()) == pytest.approx(0.85, abs=0.01)
+
+
+def test_noise_has_unit_variance_and_the_correlations_of_the_errors():
+    torch.manual_seed(0)
+    common = torch.randn(200, 1, 1, 1) * torch.tensor([1.0, 2.0])[:, None, None] + 0.1 * torch.randn(200, 2, 3, 4)
+    noise = CorrelatedNoise(common)(torch.zeros(4000, 3, 3, 4))
+    assert noise.var(0).mean() == pytest.approx(1.0, rel=0.1)
+    correlation = np.corrcoef(noise[:, [0, 0, 1, 2], [0, 2, 1, 0], [0, 3, 1, 0]].T)
+    assert (np.abs(correlation[0, 1:3] - 200 / 232) < 0.05).all()
+    assert abs(correlation[0, 3]) < 0.1
+
+
+def test_noise_of_a_fit_follows_the_errors_of_the_linear_forecast():
+    linear = fit_linear_forecast(diffusing(), 4, 2, periodic=True)
+    fitted = fit_correlated_noise(linear, diffusing(n_times=3))
+    assert fitted.errors.shape == (60, 16, 3, 4)
+    torch.testing.assert_close(fitted.errors.square().mean(0), torch.ones(16, 3, 4))

@@ -13,7 +13,7 @@ from torch.distributions import kl_divergence
 from gridcast.fields import field_statistics
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
 from gridcast.forecasters._spec import ModuleSpec, location_channels
-from gridcast.modules.chains import PosteriorChain, PriorChain
+from gridcast.modules.chains import FirstOrder, PosteriorChain, PriorChain
 
 SHAPE = (2, 8, 12)  # channels, rows, columns
 FACTORISATIONS = ["filter", "backward", "forward", "bidirectional", "mean_field"]
@@ -152,7 +152,7 @@ def test_every_parameter_of_every_module_has_a_gradient(forecaster, complete):
 
 
 def test_analytic_divergence_is_the_mean_of_the_monte_carlo_one():
-    module = build(small_dmm())
+    module = build(small_dmm(posterior="forward"))
     x, mask, location = module._prepare(*windows(batch=1), None)
     analytic, sampled = [], []
     with torch.no_grad():
@@ -212,6 +212,40 @@ def test_elbo_of_a_linear_gaussian_chain_is_bounded_by_the_kalman_likelihood_and
     assert elbo(worse[None]) < likelihood - 0.05
 
 
+def test_bound_of_a_filter_is_the_kalman_likelihood_where_its_estimates_are_exact():
+    """A random walk with noisy observations, of which the memory carries the uncertainty on."""
+    q_sd, r_sd, n = 0.5, 0.7, 6
+    x = torch.randn(n, dtype=torch.float64)
+    mean, variance, likelihood, estimates = 0.0, 1.0, 0.0, []
+    for t, value in enumerate(x.tolist()):
+        variance += q_sd**2 if t else 0.0
+        s = variance + r_sd**2
+        likelihood += -0.5 * (math.log(2 * math.pi * s) + (value - mean) ** 2 / s)
+        mean, variance = mean + variance / s * (value - mean), variance * r_sd**2 / s
+        estimates.append((mean, math.sqrt(variance)))
+
+    class Walk(FirstOrder):
+        def carried(self, scale):
+            return scale
+
+    table = torch.tensor(estimates, dtype=torch.float64)[None]
+    start, one = torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    prior = PriorChain(lambda z: (z, torch.full_like(z, q_sd)), start, n, Walk(), (start, one))
+
+    def bound(widening):
+        q = PosteriorChain(
+            lambda state, hidden, skip: (hidden[0][:, :1], widening * hidden[0][:, 1:]),
+            [table], None, start, memory=Walk(), filtering=True,
+        )  # fmt: skip
+        steps = q.means[0]
+        expected = -0.5 * ((x - steps.loc[0, :, 0]) ** 2 + steps.scale[0, :, 0] ** 2) / r_sd**2
+        nll = -(expected - math.log(r_sd * math.sqrt(2 * math.pi))).sum()
+        return float(-nll - kl_divergence(q, prior))
+
+    assert bound(1.0) == pytest.approx(likelihood, abs=1e-9)
+    assert bound(0.5) < likelihood - 0.05
+
+
 def test_untrained_convlstm_forecasts_persistence():
     module = untrained(ConvLSTMForecaster(rnn_channels=6, context=3))
     x, mask = windows(missing=0.0)
@@ -226,14 +260,16 @@ def test_untrained_cnmm_forecasts_what_its_linear_model_does(posterior):
     with torch.no_grad():
         if module.combiner.gain is not None:
             module.combiner.gain.bias.fill_(40.0)  # observations without noise
-    linear = module.layout.linear
+    layout = module.layout
     x, mask = windows(missing=0.0)
-    lagged = linear.lags(x)[:, -1]
+    observed = torch.cat([layout.linear.fold(f)[:, None] for f in x.unbind(1)], dim=1)
+    z = torch.cat([observed, observed.new_zeros(*observed.shape[:2], layout.n_free, *observed.shape[3:])], dim=2)
+    state = layout.states(layout.start(x), z)[:, -1]
     for lead in range(3):
-        following = linear(linear.features(lagged))
-        lagged = torch.cat([following, lagged[:, : -linear.n_folded]], dim=1)
+        following = layout.forecast(layout.features(state), state)
+        state = layout.push(state, torch.cat([following, z[:, 0, layout.n_folded :]], dim=1))
         loc, _ = module.forecast(x, mask, lead + 1)
-        torch.testing.assert_close(loc[0, :, -1], linear.unfold(following), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(loc[0, :, -1], layout.linear.unfold(following), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("make", [small_cnmm, small_dmm])

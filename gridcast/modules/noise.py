@@ -1,0 +1,60 @@
+"""Noise as forecasts meet it: errors of neighbouring places are alike."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gridcast.modules.linear import LinearForecast
+
+N_ERRORS = 256
+CELLS = 2**24
+SHRINKAGE = 32  # errors at which half of the variance is left uncorrelated
+
+
+class CorrelatedNoise(nn.Module):
+    """Gaussian noise of unit variance with the correlations of a sample of error fields.
+
+    A draw is a random combination of the errors, which has their sample covariance, and white noise: the covariance is
+    shrunk towards a diagonal one, the more the fewer errors there are (Ledoit and Wolf 2004).
+
+    Parameters
+    ----------
+    errors : Tensor, (n_errors, channel, y, x)
+        Errors of the same grid.
+    """
+
+    errors: Tensor
+
+    def __init__(self, errors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("errors", errors / errors.square().mean(0).sqrt().clamp(min=1e-3))
+        self.share = len(errors) / (len(errors) + SHRINKAGE)
+
+    def forward(self, like: Tensor) -> Tensor:
+        """Return noise of the shape of `like` (n, channel, y, x); channels beyond those of the errors are white."""
+        noise = torch.randn_like(like)
+        if like.shape[2:] != self.errors.shape[2:]:
+            return noise
+        n_channels = self.errors.shape[1]
+        weight = torch.randn(len(like), len(self.errors), dtype=like.dtype, device=like.device)
+        common = weight @ self.errors.flatten(1) * (self.share / len(self.errors)) ** 0.5
+        white = noise[:, :n_channels] * (1 - self.share) ** 0.5
+        return torch.cat([white + common.unflatten(1, self.errors.shape[1:]), noise[:, n_channels:]], dim=1)
+
+
+@torch.no_grad()
+def fit_correlated_noise(linear: LinearForecast, x: Tensor) -> CorrelatedNoise:
+    """Return noise with the correlations of the errors that `linear` makes.
+
+    Parameters
+    ----------
+    linear : LinearForecast
+    x : Tensor, (stretch, n_lags + 1, channel, y, x)
+        Whole fields, in the order of time.
+    """
+    n_cells = linear.n_folded * x.shape[-2] * x.shape[-1] // linear.downsampling**2
+    n_errors = max(1, min(N_ERRORS, CELLS // n_cells, len(x)))
+    lagged = linear.lags(x[torch.linspace(0, len(x) - 1, n_errors).long()])
+    forecast = linear(linear.features(lagged[:, -2]))
+    return CorrelatedNoise(lagged[:, -1, : linear.n_folded] - forecast)
