@@ -42,6 +42,7 @@ _CONVLSTM: dict[str, Any] = {
     "n_states": 10,
     "downsampling": 1,
     "teacher_forcing": False,
+    "loss": "mse",
     "gradient_clip": None,
     "learning_rate": 1e-3,
 }

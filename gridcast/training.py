@@ -267,7 +267,8 @@ def _step(
         None if t is None else fabric.to_device(t) for t in (batch.x, batch.mask, batch.origin, batch.target)
     )
     optimizer.zero_grad()
-    loss, terms = module.loss(x, mask, origin, annealing, target)
+    with fabric.autocast():  # a method that is not `forward` runs in full precision otherwise
+        loss, terms = module.loss(x, mask, origin, annealing, target)
     values = {"loss": float(loss.detach()), **{name: float(value) for name, value in terms.items()}}
     if not math.isfinite(values["loss"]):
         return values

@@ -25,7 +25,7 @@ from gridcast.windows import WindowSplitter
 N_VALIDATION = 32
 BATCH_BYTES = 256 * 2**20
 STRETCH_CELLS = 2**24
-NOISE_SHARE, NOISE_RANGE = 0.5, 40.0
+NOISE_SHARE, NOISE_RANGE = 0.25, 40.0
 
 
 class NeuralForecaster(BaseForecaster):
@@ -71,9 +71,9 @@ class NeuralForecaster(BaseForecaster):
         Clip forecasts to the smallest or largest value of the training series where at least a hundredth of its values
         are there: rain stays non-negative, a concentration at most 1. A temperature has no such bound.
     observation_noise : float, default=1.75
-        Largest standard deviation of the Gaussian noise that is added to half of the training windows, in units of the
-        standard deviation of the change from one step to the next; the smallest is a 40th of it. It regularises, and
-        forecasts from observations that are noisier than the training series need it. 0 adds none.
+        Largest standard deviation of the Gaussian noise that is added to a quarter of the training windows, in units
+        of the standard deviation of the change from one step to the next; the smallest is a 40th of it. Forecasts from
+        observations that are noisier than the training series need it. 0 adds none.
     precision : str, default="32"
         ``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.
     device : str, default="auto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -38,6 +38,9 @@ class ConvLSTMForecaster(NeuralForecaster):
         Pixels are folded into channels by this factor, as in Shi et al.; 1 is the paper's.
     teacher_forcing : bool, default=True
         Also train on the one-step forecasts inside the context, not only on those fed back behind it.
+    loss : {"log_rms", "mse"}, default="log_rms"
+        Mean of the logarithm of each field's root mean squared error, to which windows with and without noise and all
+        leads count alike, or the mean squared error (the paper).
 
     Examples
     --------
@@ -56,6 +59,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         n_states: int = 10,
         downsampling: int = 4,
         teacher_forcing: bool = True,
+        loss: Literal["log_rms", "mse"] = "log_rms",
         window: int = 20,
         context: int = 10,
         stride: int = 1,
@@ -112,6 +116,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         self.n_states = n_states
         self.downsampling = downsampling
         self.teacher_forcing = teacher_forcing
+        self.loss = loss
 
     @property
     def _annealing(self) -> tuple[float, float]:
@@ -120,6 +125,8 @@ class ConvLSTMForecaster(NeuralForecaster):
     def _check_architecture(self) -> None:
         for name in ("rnn_channels", "n_states"):
             check_positive_integer(name, getattr(self, name))
+        if self.loss not in ("log_rms", "mse"):
+            raise ValueError(f'loss={self.loss!r} is unknown: use "log_rms" or "mse"')
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         frames = spec.frames(self.downsampling)
@@ -136,5 +143,6 @@ class ConvLSTMForecaster(NeuralForecaster):
             downsampling=self.downsampling,
             residual=self.residual,
             teacher_forcing=self.teacher_forcing,
+            relative=self.loss == "log_rms",
             periodic=spec.periodic,
         )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.frames import Frames
-from gridcast.modules.layers import LocatedConv2d, go_around, identity_, positive, softplus_inverse, zero_
+from gridcast.modules.layers import LocatedConv2d, go_around, identity_, log_rms, positive, softplus_inverse, zero_
 from gridcast.modules.recurrent import ConvLSTM
 
 SCALE_FLOOR = 1e-3
@@ -41,6 +41,8 @@ class ConvLSTMModule(nn.Module):
     residual : bool
     teacher_forcing : bool
         Also train on the one-step forecasts inside the context.
+    relative : bool
+        Train on the logarithm of each field's error, else on the mean of all squared errors.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class ConvLSTMModule(nn.Module):
         downsampling: int = 1,
         residual: bool = False,
         teacher_forcing: bool = True,
+        relative: bool = True,
         periodic: bool = False,
     ) -> None:
         super().__init__()
+        self.relative = relative
         self.frames, self.locator = frames, locator
         self.context, self.n_states = context, n_states
         self.downsampling, self.teacher_forcing = downsampling, teacher_forcing
@@ -90,7 +94,7 @@ class ConvLSTMModule(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the training loss of a batch of windows, per observed value.
 
-        The mean is trained on squared errors, as in the paper; the scale on the likelihood of those errors.
+        The mean is trained on its errors, the scale on the likelihood of those in windows without added noise.
 
         Parameters
         ----------
@@ -118,12 +122,14 @@ class ConvLSTMModule(nn.Module):
         first = 1 if self.teacher_forcing else n_context
         predicted = torch.cat([inside[:, first - 1 : n_context - 1], outside], dim=1)
         wanted = padded if target is None else self.frames.pad(target)
-        target, seen = wanted[:, first:], padded_mask[:, first:]
-        squared = ((predicted - target) ** 2 * seen).sum() / seen.sum().clamp(min=1)
-        error = ((predicted - target) ** 2).detach()
+        error, seen = predicted - wanted[:, first:], padded_mask[:, first:]
+        mse = (error.square() * seen).sum() / seen.sum().clamp(min=1)
+        clean = seen * (padded == wanted).flatten(1).all(1)[:, None, None, None, None]
         variance = self.scale**2
-        nll = (0.5 * (error / variance + torch.log(2 * torch.pi * variance)) * seen).sum() / seen.sum().clamp(min=1)
-        return squared + nll, {"mse": squared.detach(), "nll": nll.detach()}
+        likelihood = -0.5 * (error.detach().square() / variance + torch.log(2 * torch.pi * variance))
+        nll = -(likelihood * clean).sum() / clean.sum().clamp(min=1)
+        loss = log_rms(error, seen).mean() if self.relative else mse
+        return loss + nll, {"mse": mse.detach(), "nll": nll.detach()}
 
     @property
     def scale(self) -> Tensor:

@@ -76,7 +76,7 @@ class ConvCombiner(nn.Module):
     def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_out, y, x) from z_{t-1} and the hidden states; `skip` is not used."""
         combined = self.combine(previous, hidden)
-        return self.loc(combined), positive(self.scale(combined), LATENT_FLOOR)
+        return self.loc(combined).float(), positive(self.scale(combined), LATENT_FLOOR)
 
     def combine(self, previous: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         """Return the mean of the hidden states and what is known from z_{t-1}."""
@@ -131,7 +131,7 @@ class ConvTransition(nn.Module):
         gate = torch.sigmoid(self.gate_out(F.relu(gate_norm(self.gate_in(z, location)))))
         jump = self.jump_out(F.relu(jump_norm(self.jump_in(z, location))))
         loc = torch.lerp(self.linear(z, location), jump, gate)
-        return loc, positive(self.scale(F.relu(jump)), LATENT_FLOOR)
+        return loc.float(), positive(self.scale(F.relu(jump)), LATENT_FLOOR)
 
 
 class Upsampler(nn.Module):
@@ -172,7 +172,7 @@ class Upsampler(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return loc and scale, (n, n_out, y, x)."""
         loc, scale = self.heads(F.relu(self.norm(self.up(F.relu(features))))).chunk(2, dim=1)
-        return torch.tanh(loc) if self.head == "tanh" else loc, positive(scale, EMISSION_FLOOR)
+        return (torch.tanh(loc) if self.head == "tanh" else loc).float(), positive(scale, EMISSION_FLOOR)
 
 
 class ConvEmitter(nn.Module):

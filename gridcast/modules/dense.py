@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.convolutional import LATENT_FLOOR, ConvEncoder, Upsampler
-from gridcast.modules.layers import fill_bias_, positive, softplus_inverse, zero_
+from gridcast.modules.layers import fill_bias_, positive, single_precision, softplus_inverse, zero_
 from gridcast.modules.linear import STEP_FLOOR, LinearForecast, fit_linear_forecast
 from gridcast.modules.residual import SCALE_FLOOR
 
@@ -60,10 +60,12 @@ class Patterns(nn.Module):
         """Standard deviation of the linear forecast's error, (n_latent,), in amplitudes."""
         return self.linear.step.flatten()
 
+    @single_precision
     def forward(self, x: Tensor) -> Tensor:
         """Map fields (n, channel, y, x) to amplitudes (n, n_latent)."""
         return x.flatten(1) @ self.patterns.T / self.scale
 
+    @single_precision
     def fields(self, z: Tensor) -> Tensor:
         """Map amplitudes (n, n_latent) to pixels (n, channel * y * x)."""
         return (z * self.scale) @ self.patterns
@@ -110,7 +112,7 @@ class DenseCombiner(nn.Module):
         """Return loc and scale (n, n_latent); `skip` are the observed amplitudes."""
         terms = [*hidden, torch.tanh(self.previous(previous))] if self.previous is not None else list(hidden)
         combined = sum(terms[1:], terms[0]) / len(terms)
-        loc, scale = self.loc(combined), self.scale(combined)
+        loc, scale = self.loc(combined).float(), self.scale(combined)
         if self.patterns is None or skip is None:
             return loc, positive(scale, LATENT_FLOOR)
         return skip + self.patterns.step * loc, self.patterns.step * positive(scale, SCALE_FLOOR)
@@ -137,7 +139,7 @@ class DenseTransition(nn.Module):
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent) of the latent after `z`; a vector has no `location`."""
         jump = self.jump(z)
-        loc = torch.lerp(self.linear(z), jump, torch.sigmoid(self.gate(z)))
+        loc = torch.lerp(self.linear(z), jump, torch.sigmoid(self.gate(z))).float()
         scale = positive(self.scale(F.relu(jump)), LATENT_FLOOR)
         if self.patterns is None:
             return loc, scale

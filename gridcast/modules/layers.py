@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+ERROR_FLOOR = 1e-8
 
 
 def pad_columns(x: Tensor, n: int, around: bool) -> Tensor:
@@ -73,14 +79,35 @@ class LocatedConv2d(nn.Module):
         return (y.unflatten(0, (here.shape[0], -1)) + here).flatten(0, 1)
 
 
+def single_precision(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep a method of one tensor out of mixed precision: what networks add to would be rounded by more than they add."""
+
+    @functools.wraps(method)
+    def run(self: nn.Module, x: Tensor) -> Any:
+        with torch.autocast(x.device.type, enabled=False):
+            return method(self, x.float())
+
+    return run
+
+
+def log_rms(error: Tensor, seen: Tensor) -> Tensor:
+    """Return the logarithm of the root mean square of `error` where `seen`, (batch, time, channel, y, x), per field.
+
+    As a loss it is the negative log-likelihood of a Gaussian whose scale is the best one for each window, step and
+    channel, (batch, time, channel): neither late leads nor noisy windows outweigh the others.
+    """
+    n_seen = seen.sum((3, 4)).clamp(min=1)
+    return 0.5 * torch.log((error.square() * seen).sum((3, 4)) / n_seen + ERROR_FLOOR)
+
+
 def softplus_inverse(value: float) -> float:
     """Return the argument at which softplus is `value`."""
     return float(torch.tensor(value, dtype=torch.float64).expm1().log())
 
 
 def positive(raw: Tensor, floor: float) -> Tensor:
-    """Softplus with a floor: a scale that can not collapse to zero."""
-    return F.softplus(raw) + floor
+    """Softplus with a floor, in single precision: a scale that can not collapse to zero."""
+    return F.softplus(raw.float()) + floor
 
 
 def identity_(conv: nn.Conv2d) -> None:

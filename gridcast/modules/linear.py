@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gridcast.modules.layers import GridConv2d
+from gridcast.modules.layers import GridConv2d, single_precision
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 0.3, 1.0, 10.0, 100.0)
 OWN_PENALTY = 1e-3
@@ -85,11 +85,13 @@ class LinearForecast(nn.Module):
         del self.conv.weight  # a buffer: it is not trained
         self.conv.register_buffer("weight", weight)
 
+    @single_precision
     def fold(self, x: Tensor) -> Tensor:
         """Map fields (n, channel, y, x) to coefficients (n, n_folded, y / d, x / d)."""
         weight = self.basis / self.scale[:, :, 0]
         return F.conv2d(F.pixel_unshuffle(x, self.downsampling), weight[:, :, None, None])
 
+    @single_precision
     def unfold(self, coefficients: Tensor) -> Tensor:
         """Undo `fold`."""
         weight = (self.basis * self.scale[:, :, 0]).T
@@ -119,6 +121,7 @@ class LinearForecast(nn.Module):
         own, neighbours = self.parts(features)
         return self.bounded(own + weight * neighbours)
 
+    @single_precision
     def parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the forecast from a coefficient's own past and the neighbours' share, (n, n_folded, y, x) each."""
         past = features.unflatten(1, (self.n_lags, self.n_folded))

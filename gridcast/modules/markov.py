@@ -14,10 +14,8 @@ from torch.distributions import kl_divergence
 
 from gridcast.modules.chains import FirstOrder, Memory, PosteriorChain, PriorChain
 from gridcast.modules.frames import Frames
-from gridcast.modules.layers import go_around, positive, softplus_inverse
+from gridcast.modules.layers import go_around, log_rms, positive, softplus_inverse
 from gridcast.modules.residual import LatentLayout
-
-ERROR_FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,7 @@ class Objective:
     forecast_weight : float
         Weight of the forecast term, the logarithm of the root mean squared error of forecasts as `forecast` makes them,
         on the means: one step ahead from every step of the window, plus several steps ahead from a random one (latent
-        overshooting, Hafner et al. 2019). It is the negative log-likelihood of a Gaussian whose scale is the best one
-        for its window, channel and lead, so that neither late leads nor noisy windows outweigh the others.
+        overshooting, Hafner et al. 2019), see `gridcast.modules.layers.log_rms`.
     forecast_steps : int
         Steps that the forecast from the random step looks ahead; at most the window allows.
     """
@@ -288,7 +285,6 @@ class MarkovModule(nn.Module):
         later = slice(first + 2, first + 1 + n_steps)
         loc, _ = self._emit(torch.cat([ahead, *(step.unsqueeze(1) for step in path[1:])], dim=1), location)
         target, seen = (torch.cat([of[:, 1:], of[:, later]], dim=1) for of in (x, mask))
-        n_seen = seen.sum((3, 4)).clamp(min=1)
-        log_rms = 0.5 * torch.log(((loc - target).square() * seen).sum((3, 4)) / n_seen + ERROR_FLOOR).mean((0, 2))
-        one, more = log_rms[: n_times - 1].mean(), log_rms[n_times - 1 :]
+        errors = log_rms(loc - target, seen).mean((0, 2))
+        one, more = errors[: n_times - 1].mean(), errors[n_times - 1 :]
         return one + more.mean() if n_steps > 1 else one

@@ -113,7 +113,15 @@ class LatentLayout(nn.Module):
         own, neighbours = linear.parts(self.features(state))
         share, left = linear.scale * neighbours, linear.scale * (z[:, : self.n_folded] - own)
         moments = (left * share).sum(1, keepdim=True), share.square().sum(1, keepdim=True)
-        return torch.cat(moments, dim=1) / linear.share
+        return self._has_past(state) * torch.cat(moments, dim=1) / linear.share
+
+    def _has_past(self, state: Tensor) -> Tensor | float:
+        """Return 0 where the oldest fields of a state still stand in for a past before the window, else 1."""
+        if self.linear.n_lags == 1:
+            return 1.0
+        n, end = self.n_folded, self.n_fields
+        newer = state[:, end - 2 * n : end - n] if self.linear.n_lags > 2 else state[:, :n]
+        return (state[:, end - n : end] != newer).any(1, keepdim=True).to(state.dtype)
 
 
 class ResidualCombiner(nn.Module):
@@ -160,7 +168,7 @@ class ResidualCombiner(nn.Module):
         else:
             features = self.layout.features(previous)
             combined = self.network.combine(self.layout.inputs(features, previous), hidden)
-            now = torch.lerp(self.layout.forecast(features, previous), skip, torch.sigmoid(self.gain(combined)))
+            now = torch.lerp(self.layout.forecast(features, previous), skip, torch.sigmoid(self.gain(combined).float()))
         loc = self.layout.latent(now, self.network.loc(combined))
         return loc, self.layout.step * positive(self.network.scale(combined), SCALE_FLOOR)
 
