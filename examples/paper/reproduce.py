@@ -48,6 +48,7 @@ def main() -> None:
     for name, test in experiment.tests.items():
         if name not in results["limits"]:
             results["limits"][name] = evaluate.oracle_scores(test, experiment.factor)
+        results["windows"] = test.series.sizes.get("sample", 1)
     for model_name in arguments.models.split(","):
         for seed in range(arguments.seeds if model_name != "naive" else 1):
             key = f"{model_name}/{arguments.variant}/{seed}"

@@ -80,7 +80,7 @@ class LocatedConv2d(nn.Module):
 
 
 def single_precision(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep a method of one tensor out of mixed precision: what networks add to would be rounded by more than they add."""
+    """Keep a method of one tensor out of mixed precision, which would round it by more than the networks add to it."""
 
     @functools.wraps(method)
     def run(self: nn.Module, x: Tensor) -> Any:
