@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from gridcast.background import run_ahead
 from gridcast.fields import BUFFER_BYTES, fill_missing
+
+AHEAD = 2  # batches that wait
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class Batch:
     mask: torch.Tensor
     target: torch.Tensor | None = None
     origin: torch.Tensor | None = None
+
+    def pinned(self) -> Batch:
+        """Return the batch in page-locked memory."""
+        target, origin = (None if t is None else t.pin_memory() for t in (self.target, self.origin))
+        return Batch(self.x.pin_memory(), self.mask.pin_memory(), target, origin)
 
 
 @dataclass(frozen=True)
@@ -83,8 +93,9 @@ class Noise:
 class WindowStream:
     """One epoch of training windows; iterate again for the next, in another order.
 
-    An array in memory is one block; a dask array is read in blocks of at most `buffer_bytes`, visited in random order,
-    with the windows of a block shuffled, so that a chunk is read about once an epoch.
+    An array in memory is one block. A dask array is read in blocks of whole chunks, visited in random order, with the
+    windows of a block shuffled: of the windows that reach into the next block that part is read again. A thread reads
+    the next block while windows are cut from the last and a model trains on those before.
 
     Parameters
     ----------
@@ -108,7 +119,9 @@ class WindowStream:
     noise : Noise, optional
         Added to the windows; their clean values then come as the target.
     buffer_bytes : int
-        Largest block of a dask array held in memory.
+        Memory for blocks of a dask array: one that windows are cut from and one that is being read.
+    pin : bool
+        Put the batches into page-locked memory, from which a GPU copies while it computes.
     """
 
     def __init__(
@@ -125,44 +138,58 @@ class WindowStream:
         cycle: Cycle | None = None,
         noise: Noise | None = None,
         buffer_bytes: int = BUFFER_BYTES,
+        pin: bool = False,
     ) -> None:
         self.values, self.windows, self.window = values, windows, window
         self.batch_size, self.default, self.rng = batch_size, default, rng
         self.patch, self.alignment = patch, alignment
-        self.cycle, self.noise = cycle, noise
-        self.blocks = [windows] if isinstance(values, np.ndarray) else self._blocks(buffer_bytes)
+        self.cycle, self.noise, self.pin = cycle, noise, pin
+        self.blocks = [windows] if isinstance(values, np.ndarray) else self._blocks(buffer_bytes // 2)
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Generator[Batch]:
+        return run_ahead(self._batches(), AHEAD)
+
+    def _batches(self) -> Generator[Batch]:
         waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for index in self.rng.permutation(len(self.blocks)):
-            windows = self.blocks[index]
-            block, first = self._read(windows)
-            for sample, start in self.rng.permutation(windows):
-                begin = start - first[1]
-                waiting.append(self._cut(block[sample - first[0], begin : begin + self.window], start))
-                if len(waiting) == self.batch_size:
-                    yield self._collate(waiting)
-                    waiting = []
+        order = self.rng.permutation(len(self.blocks))
+        with ThreadPoolExecutor(1, thread_name_prefix="gridcast-block") as reader:
+            coming = reader.submit(self._read, self.blocks[order[0]])
+            for index, following in zip(order, [*order[1:], None], strict=True):
+                block, first = coming.result()
+                if following is not None:
+                    coming = reader.submit(self._read, self.blocks[following])
+                for sample, start in self.rng.permutation(self.blocks[index]):
+                    begin = start - first[1]
+                    waiting.append(self._cut(block[sample - first[0], begin : begin + self.window], start))
+                    if len(waiting) == self.batch_size:
+                        yield self._collate(waiting)
+                        waiting = []
         if waiting:
             yield self._collate(waiting)
 
-    def _blocks(self, buffer_bytes: int) -> list[np.ndarray]:
-        """Group neighbouring windows so that the block that holds them fits into the buffer."""
+    def _blocks(self, block_bytes: int) -> list[np.ndarray]:
+        """Group neighbouring windows into blocks of at most `block_bytes` that begin with a chunk, where they can."""
         ordered = self.windows[np.lexsort((self.windows[:, 1], self.windows[:, 0]))]
         frame_bytes = 4 * int(np.prod(self.values.shape[2:]))
+        ends = [np.cumsum(sizes) for sizes in self.values.chunks[:2]]
+        chunk = np.stack([np.searchsorted(e, ordered[:, i], side="right") for i, e in enumerate(ends)])
+        new_chunk = np.append(np.diff(chunk).any(0), True)  # whether the window after this one begins in another
+
+        def fits(first: int, last: int) -> bool:
+            samples, steps = np.ptp(ordered[first : last + 1], axis=0) + np.array([1, self.window])
+            return samples * steps * frame_bytes <= block_bytes
+
         blocks, start = [], 0
-        low, high = ordered[0].copy(), ordered[0].copy()
-        for i, pair in enumerate(ordered):
-            new_low, new_high = np.minimum(low, pair), np.maximum(high, pair)
-            samples, steps = new_high - new_low + (1, self.window)
-            if samples * steps * frame_bytes > buffer_bytes and i > start:
-                blocks.append(ordered[start:i])
-                start, new_low, new_high = i, pair, pair
-            low, high = new_low, new_high
-        return [*blocks, ordered[start:]]
+        while start < len(ordered):
+            stop = start + bisect.bisect_left(range(start + 1, len(ordered)), True, key=lambda i: not fits(start, i))
+            boundaries = np.flatnonzero(new_chunk[start : stop + 1])
+            stop = start + boundaries[-1] if len(boundaries) else stop
+            blocks.append(ordered[start : stop + 1])
+            start = stop + 1
+        return blocks
 
     def _read(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the values that hold `windows` and the sample and step at which they begin."""
@@ -197,7 +224,8 @@ class WindowStream:
         if self.noise is not None:
             target = torch.from_numpy(self._fill(np.stack(clean).astype(np.float32, copy=False), origin)[0])
         start = torch.from_numpy(origin) if self.patch is not None else None
-        return Batch(torch.from_numpy(x), torch.from_numpy(mask), target, start)
+        batch = Batch(torch.from_numpy(x), torch.from_numpy(mask), target, start)
+        return batch.pinned() if self.pin else batch
 
     def _fill(self, x: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if np.isfinite(x).all():

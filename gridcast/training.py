@@ -8,7 +8,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -239,22 +239,23 @@ def _run_epoch(
     sums: dict[str, float] = {}
     n_steps, rate, annealing = 0, plan.learning_rate, 1.0
     n_total, n_before = plan.n_steps(len(stream)), epoch * len(stream)
-    for i, batch in enumerate(itertools.islice(stream, n_total - n_before)):
-        progress = (n_before + i) / n_total
-        rate = plan.learning_rate_at(progress) * recovery.rate_factor
-        annealing = plan.annealing_at(progress)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        terms = _step(batch, module, optimizer, plan, fabric, annealing)
-        bar.update()
-        if not all(math.isfinite(value) for value in terms.values()):
-            recovery.go_back("the loss or its gradient")
-            continue
-        n_steps += 1
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value
-        shown = {"epoch": epoch + 1, "loss": f"{terms['loss']:.4g}"}
-        bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
+    with closing(iter(stream)) as batches:  # its thread ends here, whatever happens
+        for i, batch in enumerate(itertools.islice(batches, n_total - n_before)):
+            progress = (n_before + i) / n_total
+            rate = plan.learning_rate_at(progress) * recovery.rate_factor
+            annealing = plan.annealing_at(progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            terms = _step(batch, module, optimizer, plan, fabric, annealing)
+            bar.update()
+            if not all(math.isfinite(value) for value in terms.values()):
+                recovery.go_back("the loss or its gradient")
+                continue
+            n_steps += 1
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value
+            shown = {"epoch": epoch + 1, "loss": f"{terms['loss']:.4g}"}
+            bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
     means = {name: value / n_steps for name, value in sums.items()} if n_steps else {"loss": math.nan}
     return {"epoch": epoch, **means, "learning_rate": rate, "annealing": annealing}
 

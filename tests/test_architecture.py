@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gridcast"
 
 # A file imports from the rows above its own; the files of a folder that ends in / also from one another.
 LAYERS = (
-    ("calendars", "fields", "windows"),
+    ("calendars", "fields", "windows", "background"),
     ("grid",),
     ("preprocessing", "metrics", "plotting", "datasets/", "modules/"),
     ("streaming", "saving"),

@@ -1,3 +1,6 @@
+import threading
+from contextlib import closing
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -53,23 +56,55 @@ def test_epochs_differ_in_order_and_a_seed_repeats_them():
     assert torch.equal(epochs[0], again)
 
 
-def test_blocks_stay_within_the_buffer_and_chunks_are_read_about_once():
-    reads = []
-
+def counted(chunks, reads):
     def read(block, block_info=None):
         reads.append(block_info[None]["chunk-location"])
         return block
 
-    lazy = da.from_array(numbered(), chunks=(1, 10, 1, 6, 8)).map_blocks(
-        read, dtype=np.float32, meta=np.empty((0,) * 5)
-    )
-    frame = 48 * 4
-    s = stream(lazy, buffer_bytes=30 * frame)
+    lazy = da.from_array(numbered(), chunks=chunks)
+    return lazy.map_blocks(read, dtype=np.float32, meta=np.empty((0,) * 5))
+
+
+@pytest.mark.parametrize(("frames", "n_blocks"), [(30, 6), (48, 4), (120, 1)])
+def test_two_blocks_stay_within_the_buffer_and_a_chunk_is_read_once_but_where_windows_reach_over(frames, n_blocks):
+    reads = []
+    s = stream(counted((1, 10, 1, 6, 8), reads), buffer_bytes=frames * 48 * 4)
     for windows in s.blocks:
         span = np.ptp(windows, axis=0) + np.array([1, 5])
-        assert span.prod() * frame <= 30 * frame
+        assert 2 * span.prod() <= frames
+        assert windows[0, 1] % 10 == 0  # begins with a chunk
     list(s)
-    assert len(reads) == 6  # as many as there are chunks
+    assert len(s.blocks) == n_blocks
+    assert set(reads) == {(sample, time, 0, 0, 0) for sample in (0, 1) for time in (0, 1, 2)}
+    assert len(reads) <= 6 + n_blocks - 1
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name.startswith("gridcast")]
+
+
+def test_no_thread_is_left_whether_an_epoch_ends_or_is_left():
+    for values in (numbered(), da.from_array(numbered(), chunks=(1, 7, 1, 6, 8))):
+        list(stream(values))
+        assert not threads()
+        with closing(iter(stream(values))) as batches:
+            next(batches)
+            assert threads()
+        assert not threads()
+
+
+def test_an_error_of_the_reader_reaches_the_caller():
+    def broken(block, block_info=None):
+        if block_info[None]["chunk-location"][1] == 2:
+            raise OSError("truncated.nc: chunk 2 is damaged")
+        return block
+
+    lazy = da.from_array(numbered(), chunks=(1, 10, 1, 6, 8)).map_blocks(
+        broken, dtype=np.float32, meta=np.empty((0,) * 5)
+    )
+    with pytest.raises(OSError, match=r"truncated\.nc"):
+        list(stream(lazy, buffer_bytes=30 * 48 * 4))
+    assert not threads()
 
 
 def test_patches_are_aligned_cut_from_their_origin_and_reach_everywhere():

@@ -1,4 +1,5 @@
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -135,3 +136,16 @@ def test_seeded_repeats_and_leaves_the_global_state_alone():
             draws.append(torch.randn(4))
     assert torch.equal(*draws)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("out of memory")])
+def test_interrupted_training_leaves_no_thread_behind(stream, fabric, error):
+    class Interrupted(Mean):
+        def loss(self, *args):
+            if self.calls == 2:
+                raise error
+            return super().loss(*args)
+
+    with pytest.raises((KeyboardInterrupt, RuntimeError)):
+        train(Interrupted(), stream, None, plan(), fabric)
+    assert not [t for t in threading.enumerate() if t.name.startswith("gridcast")]

@@ -24,7 +24,7 @@ from gridcast.windows import WindowSplitter
 
 N_VALIDATION = 32
 BATCH_BYTES = 256 * 2**20
-STRETCH_CELLS = 2**24
+STRETCH_CELLS = 2**26
 NOISE_SHARE, NOISE_RANGE = 0.25, 40.0
 
 
@@ -74,6 +74,8 @@ class NeuralForecaster(BaseForecaster):
         Largest standard deviation of the Gaussian noise that is added to a quarter of the training windows, in units
         of the standard deviation of the change from one step to the next; the smallest is a 40th of it. Forecasts from
         observations that are noisier than the training series need it. 0 adds none.
+    buffer_bytes : int, default=268435456
+        Memory for what training reads ahead of a dask-backed series, whatever its size. At least several of its chunks.
     precision : str, default="32"
         ``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.
     device : str, default="auto"
@@ -126,6 +128,7 @@ class NeuralForecaster(BaseForecaster):
         climatology: Any,
         bounded: bool,
         observation_noise: float,
+        buffer_bytes: int,
         precision: str,
         device: str,
         strategy: str,
@@ -151,6 +154,7 @@ class NeuralForecaster(BaseForecaster):
         self.climatology = climatology
         self.bounded = bounded
         self.observation_noise = observation_noise
+        self.buffer_bytes = buffer_bytes
         self.precision = precision
         self.device = device
         self.strategy = strategy
@@ -197,6 +201,8 @@ class NeuralForecaster(BaseForecaster):
                 alignment=self.downsampling,
                 cycle=_cycle(scaling, scaled),
                 noise=self._noise(scaled, scaling, windows) if self.observation_noise else None,
+                buffer_bytes=self.buffer_bytes,
+                pin=fabric.device.type == "cuda",
             )
             validate = self._validation(scaled, held_out, scaling) if len(held_out) else None
             history = train(module, stream, validate, self._plan(), fabric)
@@ -324,7 +330,7 @@ class NeuralForecaster(BaseForecaster):
         )
 
     def _check_parameters(self) -> None:
-        for name in ("window", "context", "stride", "batch_size", "max_epochs"):
+        for name in ("window", "context", "stride", "batch_size", "max_epochs", "buffer_bytes"):
             check_positive_integer(name, getattr(self, name))
         if self.window < 2:
             raise ValueError(f"window={self.window!r} must be at least 2")

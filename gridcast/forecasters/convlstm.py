@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from gridcast.fields import BUFFER_BYTES
 from gridcast.forecasters._base import check_positive_integer
 from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
 from gridcast.forecasters._spec import ModuleSpec
@@ -77,6 +78,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         climatology: Any = "auto",
         bounded: bool = True,
         observation_noise: float = 1.75,
+        buffer_bytes: int = BUFFER_BYTES,
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
@@ -103,6 +105,7 @@ class ConvLSTMForecaster(NeuralForecaster):
             climatology=climatology,
             bounded=bounded,
             observation_noise=observation_noise,
+            buffer_bytes=buffer_bytes,
             precision=precision,
             device=device,
             strategy=strategy,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from gridcast.fields import BUFFER_BYTES
 from gridcast.forecasters._markov import check_markov_parameters
 from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
 from gridcast.forecasters._spec import ModuleSpec
@@ -118,6 +119,7 @@ class DMMForecaster(NeuralForecaster):
         climatology: Any = "auto",
         bounded: bool = True,
         observation_noise: float = 1.75,
+        buffer_bytes: int = BUFFER_BYTES,
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
@@ -144,6 +146,7 @@ class DMMForecaster(NeuralForecaster):
             climatology=climatology,
             bounded=bounded,
             observation_noise=observation_noise,
+            buffer_bytes=buffer_bytes,
             precision=precision,
             device=device,
             strategy=strategy,

@@ -29,6 +29,10 @@ class Memory(Protocol):
         """Return the state (n, *state) after `z` (n, *latent) has followed it."""
         ...
 
+    def advance(self, state: Tensor, z: Tensor) -> Tensor:
+        """Return the state after `z` where that is a forecast, from which nothing is learned."""
+        ...
+
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and the states after each step of `z`, (batch, 1 + time, *state)."""
         ...
@@ -49,6 +53,8 @@ class FirstOrder:
         """Return `z`."""
         del state
         return z
+
+    advance = push
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and `z`, (batch, 1 + time, *latent)."""

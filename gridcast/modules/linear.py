@@ -13,8 +13,11 @@ from gridcast.modules.layers import GridConv2d, single_precision
 PENALTIES = (1e-3, 1e-2, 1e-1, 0.3, 1.0, 10.0, 100.0)
 OWN_PENALTY = 1e-3
 N_FOLDS = 4
+BLOCK_CELLS = 2**22
 LIMIT = 1.5
 STEP_FLOOR = 1e-4
+
+Moments = tuple[Tensor, Tensor, Tensor]
 
 
 class LinearForecast(nn.Module):
@@ -151,8 +154,8 @@ def fit_linear_forecast(
 
     Parameters
     ----------
-    x : Tensor, (stretch, n_lags + 1, channel, y, x)
-        In the order of time; rows and columns multiples of `downsampling`; with a mean near zero.
+    x : Tensor, (stretch, time, channel, y, x)
+        At least `n_lags` + 1 steps, of which the last are used; in the order of time; rows and columns multiples of `downsampling`; with a mean near zero.
     downsampling, n_lags, kernel_size, periodic
         As in `LinearForecast`.
 
@@ -162,36 +165,60 @@ def fit_linear_forecast(
         The ridge penalty has the smallest error in cross-validation over contiguous stretches; where a series is short,
         a large one leaves the autoregression of each coefficient.
     """
+    x = x[:, -n_lags - 1 :]
     linear = LinearForecast(x.shape[2], downsampling, n_lags, kernel_size, periodic=periodic)
-    folded = linear.fold(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    linear.scale.copy_(_rms(folded.flatten(0, 1)))
-    linear.limit.copy_(LIMIT * (folded / linear.scale).abs().amax((0, 1, 3, 4)).clamp(min=1.0)[:, None, None])
+    blocks = x.split(max(1, BLOCK_CELLS // x[0].numel()))
     linear.cell_std.copy_(_rms(x.flatten(0, 1)))
-    lagged = linear.lags(x)[:, -2:]
-    change = lagged[:, 1, : linear.n_folded] - lagged[:, 0, : linear.n_folded]
-    linear.change.copy_(_rms(change))
-    features, change = linear.features(lagged[:, 0]), change / linear.change
-    folds = [
-        _moments(f, c, kernel_size, periodic)
-        for f, c in zip(features.tensor_split(N_FOLDS), change.tensor_split(N_FOLDS), strict=True)
-        if len(f)
-    ]
+    folded = [linear.fold(block.flatten(0, 1)) for block in blocks]
+    linear.scale.copy_(_rms(*folded))
+    largest = torch.stack([(f / linear.scale).abs().amax((0, 2, 3)) for f in folded]).amax(0)
+    linear.limit.copy_(LIMIT * largest.clamp(min=1.0)[:, None, None])
+    pairs = [_pair(f.unflatten(0, (-1, x.shape[1])) / linear.scale) for f in folded]
+    linear.change.copy_(_rms(*(following - past[:, : linear.n_folded] for past, following in pairs)))
+    folds = _folds(linear, pairs, kernel_size)
     centre = kernel_size**2 // 2
     channels = torch.arange(n_lags * linear.n_folded).unflatten(0, (n_lags, linear.n_folded)).T
     own, neighbours = _regress(folds, channels * kernel_size**2 + centre)
     linear.own.copy_(own[..., None, None] * linear.change)  # step is still 1
     weight = neighbours.float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
     linear.conv.weight.copy_(weight)
-    linear.share.copy_((linear.scale * linear.parts(features)[1]).square().sum(1).mean().clamp(min=STEP_FLOOR**2))
-    forecast = linear(features)
-    linear.step.copy_(_rms(forecast - lagged[:, 1, : linear.n_folded]).clamp(min=STEP_FLOOR))
+    shares, errors = [], []
+    for past, following in pairs:
+        features = linear.features(past)
+        shares.append((linear.scale * linear.parts(features)[1]).square().sum(1).flatten())
+        errors.append(linear(features) - following)
+    linear.share.copy_(torch.cat(shares).mean().clamp(min=STEP_FLOOR**2))
+    linear.step.copy_(_rms(*errors).clamp(min=STEP_FLOOR))
     linear.own.div_(linear.step)
     linear.conv.weight.div_(linear.step[..., None])
-    linear.cell_step.copy_(_rms(linear.unfold(forecast) - x[:, -1]).clamp(min=STEP_FLOOR))
+    linear.cell_step.copy_(_rms(*(linear.unfold(e) for e in errors)).clamp(min=STEP_FLOOR))
     return linear
 
 
-def _moments(features: Tensor, target: Tensor, kernel_size: int, periodic: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _pair(folded: Tensor) -> tuple[Tensor, Tensor]:
+    """Split stretches (n, n_lags + 1, n_folded, y, x) into lags, the latest first, and what follows."""
+    return folded[:, :-1].flip(1).flatten(1, 2), folded[:, -1]
+
+
+def _folds(linear: LinearForecast, pairs: list[tuple[Tensor, Tensor]], kernel_size: int) -> list[Moments]:
+    """Return the moments of contiguous parts of the stretches, in units of `linear.change`."""
+    n, first = sum(len(past) for past, _ in pairs), 0
+    folds: dict[int, Moments] = {}
+    for past, following in pairs:
+        features, change = linear.features(past), (following - past[:, : linear.n_folded]) / linear.change
+        fold = torch.arange(first, first + len(past)) * N_FOLDS // n
+        for k in fold.unique().tolist():
+            parts = _moments(features[fold == k], change[fold == k], kernel_size, linear.periodic)
+            folds[k] = _add(folds[k], parts) if k in folds else parts
+        first += len(past)
+    return list(folds.values())
+
+
+def _add(one: Moments, other: Moments) -> Moments:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+def _moments(features: Tensor, target: Tensor, kernel_size: int, periodic: bool) -> Moments:
     """Return features' features, features' target and the square of the target, in double precision."""
     half = kernel_size // 2
     columns = F.pad(features, (half, half, 0, 0), mode="circular" if periodic else "constant")
@@ -207,7 +234,7 @@ def _moments(features: Tensor, target: Tensor, kernel_size: int, periodic: bool)
     return gram, cross, target.double().square().sum()
 
 
-def _regress(folds: list[tuple[Tensor, Tensor, Tensor]], own: Tensor) -> tuple[Tensor, Tensor]:
+def _regress(folds: list[Moments], own: Tensor) -> tuple[Tensor, Tensor]:
     """Return the weights of own features, (n_lags, n_target), and of all, (n_target, n_features), at the best penalty.
 
     `own` (n_target, n_lags) counts the own features of each target.
@@ -241,9 +268,10 @@ def _ridge(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
     return torch.cholesky_solve(cross, torch.linalg.cholesky(gram + ridge))
 
 
-def _rms(x: Tensor) -> Tensor:
-    """Return the root mean square of each channel of (n, channel, y, x), (channel, 1, 1)."""
-    return x.square().mean((0, 2, 3)).sqrt().clamp(min=1e-6)[:, None, None]
+def _rms(*parts: Tensor) -> Tensor:
+    """Return the root mean square of each channel of the parts, (n, channel, y, x), (channel, 1, 1)."""
+    squares = torch.stack([x.square().sum((0, 2, 3)) for x in parts]).sum(0)
+    return (squares / sum(x[:, 0].numel() for x in parts)).sqrt().clamp(min=1e-6)[:, None, None]
 
 
 def cosines(n: int) -> Tensor:

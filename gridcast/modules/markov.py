@@ -213,7 +213,7 @@ class MarkovModule(nn.Module):
         for _ in range(horizon):
             loc, scale = self.transition(state, location)
             path.append(loc + scale * self.memory.noise(loc) if n_samples else loc)
-            state = self.memory.push(state, path[-1])
+            state = self.memory.advance(state, path[-1])
         outputs = self._emit(torch.stack(path, dim=1), location)
         shaped = (self.frames.crop(o, size).unflatten(0, (batch, members)).transpose(0, 1) for o in outputs)
         loc, scale = shaped
@@ -280,7 +280,7 @@ class MarkovModule(nn.Module):
         ahead = prior.loc[:, 1:]
         path, state = [ahead[:, first]], states[:, first]
         for _ in range(n_steps - 1):
-            state = self.memory.push(state, path[-1])
+            state = self.memory.advance(state, path[-1])
             path.append(self.transition(state, location)[0])
         later = slice(first + 2, first + 1 + n_steps)
         loc, _ = self._emit(torch.cat([ahead, *(step.unsqueeze(1) for step in path[1:])], dim=1), location)

@@ -55,9 +55,13 @@ class LatentLayout(nn.Module):
     def push(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state (n, n_state, y, x) after `z` (n, n_latent, y, x) has followed it."""
         evidence = FORGETTING * state[:, self.n_fields :] + self._evidence(state, z)
+        return torch.cat([self.advance(state, z)[:, : self.n_fields], evidence], dim=1)
+
+    def advance(self, state: Tensor, z: Tensor) -> Tensor:
+        """Return the state after `z` where that is a forecast, which is no evidence."""
         past = state[:, self.n_latent : max(self.n_latent, self.n_fields - self.n_folded)]
         now = state[:, : self.n_folded] if self.linear.n_lags > 1 else past
-        return torch.cat([z, now, past, evidence], dim=1)
+        return torch.cat([z, now, past, state[:, self.n_fields :]], dim=1)
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and the states after each step of `z` (batch, time, ...), (batch, 1 + time, n_state, y, x)."""

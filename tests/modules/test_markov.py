@@ -267,7 +267,7 @@ def test_untrained_cnmm_forecasts_what_its_linear_model_does(posterior):
     state = layout.states(layout.start(x), z)[:, -1]
     for lead in range(3):
         following = layout.forecast(layout.features(state), state)
-        state = layout.push(state, torch.cat([following, z[:, 0, layout.n_folded :]], dim=1))
+        state = layout.advance(state, torch.cat([following, z[:, 0, layout.n_folded :]], dim=1))
         loc, _ = module.forecast(x, mask, lead + 1)
         torch.testing.assert_close(loc[0, :, -1], layout.linear.unfold(following), atol=1e-5, rtol=1e-4)
 

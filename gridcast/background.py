@@ -1,0 +1,64 @@
+"""Run an iterator ahead of whoever consumes it, in a thread that ends with them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+
+
+def run_ahead(items: Iterator[T], depth: int) -> Generator[T]:
+    """Yield `items`, prepared by a thread up to `depth` ahead.
+
+    An error in the thread is raised here. Closing the generator (``contextlib.closing``), an error in the consumer or
+    the end of `items` ends the thread.
+
+    Parameters
+    ----------
+    items : iterator
+        Only used in the thread from here on.
+    depth : int
+        Items that may wait.
+    """
+    waiting: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(kind: str, value: Any) -> None:
+        while not stop.is_set():
+            try:
+                return waiting.put((kind, value), timeout=POLL_SECONDS)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put("item", item)
+                if stop.is_set():
+                    break
+            put("end", None)
+        except BaseException as error:  # whatever it is, it belongs to the consumer
+            put("error", error)
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    thread = threading.Thread(target=work, name="gridcast-reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = waiting.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        stop.set()
+        thread.join()
