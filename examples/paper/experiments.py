@@ -66,7 +66,7 @@ def heat(scale: str) -> Experiment:
     for name, emission_sd in (("emission 1", 1.0), ("emission 2", 10.0)):
         windows = gc.datasets.make_heat(n_test, emission_sd=emission_sd, random_state=TEST_SEED)
         if scale == "small":
-            windows = windows[::3]
+            windows = windows[::6]
         oracles = {"Kalman filter": KalmanOracle(emission_sd)}
         if emission_sd != 1.0:
             oracles["Kalman filter with the gain of emission 1"] = KalmanOracle(emission_sd, 1.0)

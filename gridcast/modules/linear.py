@@ -155,7 +155,8 @@ def fit_linear_forecast(
     Parameters
     ----------
     x : Tensor, (stretch, time, channel, y, x)
-        At least `n_lags` + 1 steps, of which the last are used; in the order of time; rows and columns multiples of `downsampling`; with a mean near zero.
+        At least `n_lags` + 1 steps, of which the last are used; in the order of time; rows and columns multiples of
+        `downsampling`; with a mean near zero.
     downsampling, n_lags, kernel_size, periodic
         As in `LinearForecast`.
 
