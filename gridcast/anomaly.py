@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import numbers
+from collections.abc import Callable
 from typing import Any, Self
 
 import dask.array as da
@@ -13,6 +14,7 @@ import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from gridcast.calendars import Calendar
 from gridcast.grid import TIME, Series, unwrap
 from gridcast.preprocessing import has_channels, labelled
 
@@ -73,33 +75,47 @@ class Anomaly(TransformerMixin, BaseEstimator):
             If `X` is shorter than the period or `period` is unknown.
         """
         learned = copy.copy(self)  # a fit that fails keeps the earlier one
-        learned._learn(*unwrap(labelled(X)))
+        series, calendar = unwrap(labelled(X))
+        learned.resolve(series, calendar)
+        learned.learn(series)
         self.__dict__.update(learned.__dict__)
         return self
 
-    def _learn(self, series: Series, calendar: Any) -> None:
-        self.calendar_ = calendar
+    def resolve(self, series: Series, calendar: Calendar | None) -> None:
+        """Find the period of a series, without reading its values; the first half of `fit`."""
+        self.calendar_: Any = calendar
         if self.n_harmonics is not None and (
             not isinstance(self.n_harmonics, numbers.Integral) or self.n_harmonics < 0
         ):
             raise ValueError(f"n_harmonics={self.n_harmonics!r} must be an integer of at least 0, or None")
         self.period_ = self._resolve_period(series)
         self.origin_ = series.times[0]
-        phases = self.phases(series.times)
-        n_phases = self.n_phases_ = self._n_phases()
-        if len(series) < n_phases:
+        self.n_phases_ = self._n_phases()
+        if len(series) < self.n_phases_:
             raise ValueError(
-                f"X has {len(series)} steps, period={self.period!r} needs at least {n_phases}: "
+                f"X has {len(series)} steps, period={self.period!r} needs at least {self.n_phases_}: "
                 "give a longer series or a shorter period"
             )
-        total = np.zeros((n_phases, *series.grid.shape))
-        count = np.zeros((n_phases, *series.grid.shape), dtype=np.int32)
+
+    def learn(self, series: Series, observe: Callable[[np.ndarray], None] | None = None) -> None:
+        """Learn the cycle of a series whose period is resolved; the second half of `fit`.
+
+        Parameters
+        ----------
+        series : Series
+        observe : callable, optional
+            Is given every field that is read, (n, channel, y, x), so that one pass serves both.
+        """
+        phases = self.phases(series.times)
+        total = np.zeros((self.n_phases_, *series.grid.shape))
+        count = np.zeros((self.n_phases_, *series.grid.shape), dtype=np.int32)
         block = max(1, (1 << 24) // int(np.prod(series.grid.shape)))
         for start in range(0, len(series), block):
-            values = series.load(start, min(start + block, len(series)))
-            for sample in values:
+            for sample in series.load(start, min(start + block, len(series))):
                 np.add.at(total, phases[start : start + block], np.nan_to_num(sample))
                 np.add.at(count, phases[start : start + block], np.isfinite(sample))
+                if observe is not None:
+                    observe(sample)
         self.cycle_ = self._smooth(_fill_phases(total, count)).astype(np.float32)
 
     def climatology(self, times: pd.Index) -> np.ndarray:

@@ -63,26 +63,51 @@ class FieldStatistics:
 def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStatistics:
     """Return the statistics of each cell in one pass over (sample, time, channel, y, x), block by block."""
     n_samples, n_times, *shape = values.shape
-    total, squares, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int64)
-    low, high = _Extreme(shape[0], 1), _Extreme(shape[0], -1)
+    sums = FieldSums(tuple(shape))
     steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))
     for sample in range(n_samples):
         for start in range(0, n_times, steps):
-            block = np.asarray(values[sample, start : start + steps], dtype=np.float64)
-            if np.isinf(block).any():
-                raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
-            seen = np.isfinite(block)
-            for extreme in (low, high):
-                extreme.update(block)
-            block = np.where(seen, block, 0.0)
-            total += block.sum(0)
-            squares += (block**2).sum(0)
-            count += seen.sum(0)
-    mean = total / np.maximum(count, 1)
-    variance = np.maximum(squares / np.maximum(count, 1) - mean**2, 0.0)
-    complete = bool((count == n_samples * n_times).all())
-    bounds = (extreme.bound(count.sum((1, 2))) for extreme in (low, high))
-    return FieldStatistics(mean.astype(np.float32), np.sqrt(variance).astype(np.float32), count > 0, complete, *bounds)
+            sums.add(np.asarray(values[sample, start : start + steps]))
+    return sums.statistics()
+
+
+class FieldSums:
+    """What `FieldStatistics` are made of, fed block by block.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Channels, rows and columns.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.total, self.squares = np.zeros(shape), np.zeros(shape)
+        self.count = np.zeros(shape, dtype=np.int64)
+        self.n_fields = 0
+        self.extremes = _Extreme(shape[0], 1), _Extreme(shape[0], -1)
+
+    def add(self, block: np.ndarray) -> None:
+        """Take fields in, (n, channel, y, x)."""
+        block = block.astype(np.float64)
+        if np.isinf(block).any():
+            raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
+        seen = np.isfinite(block)
+        for extreme in self.extremes:
+            extreme.update(block)
+        block = np.where(seen, block, 0.0)
+        self.total += block.sum(0)
+        self.squares += (block**2).sum(0)
+        self.count += seen.sum(0)
+        self.n_fields += len(block)
+
+    def statistics(self) -> FieldStatistics:
+        """Return the statistics of all fields so far."""
+        mean = self.total / np.maximum(self.count, 1)
+        variance = np.maximum(self.squares / np.maximum(self.count, 1) - mean**2, 0.0)
+        complete = bool((self.count == self.n_fields).all())
+        low, high = (extreme.bound(self.count.sum((1, 2))) for extreme in self.extremes)
+        std = np.sqrt(variance).astype(np.float32)
+        return FieldStatistics(mean.astype(np.float32), std, self.count > 0, complete, low, high)
 
 
 class _Extreme:

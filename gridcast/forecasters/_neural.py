@@ -6,6 +6,7 @@ import functools
 from abc import abstractmethod
 from typing import Any
 
+import dask
 import numpy as np
 import torch
 from torch import nn
@@ -354,7 +355,7 @@ class NeuralForecaster(BaseForecaster):
 
 def _read(scaled: Series, scaling: Scaling | None, starts: np.ndarray, n: int) -> np.ndarray:
     """Return `n` steps from each of `starts` (sample, step), as anomalies with `scaling`, gaps as NaN."""
-    blocks = np.stack([np.asarray(scaled.values[s, t : t + n], dtype=np.float32) for s, t in starts])
+    blocks = np.stack(dask.compute(*(scaled.values[s, t : t + n] for s, t in starts))).astype(np.float32, copy=False)
     if scaling is None or scaling.climatology is None:
         return blocks
     times = scaled.times[(starts[:, 1:] + np.arange(n)).ravel()]

@@ -8,12 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from sklearn.base import clone
 
 from gridcast.anomaly import Anomaly
 from gridcast.calendars import Calendar
-from gridcast.fields import FieldStatistics, field_statistics, fill_missing
+from gridcast.fields import FieldStatistics, FieldSums, field_statistics, fill_missing
 from gridcast.grid import Series, unwrap, wrap
 
 CYCLE_BYTES = 2**30
@@ -43,12 +42,13 @@ class Scaling:
     def fit(cls, transformer: Any, climatology: Any, X: Any, calendar: Calendar | None) -> tuple[Self, Series]:
         """Fit on a series; return also the scaled series, lazy if `X` is."""
         transformer = clone(transformer).fit(X)
-        transformed = transformer.transform(X)
-        scaled, _ = unwrap(transformed, calendar)
-        anomaly = None
-        if climatology is not None:
-            anomaly = _fit_climatology(climatology, transformed, scaled)
-        return cls(transformer, anomaly, field_statistics(scaled.values), calendar), scaled
+        scaled, _ = unwrap(transformer.transform(X), calendar)
+        if climatology is None:
+            return cls(transformer, None, field_statistics(scaled.values), calendar), scaled
+        anomaly, sums = _resolve_climatology(climatology, scaled, calendar), FieldSums(scaled.grid.shape)
+        anomaly.learn(scaled, sums.add)
+        anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
+        return cls(transformer, anomaly, sums.statistics(), calendar), scaled
 
     @property
     def default(self) -> np.ndarray:
@@ -90,17 +90,20 @@ class Scaling:
         return values
 
 
-def _fit_climatology(period: Any, transformed: xr.DataArray, scaled: Series) -> Anomaly:
+def _resolve_climatology(period: Any, scaled: Series, calendar: Calendar | None) -> Anomaly:
+    """Return an `Anomaly` that knows its period, but not yet its cycle."""
+    anomaly = Anomaly(1 if period == "mean" else period)
     try:
-        anomaly = Anomaly(1 if period == "mean" else period).fit(transformed)
+        anomaly.resolve(scaled, calendar)
     except ValueError as error:
         raise ValueError(f'climatology={period!r}: {error}; or use "auto", "mean" or None') from error
-    if anomaly.cycle_.nbytes > CYCLE_BYTES:
+    n_bytes = 4 * anomaly.n_phases_ * int(np.prod(scaled.grid.shape))
+    if n_bytes > CYCLE_BYTES:
         warnings.warn(
-            f"climatology={period!r} would keep {anomaly.cycle_.nbytes / 2**30:.1f} GiB for its "
-            f"{anomaly.n_phases_} steps of {scaled.grid.shape} cells: the mean of each cell is used instead",
+            f"climatology={period!r} would keep {n_bytes / 2**30:.1f} GiB for its {anomaly.n_phases_} steps of "
+            f"{scaled.grid.shape} cells: the mean of each cell is used instead",
             stacklevel=6,
         )
-        anomaly = Anomaly(1).fit(transformed)
-    anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
+        anomaly = Anomaly(1)
+        anomaly.resolve(scaled, calendar)
     return anomaly
