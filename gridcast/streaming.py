@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -122,6 +123,9 @@ class WindowStream:
         Memory for blocks of a dask array: one that windows are cut from and one that is being read.
     pin : bool
         Put the batches into page-locked memory, from which a GPU copies while it computes.
+    process, n_processes : int
+        Which of the processes that train together this is: each gets its share of every batch, from blocks of its own
+        where there are enough.
     """
 
     def __init__(
@@ -139,11 +143,18 @@ class WindowStream:
         noise: Noise | None = None,
         buffer_bytes: int = BUFFER_BYTES,
         pin: bool = False,
+        process: int = 0,
+        n_processes: int = 1,
     ) -> None:
+        if batch_size % n_processes:
+            raise ValueError(
+                f"batch_size={batch_size} must be a multiple of the {n_processes} processes that train together"
+            )
         self.values, self.windows, self.window = values, windows, window
         self.batch_size, self.default, self.rng = batch_size, default, rng
         self.patch, self.alignment = patch, alignment
         self.cycle, self.noise, self.pin = cycle, noise, pin
+        self.process, self.n_processes = process, n_processes
         self.blocks = [windows] if isinstance(values, np.ndarray) else self._blocks(buffer_bytes // 2)
 
     def __len__(self) -> int:
@@ -153,22 +164,41 @@ class WindowStream:
         return run_ahead(self._batches(), AHEAD)
 
     def _batches(self) -> Generator[Batch]:
+        key = int(self.rng.integers(2**32))
+        plan = self._epoch()
         waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        order = self.rng.permutation(len(self.blocks))
         with ThreadPoolExecutor(1, thread_name_prefix="gridcast-block") as reader:
-            coming = reader.submit(self._read, self.blocks[order[0]])
-            for index, following in zip(order, [*order[1:], None], strict=True):
+            coming = reader.submit(self._read, self.blocks[plan[0][0]])
+            for (_, windows), following in zip(plan, [*plan[1:], None], strict=True):
                 block, first = coming.result()
                 if following is not None:
-                    coming = reader.submit(self._read, self.blocks[following])
-                for sample, start in self.rng.permutation(self.blocks[index]):
+                    coming = reader.submit(self._read, self.blocks[following[0]])
+                for sample, start in windows:
                     begin = start - first[1]
-                    waiting.append(self._cut(block[sample - first[0], begin : begin + self.window], start))
-                    if len(waiting) == self.batch_size:
+                    rng = np.random.default_rng((key, sample, start))  # the same whichever process cuts it
+                    waiting.append(self._cut(block[sample - first[0], begin : begin + self.window], start, rng))
+                    if len(waiting) == self.batch_size // self.n_processes:
                         yield self._collate(waiting)
                         waiting = []
         if waiting:
             yield self._collate(waiting)
+
+    def _epoch(self) -> list[tuple[int, np.ndarray]]:
+        """Return the blocks that this process reads, in order, and the windows that it cuts from each."""
+        plan = [(i, self.rng.permutation(self.blocks[i])) for i in self.rng.permutation(len(self.blocks))]
+        if self.n_processes == 1:
+            return plan
+        if len(plan) < self.n_processes:
+            plan = [(i, windows[self.process :: self.n_processes]) for i, windows in plan]
+        else:
+            plan = plan[self.process :: self.n_processes]
+        left, mine = len(self) * self.batch_size // self.n_processes, []
+        for i, windows in itertools.cycle(plan):  # all processes take the same number of steps
+            mine.append((i, windows[:left]))
+            left -= len(mine[-1][1])
+            if not left:
+                return mine
+        raise AssertionError("a cycle does not end")
 
     def _blocks(self, block_bytes: int) -> list[np.ndarray]:
         """Group neighbouring windows into blocks of at most `block_bytes` that begin with a chunk, where they can."""
@@ -199,16 +229,16 @@ class WindowStream:
         block = self.values[low[0] : high[0] + 1, low[1] : high[1] + self.window]
         return np.asarray(block, dtype=np.float32), low
 
-    def _cut(self, x: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _cut(self, x: np.ndarray, start: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return what the model sees of a window or a random patch of it, its clean values, the patch's origin."""
         origin = np.zeros(2, dtype=int)
         rows, columns = x.shape[-2:] if self.patch is None else self.patch
         if self.patch is not None:
             free = np.subtract(x.shape[-2:], self.patch) // self.alignment
-            origin = self.rng.integers(0, free + 1) * self.alignment
+            origin = rng.integers(0, free + 1) * self.alignment
         patch = (..., slice(origin[0], origin[0] + rows), slice(origin[1], origin[1] + columns))
         clean = x[patch]
-        noisy = clean if self.noise is None else self.noise.add(clean, self.rng)
+        noisy = clean if self.noise is None else self.noise.add(clean, rng)
         if self.cycle is not None:
             cycle = self.cycle.at(slice(start, start + self.window))[patch]
             same = noisy is clean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -123,7 +124,7 @@ class _Recovery:
 
 
 def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
-    """Return the engine that places modules and batches.
+    """Return the engine that places modules and batches; of all processes together where ``torchrun`` started them.
 
     Parameters
     ----------
@@ -146,8 +147,20 @@ def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
         raise ValueError(f'device={device!r} is unknown or not available: use "auto" or one of {there}')
     accelerator = next((k for k in ("cuda", "mps") if available[k]), "cpu") if kind == "auto" else kind
     devices: int | list[int] = [int(index)] if index and accelerator != "cpu" else 1
+    n_nodes, together = 1, int(os.environ.get("WORLD_SIZE", 1))
+    if together > 1:  # started by torchrun
+        devices = int(os.environ.get("LOCAL_WORLD_SIZE", together))
+        n_nodes, strategy = together // devices, "ddp" if strategy == "auto" else strategy
     try:
-        return Fabric(accelerator=accelerator, devices=devices, precision=precision, strategy=strategy)  # type: ignore[arg-type]
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=n_nodes,
+            precision=precision,  # type: ignore[arg-type]
+            strategy=strategy,
+        )
+        fabric.launch()
+        return fabric
     except (ValueError, TypeError) as error:
         raise ValueError(f"precision={precision!r} or strategy={strategy!r} is not known here: {error}") from error
 
@@ -199,8 +212,9 @@ def train(
     recovery = _Recovery(module, optimizer)
     best, best_error, since_best = recovery.good[0], math.inf, 0
     history: list[dict[str, float]] = []
-    with tqdm(total=plan.n_steps(len(stream)), disable=not plan.verbose, unit="step", mininterval=0.5) as bar:
-        for epoch in range(math.ceil(plan.n_steps(len(stream)) / len(stream))):
+    n_steps, quiet = plan.n_steps(len(stream)), not (plan.verbose and fabric.is_global_zero)
+    with tqdm(total=n_steps, disable=quiet, unit="step", mininterval=0.5) as bar:
+        for epoch in range(math.ceil(n_steps / len(stream))):
             began = time.perf_counter()
             module.train()
             record = _run_epoch(epoch, wrapped, wrapped_optimizer, stream, plan, fabric, recovery, bar)
@@ -270,7 +284,9 @@ def _step(
     optimizer.zero_grad()
     with fabric.autocast():  # a method that is not `forward` runs in full precision otherwise
         loss, terms = module.loss(x, mask, origin, annealing, target)
-    values = {"loss": float(loss.detach()), **{name: float(value) for name, value in terms.items()}}
+    named = {"loss": loss.detach(), **terms}
+    means: Any = fabric.all_reduce(torch.stack(list(named.values())), reduce_op="mean")  # the processes agree
+    values = dict(zip(named, means.tolist(), strict=True))
     if not math.isfinite(values["loss"]):
         return values
     fabric.backward(loss)

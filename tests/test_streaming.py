@@ -107,6 +107,29 @@ def test_an_error_of_the_reader_reaches_the_caller():
     assert not threads()
 
 
+@pytest.mark.parametrize("chunks", [None, (1, 10, 1, 6, 8), (2, 30, 1, 6, 8)])
+@pytest.mark.parametrize("n_processes", [2, 4])
+def test_processes_share_every_window_and_take_the_same_number_of_steps(chunks, n_processes):
+    values = numbered() if chunks is None else da.from_array(numbered(), chunks=chunks)
+    windows = all_windows()[:48]  # twelve batches of four
+    options = {"n_processes": n_processes, "buffer_bytes": 60 * 48 * 4}
+    epochs = [list(stream(values, windows, process=i, **options)) for i in range(n_processes)]
+    assert [len(e) for e in epochs] == [12] * n_processes
+    assert {len(b.x) for e in epochs for b in e} == {4 // n_processes}
+    seen = [w for e in epochs for w in where_from(e)]
+    assert len(seen) == 48
+    if chunks is None:
+        assert sorted(seen) == [tuple(w) for w in windows]
+        for i, batch in enumerate(stream(values, windows)):
+            together = torch.cat([e[i].x for e in epochs])
+            assert sorted(together[:, 0, 0, 0, 0].tolist()) == sorted(batch.x[:, 0, 0, 0, 0].tolist())
+
+
+def test_a_batch_that_the_processes_can_not_share_is_an_error():
+    with pytest.raises(ValueError, match="batch_size=4 must be a multiple of the 3 processes"):
+        stream(numbered(), n_processes=3)
+
+
 def test_patches_are_aligned_cut_from_their_origin_and_reach_everywhere():
     s = stream(numbered(), patch=(4, 4), alignment=2)
     origins = set()

@@ -185,7 +185,7 @@ class NeuralForecaster(BaseForecaster):
         WindowSplitter(self.window, self.stride).windows(len(series))  # long enough for one window
         fabric = make_fabric(self.device, self.precision, self.strategy)
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
-        seed = draw_seed(self.random_state)
+        seed = fabric.broadcast(draw_seed(self.random_state))
         windows, held_out = self._divide(series)
         stretches = functools.partial(self._stretches, scaled, scaling, windows)
         spec = self._spec(series, scaling, stretches)
@@ -204,6 +204,8 @@ class NeuralForecaster(BaseForecaster):
                 noise=self._noise(scaled, scaling, windows) if self.observation_noise else None,
                 buffer_bytes=self.buffer_bytes,
                 pin=fabric.device.type == "cuda",
+                process=fabric.global_rank,
+                n_processes=fabric.world_size,
             )
             validate = self._validation(scaled, held_out, scaling) if len(held_out) else None
             history = train(module, stream, validate, self._plan(), fabric)
