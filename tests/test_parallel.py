@@ -1,14 +1,19 @@
-"""Training in two processes against training in one, started as a user would."""
+"""Several processes against one: training under torchrun, a search on a cluster."""
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
+import joblib
+import numpy as np
 import pytest
+from dask.distributed import Client, LocalCluster
+from sklearn.model_selection import GridSearchCV
 
-import gridcast
+import gridcast as gc
 
 SCRIPT = """
 import json, os, sys
@@ -34,7 +39,7 @@ def runs(tmp_path_factory):
     script = folder / "script.py"
     script.write_text(SCRIPT)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-    environment |= {"PYTHONPATH": str(Path(gridcast.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONPATH": str(Path(gc.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     for start in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
         command = [sys.executable, *start, str(script), str(folder)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -52,3 +57,27 @@ def test_two_processes_learn_what_one_does_from_the_same_batches(runs):
     for alone, together in zip(runs["alone"]["history"], runs["0"]["history"], strict=True):
         assert together["loss"] == pytest.approx(alone["loss"], rel=0.02)
         assert together["validation_error"] == pytest.approx(alone["validation_error"], rel=0.02)
+
+
+@pytest.fixture
+def cluster():
+    state = random.getstate()  # the cluster's, not ours, draws from it
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        yield cluster
+    random.setstate(state)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_search_on_a_cluster_finds_what_it_finds_alone():
+    series = gc.datasets.make_heat(1, n_windows=1, window=60, shape=(8, 8), random_state=0)[0]
+    model = gc.ConvLSTMForecaster(
+        window=8, context=4, rnn_channels=4, n_states=2, max_epochs=1, max_steps=3, random_state=0, verbose=0
+    )
+    search = GridSearchCV(
+        model, {"learning_rate": [1e-4, 1e-2]}, cv=gc.WindowSplitter(window=8, n_splits=2), error_score="raise"
+    )
+    alone = search.fit(series).cv_results_["mean_test_score"]
+    with joblib.parallel_backend("dask"):
+        np.testing.assert_allclose(search.fit(series).cv_results_["mean_test_score"], alone, rtol=1e-4)
+        forecast = search.best_estimator_.predict(series, 2)
+    assert np.isfinite(forecast).all()
