@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+import functools
 import itertools
 import math
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +22,9 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from gridcast.streaming import Batch, WindowStream
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+MMAP_THRESHOLD_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,17 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@functools.cache
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed buffers for the next step; fresh ones cost page faults at every first touch."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES)
+
+
 def train(
     module: nn.Module,
     stream: WindowStream,
@@ -206,6 +223,7 @@ def train(
     FloatingPointError
         If the loss is not finite after three returns to the last good weights.
     """
+    keep_freed_memory()
     optimizer = torch.optim.Adam(module.parameters(), lr=plan.learning_rate)
     wrapped, wrapped_optimizer = fabric.setup(module, optimizer)
     wrapped.mark_forward_method("loss")
