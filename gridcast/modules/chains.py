@@ -119,7 +119,6 @@ class PriorChain(_Chain):
         first: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.transition, self.first = transition, first
-        self._along: tuple[Tensor, Normal] | None = None
         latent = start if first is None else first[0]
         super().__init__(start, Size((n_times, *latent.shape[1:])), memory or FirstOrder())
 
@@ -128,25 +127,26 @@ class PriorChain(_Chain):
         return self.along(self.memory.states(self.start, z)[:, 1:])
 
     def along(self, states: Tensor) -> Normal:
-        """Return p(z_t | state_{t-1}) for the states 1 .. T of a path; those of the last path are remembered."""
-        if self._along is not None and self._along[0] is states:
-            return self._along[1]
+        """Return p(z_t | state_{t-1}) for the states 1 .. T of a path."""
         before = states[:, :-1]
         if self.first is None:
             before = torch.cat([self.start.unsqueeze(1), before], dim=1)
         loc, scale = (p.unflatten(0, before.shape[:2]) for p in self.transition(before.flatten(0, 1)))
         if self.first is not None:
             loc, scale = (torch.cat([f.unsqueeze(1), p], dim=1) for f, p in zip(self.first, (loc, scale), strict=True))
-        self._along = states, Normal(loc, scale, validate_args=False)
-        return self._along[1]
+        return Normal(loc, scale, validate_args=False)
 
-    def predicted(self, steps: Normal, states: Tensor) -> Normal:
-        """Return p(z_t | x_{<t}) where `steps` are a filter's estimates and `states` those of its means.
+    def after_estimates(self, z: Tensor, estimates: Normal) -> Normal:
+        """Return p(z_t | z_{t-1}) where `z` is drawn from the `estimates` of a filter, whose means do not follow it.
 
-        The uncertainty of the estimate before is carried on, as in the prediction step of a Kalman filter.
+        The next estimate differs from the forecast from a draw by the noise of the transition, the error of the last
+        estimate and the distance of the draw from it. The last two, each as large as the estimate's scale and carried
+        on by the memory, widen the distribution; what is learned as noise of the transition is then that alone, as in
+        the prediction step of a Kalman filter.
         """
-        ahead = self.along(states)
-        carried = F.pad(self.memory.carried(steps.scale[:, :-1].detach()), (0, 0) * (steps.scale.ndim - 2) + (1, 0))
+        ahead = self.steps(z)
+        carried = 2**0.5 * self.memory.carried(estimates.scale[:, :-1].detach())
+        carried = F.pad(carried, (0, 0) * (z.ndim - 2) + (1, 0))
         return Normal(ahead.loc, torch.hypot(ahead.scale, carried), validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
@@ -265,13 +265,11 @@ def _kl_of_chains(q: PosteriorChain, p: PriorChain) -> Tensor:
     """Return sum_t KL(q(z_t | z_{<t}, x) || p(z_t | z_{<t})) along the sequence last drawn from q, (batch,).
 
     Its expectation over that sequence is the KL divergence of the chains (Krishnan et al. 2017, equation 6); each
-    step's part is analytic, so its gradient varies less than that of ``log q - log p``. Of a filter it is
-    ``sum_t KL(q(z_t | x_{1:t}) || p(z_t | x_{<t}))``: the bound of variational filtering (Marino et al. 2018).
+    step's part is analytic, so its gradient varies less than that of ``log q - log p``. Of a filter see
+    `PriorChain.after_estimates`; the transition is then trained around the means as well.
     """
-    if q.filtering:
-        steps, states = q.means
-        return kl_divergence(steps, p.predicted(steps, states)).flatten(1).sum(1)
     if q._drawn is None:
         raise ValueError("the posterior chain was not drawn from: sample it before its divergence is computed")
     z, steps = q._drawn
-    return kl_divergence(steps, p.steps(z)).flatten(1).sum(1)
+    prior = p.after_estimates(z, steps) if q.filtering else p.steps(z)
+    return kl_divergence(steps, prior).flatten(1).sum(1)
