@@ -26,6 +26,7 @@ from gridcast.windows import WindowSplitter
 N_VALIDATION = 32
 BATCH_BYTES = 256 * 2**20
 STRETCH_CELLS = 2**26
+READ_TOGETHER = 32
 NOISE_SHARE, NOISE_RANGE = 0.25, 40.0
 
 
@@ -357,11 +358,15 @@ class NeuralForecaster(BaseForecaster):
 
 def _read(scaled: Series, scaling: Scaling | None, starts: np.ndarray, n: int) -> np.ndarray:
     """Return `n` steps from each of `starts` (sample, step), as anomalies with `scaling`, gaps as NaN."""
-    blocks = np.stack(dask.compute(*(scaled.values[s, t : t + n] for s, t in starts))).astype(np.float32, copy=False)
+    blocks = np.empty((len(starts), n, *scaled.grid.shape), dtype=np.float32)
+    for i in range(0, len(starts), READ_TOGETHER):
+        part = starts[i : i + READ_TOGETHER]
+        blocks[i : i + len(part)] = np.stack(dask.compute(*(scaled.values[s, t : t + n] for s, t in part)))
     if scaling is None or scaling.climatology is None:
         return blocks
-    times = scaled.times[(starts[:, 1:] + np.arange(n)).ravel()]
-    return blocks - scaling.climatology.climatology(times).reshape(blocks.shape)
+    for block, (_, start) in zip(blocks, starts, strict=True):
+        block -= scaling.climatology.climatology(scaled.times[start : start + n])
+    return blocks
 
 
 def _cycle(scaling: Scaling, scaled: Series) -> Cycle | None:

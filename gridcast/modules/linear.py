@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -169,41 +170,42 @@ def fit_linear_forecast(
     x = x[:, -n_lags - 1 :]
     linear = LinearForecast(x.shape[2], downsampling, n_lags, kernel_size, periodic=periodic)
     blocks = x.split(max(1, BLOCK_CELLS // x[0].numel()))
-    linear.cell_std.copy_(_rms(x.flatten(0, 1)))
-    folded = [linear.fold(block.flatten(0, 1)) for block in blocks]
-    linear.scale.copy_(_rms(*folded))
-    largest = torch.stack([(f / linear.scale).abs().amax((0, 2, 3)) for f in folded]).amax(0)
+    linear.cell_std.copy_(_rms(block.flatten(0, 1) for block in blocks))
+    linear.scale.copy_(_rms(linear.fold(block.flatten(0, 1)) for block in blocks))
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for block in blocks:  # folded again each time: that is cheaper than to keep it
+            folded = linear.fold(block.flatten(0, 1)).unflatten(0, block.shape[:2])
+            yield folded[:, :-1].flip(1).flatten(1, 2), folded[:, -1]
+
+    largest = torch.stack([linear.fold(block.flatten(0, 1)).abs().amax((0, 2, 3)) for block in blocks]).amax(0)
     linear.limit.copy_(LIMIT * largest.clamp(min=1.0)[:, None, None])
-    pairs = [_pair(f.unflatten(0, (-1, x.shape[1])) / linear.scale) for f in folded]
-    linear.change.copy_(_rms(*(following - past[:, : linear.n_folded] for past, following in pairs)))
-    folds = _folds(linear, pairs, kernel_size)
+    linear.change.copy_(_rms(following - past[:, : linear.n_folded] for past, following in pairs()))
+    folds = _folds(linear, pairs(), len(x), kernel_size)
     centre = kernel_size**2 // 2
     channels = torch.arange(n_lags * linear.n_folded).unflatten(0, (n_lags, linear.n_folded)).T
     own, neighbours = _regress(folds, channels * kernel_size**2 + centre)
     linear.own.copy_(own[..., None, None] * linear.change)  # step is still 1
     weight = neighbours.float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
     linear.conv.weight.copy_(weight)
-    shares, errors = [], []
-    for past, following in pairs:
-        features = linear.features(past)
-        shares.append((linear.scale * linear.parts(features)[1]).square().sum(1).flatten())
-        errors.append(linear(features) - following)
-    linear.share.copy_(torch.cat(shares).mean().clamp(min=STEP_FLOOR**2))
-    linear.step.copy_(_rms(*errors).clamp(min=STEP_FLOOR))
+
+    def errors() -> Iterator[Tensor]:
+        for past, following in pairs():
+            yield linear(linear.features(past)) - following
+
+    share = _rms(linear.scale * linear.parts(linear.features(past))[1] for past, _ in pairs())
+    linear.share.copy_(share.square().sum().clamp(min=STEP_FLOOR**2))
+    step, cell_step = _rms(errors()), _rms(linear.unfold(error) for error in errors())
+    linear.step.copy_(step.clamp(min=STEP_FLOOR))
+    linear.cell_step.copy_(cell_step.clamp(min=STEP_FLOOR))
     linear.own.div_(linear.step)
     linear.conv.weight.div_(linear.step[..., None])
-    linear.cell_step.copy_(_rms(*(linear.unfold(e) for e in errors)).clamp(min=STEP_FLOOR))
     return linear
 
 
-def _pair(folded: Tensor) -> tuple[Tensor, Tensor]:
-    """Split stretches (n, n_lags + 1, n_folded, y, x) into lags, the latest first, and what follows."""
-    return folded[:, :-1].flip(1).flatten(1, 2), folded[:, -1]
-
-
-def _folds(linear: LinearForecast, pairs: list[tuple[Tensor, Tensor]], kernel_size: int) -> list[Moments]:
-    """Return the moments of contiguous parts of the stretches, in units of `linear.change`."""
-    n, first = sum(len(past) for past, _ in pairs), 0
+def _folds(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]], n: int, kernel_size: int) -> list[Moments]:
+    """Return the moments of contiguous parts of the `n` stretches, in units of `linear.change`."""
+    first = 0
     folds: dict[int, Moments] = {}
     for past, following in pairs:
         features, change = linear.features(past), (following - past[:, : linear.n_folded]) / linear.change
@@ -269,10 +271,13 @@ def _ridge(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
     return torch.cholesky_solve(cross, torch.linalg.cholesky(gram + ridge))
 
 
-def _rms(*parts: Tensor) -> Tensor:
+def _rms(parts: Iterable[Tensor]) -> Tensor:
     """Return the root mean square of each channel of the parts, (n, channel, y, x), (channel, 1, 1)."""
-    squares = torch.stack([x.square().sum((0, 2, 3)) for x in parts]).sum(0)
-    return (squares / sum(x[:, 0].numel() for x in parts)).sqrt().clamp(min=1e-6)[:, None, None]
+    squares, count = [], 0
+    for part in parts:
+        squares.append(part.square().sum((0, 2, 3)))
+        count += part[:, 0].numel()
+    return (torch.stack(squares).sum(0) / count).sqrt().clamp(min=1e-6)[:, None, None]
 
 
 def cosines(n: int) -> Tensor:
