@@ -25,7 +25,13 @@ from gridcast.modules.linear import fit_linear_forecast
 from gridcast.modules.markov import MarkovModule, Objective
 from gridcast.modules.noise import fit_correlated_noise
 from gridcast.modules.recurrent import ConvLSTM, Recurrence
-from gridcast.modules.residual import LatentLayout, ResidualCombiner, ResidualEmitter, ResidualTransition
+from gridcast.modules.residual import (
+    LatentLayout,
+    LocalMaps,
+    ResidualCombiner,
+    ResidualEmitter,
+    ResidualTransition,
+)
 
 N_LOCATION = 16
 
@@ -188,10 +194,11 @@ class CNMMForecaster(NeuralForecaster):
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         factor, kernel, periodic = self.downsampling, self.kernel_size, spec.periodic
         frames = spec.frames(factor)
-        layout = self._layout(spec, frames) if self.residual else None
+        maps = self._maps(spec, frames) if self.residual and frames.n_static else None
+        layout = self._layout(spec, frames, maps) if self.residual else None
         n_latent = layout.n_latent if layout else self.latent_channels
         n_state = layout.n_fields if layout else n_latent
-        n_location = N_LOCATION if frames.n_static else 0
+        n_location = N_LOCATION + (layout.n_local if layout else 0) if frames.n_static else 0
         state_shape = (1, 1)
         if self.initial_state == "cell":
             state_shape = (-(-spec.shape[1] // factor), -(-spec.shape[2] // factor))
@@ -232,13 +239,22 @@ class CNMMForecaster(NeuralForecaster):
             start=torch.zeros(n_latent, *state_shape),
             frames=frames,
             layout=layout,
-            locator=ConvLocator(frames.n_static, N_LOCATION, downsampling=factor) if n_location else None,
+            locator=ConvLocator(frames.n_static, N_LOCATION, downsampling=factor, further=maps) if n_location else None,
             filtering=self.posterior == "filter",
             objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
         )
 
-    def _layout(self, spec: ModuleSpec, frames: Frames) -> LatentLayout:
+    def _maps(self, spec: ModuleSpec, frames: Frames) -> LocalMaps:
+        static = frames.static_of(None, spec.shape[1:])
+        assert static is not None
+        return LocalMaps(static, 2 * spec.shape[0], self.downsampling)  # mean and standard deviation of each channel
+
+    def _layout(self, spec: ModuleSpec, frames: Frames, maps: LocalMaps | None) -> LatentLayout:
         n_lags = min(self.lags, self.window - 1)
         stretches = frames.pad(spec.stretches(n_lags + 1))
-        linear = fit_linear_forecast(stretches, self.downsampling, n_lags, self.kernel_size, periodic=spec.periodic)
-        return LatentLayout(linear, self.latent_channels, fit_correlated_noise(linear, stretches))
+        static = frames.static_of(None, spec.shape[1:])
+        local = maps(static) if maps is not None and static is not None else None
+        linear = fit_linear_forecast(
+            stretches, self.downsampling, n_lags, self.kernel_size, local=local, periodic=spec.periodic
+        )
+        return LatentLayout(linear, self.latent_channels, fit_correlated_noise(linear, stretches, local))

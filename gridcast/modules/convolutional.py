@@ -194,13 +194,23 @@ class ConvEmitter(nn.Module):
 
 
 class ConvLocator(nn.Module):
-    """What is known of each place, folded to the latent grid: a linear map of the constant channels."""
+    """What is known of each place, folded to the latent grid: a linear map of the constant channels, then `further`.
 
-    def __init__(self, n_static: int, n_location: int, *, downsampling: int) -> None:
+    Parameters
+    ----------
+    n_static, n_location : int
+        Channels of what is known and of the linear map.
+    downsampling : int
+    further : Module, optional
+        Maps the constant channels to channels that come last.
+    """
+
+    def __init__(self, n_static: int, n_location: int, *, downsampling: int, further: nn.Module | None = None) -> None:
         super().__init__()
-        self.downsampling = downsampling
+        self.downsampling, self.further = downsampling, further
         self.linear = nn.Conv2d(n_static * downsampling**2, n_location, 1)
 
     def forward(self, static: Tensor) -> Tensor:
-        """Map (n, n_static, y, x) to (n, n_location, y / downsampling, x / downsampling)."""
-        return self.linear(F.pixel_unshuffle(static, self.downsampling))
+        """Map (n, n_static, y, x) to (n, n_location + channels of `further`, y / downsampling, x / downsampling)."""
+        location = self.linear(F.pixel_unshuffle(static, self.downsampling))
+        return location if self.further is None else torch.cat([location, self.further(static)], dim=1)

@@ -80,12 +80,12 @@ class LocatedConv2d(nn.Module):
 
 
 def single_precision(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep a method of one tensor out of mixed precision, which would round it by more than the networks add to it."""
+    """Keep a method of a tensor out of mixed precision, which would round it by more than the networks add to it."""
 
     @functools.wraps(method)
-    def run(self: nn.Module, x: Tensor) -> Any:
+    def run(self: nn.Module, x: Tensor, *further: Any) -> Any:
         with torch.autocast(x.device.type, enabled=False):
-            return method(self, x.float())
+            return method(self, x.float(), *further)
 
     return run
 

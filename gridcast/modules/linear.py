@@ -27,8 +27,9 @@ class LinearForecast(nn.Module):
     A field is cut into blocks of ``d x d`` cells. The coefficients of a block are the two-dimensional cosine transform
     of its cells, per channel, divided by their standard deviations: smooth fields are nearly white in them. The next
     field is forecast from the coefficients of the last `n_lags` fields in the neighbouring blocks: an autoregression of
-    each coefficient, and a ridge regression of what it leaves on all of them (`fit_linear_forecast`), the share of the
-    neighbours. Nothing here is trained further: the networks learn what is left, in units of its error.
+    each coefficient, whose weights may vary with what a place is like, and a ridge regression of what it leaves on all
+    of them (`fit_linear_forecast`), the share of the neighbours. Nothing here is trained further: the networks learn
+    what is left, in units of its error.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ class LinearForecast(nn.Module):
         Fields that a forecast sees.
     kernel_size : int
         Neighbouring blocks that it sees, on a side.
+    n_local : int
+        Maps of what a place is like, with which the weights of the autoregression vary.
     periodic : bool
         Whether columns go around the globe.
 
@@ -50,8 +53,8 @@ class LinearForecast(nn.Module):
     scale, change, step : Tensor, (n_folded, 1, 1)
         Standard deviation of a coefficient, and, in units of `scale`, of its change in a step and of the error of its
         forecast.
-    own : Tensor, (n_lags, n_folded, 1, 1)
-        Weights of the autoregression, in units of `step`.
+    own : Tensor, (1 + n_local, n_lags, n_folded, 1, 1)
+        Weights of the autoregression, in units of `step`, and their slopes along the maps.
     limit : Tensor, (n_folded, 1, 1)
         Largest magnitude of a forecast, so that a long run stays finite.
     share : Tensor, scalar
@@ -71,7 +74,14 @@ class LinearForecast(nn.Module):
     cell_step: Tensor
 
     def __init__(
-        self, n_channels: int, downsampling: int, n_lags: int, kernel_size: int = 3, *, periodic: bool = False
+        self,
+        n_channels: int,
+        downsampling: int,
+        n_lags: int,
+        kernel_size: int = 3,
+        *,
+        n_local: int = 0,
+        periodic: bool = False,
     ) -> None:
         super().__init__()
         self.downsampling, self.n_lags, self.periodic = downsampling, n_lags, periodic
@@ -79,7 +89,7 @@ class LinearForecast(nn.Module):
         self.register_buffer("basis", torch.block_diag(*[cosines(downsampling)] * n_channels))
         for name in ("scale", "change", "step"):
             self.register_buffer(name, torch.ones(self.n_folded, 1, 1))
-        self.register_buffer("own", torch.zeros(n_lags, self.n_folded, 1, 1))
+        self.register_buffer("own", torch.zeros(1 + n_local, n_lags, self.n_folded, 1, 1))
         self.register_buffer("limit", torch.full((self.n_folded, 1, 1), math.inf))
         self.register_buffer("share", torch.ones(()))
         for name in ("cell_std", "cell_step"):
@@ -117,39 +127,51 @@ class LinearForecast(nn.Module):
         parts = lagged.unflatten(1, (self.n_lags, self.n_folded))
         return torch.cat([parts[:, :1], (parts[:, :-1] - parts[:, 1:]) / self.change], dim=1).flatten(1, 2)
 
-    def forward(self, features: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    def forward(self, features: Tensor, local: Tensor | None = None, weight: Tensor | float = 1.0) -> Tensor:
         """Map features (n, n_lags * n_folded, y, x) to the next coefficients (n, n_folded, y, x).
 
-        `weight` (n, 1, y, x) multiplies the neighbours' share.
+        `local` (n or 1, n_local, y, x) are the maps, `weight` (n, 1, y, x) multiplies the neighbours' share.
         """
-        own, neighbours = self.parts(features)
+        own, neighbours = self.parts(features, local)
         return self.bounded(own + weight * neighbours)
 
     @single_precision
-    def parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def parts(self, features: Tensor, local: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the forecast from a coefficient's own past and the neighbours' share, (n, n_folded, y, x) each."""
         past = features.unflatten(1, (self.n_lags, self.n_folded))
-        own = past[:, 0] + self.step * (self.own * past).sum(1)
-        return own, self.step * self.conv(features)
+        own = (self.own[0] * past).sum(1)
+        if local is not None:
+            for slope, place in zip(self.own[1:], local.unbind(1), strict=True):
+                own = own + place[:, None] * (slope * past).sum(1)
+        return past[:, 0] + self.step * own, self.step * self.conv(features)
 
     def persistence(self) -> Tensor:
         """Return how much of a change of a coefficient is left one step later by its own past, (n_folded, 1, 1)."""
-        change = self.own[1] / self.change if self.n_lags > 1 else 0.0
-        return (1 + self.step * (self.own[0] + change)).clamp(0.0, 1.0)
+        own = self.own[0]
+        change = own[1] / self.change if self.n_lags > 1 else 0.0
+        return (1 + self.step * (own[0] + change)).clamp(0.0, 1.0)
 
     def bounded(self, coefficients: Tensor) -> Tensor:
         """Return coefficients (n, n_folded, y, x) within `limit`."""
         return torch.clamp(coefficients, -self.limit, self.limit)
 
-    def errors(self, x: Tensor, lagged: Tensor) -> Tensor:
+    def errors(self, x: Tensor, lagged: Tensor, local: Tensor | None = None) -> Tensor:
         """Return the error of the forecast of each field of `x` (batch, time, ...) in units of `cell_step`; first 0."""
-        forecast = self.unfold(self(self.features(lagged[:, :-1].flatten(0, 1)))).unflatten(0, (x.shape[0], -1))
+        if local is not None:
+            local = local.repeat_interleave(x.shape[1] - 1, 0)
+        forecast = self.unfold(self(self.features(lagged[:, :-1].flatten(0, 1)), local)).unflatten(0, (x.shape[0], -1))
         return F.pad((x[:, 1:] - forecast) / self.cell_step, (0, 0, 0, 0, 0, 0, 1, 0))
 
 
 @torch.no_grad()
 def fit_linear_forecast(
-    x: Tensor, downsampling: int, n_lags: int, kernel_size: int = 3, *, periodic: bool = False
+    x: Tensor,
+    downsampling: int,
+    n_lags: int,
+    kernel_size: int = 3,
+    *,
+    local: Tensor | None = None,
+    periodic: bool = False,
 ) -> LinearForecast:
     """Fit a `LinearForecast` to stretches of a series.
 
@@ -160,6 +182,8 @@ def fit_linear_forecast(
         `downsampling`; with a mean near zero.
     downsampling, n_lags, kernel_size, periodic
         As in `LinearForecast`.
+    local : Tensor, (1, n_local, y / d, x / d), optional
+        Maps of what each block is like, of mean 0 and variance 1.
 
     Returns
     -------
@@ -168,7 +192,8 @@ def fit_linear_forecast(
         a large one leaves the autoregression of each coefficient.
     """
     x = x[:, -n_lags - 1 :]
-    linear = LinearForecast(x.shape[2], downsampling, n_lags, kernel_size, periodic=periodic)
+    n_local = 0 if local is None else local.shape[1]
+    linear = LinearForecast(x.shape[2], downsampling, n_lags, kernel_size, n_local=n_local, periodic=periodic)
     blocks = x.split(max(1, BLOCK_CELLS // x[0].numel()))
     linear.cell_std.copy_(_rms(block.flatten(0, 1) for block in blocks))
     linear.scale.copy_(_rms(linear.fold(block.flatten(0, 1)) for block in blocks))
@@ -176,24 +201,21 @@ def fit_linear_forecast(
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         for block in blocks:  # folded again each time: that is cheaper than to keep it
             folded = linear.fold(block.flatten(0, 1)).unflatten(0, block.shape[:2])
-            yield folded[:, :-1].flip(1).flatten(1, 2), folded[:, -1]
+            yield linear.features(folded[:, :-1].flip(1).flatten(1, 2)), folded[:, -1]
+
+    def errors() -> Iterator[Tensor]:
+        for features, following in pairs():
+            yield linear(features, local) - following
 
     largest = torch.stack([linear.fold(block.flatten(0, 1)).abs().amax((0, 2, 3)) for block in blocks]).amax(0)
     linear.limit.copy_(LIMIT * largest.clamp(min=1.0)[:, None, None])
-    linear.change.copy_(_rms(following - past[:, : linear.n_folded] for past, following in pairs()))
-    folds = _folds(linear, pairs(), len(x), kernel_size)
-    centre = kernel_size**2 // 2
-    channels = torch.arange(n_lags * linear.n_folded).unflatten(0, (n_lags, linear.n_folded)).T
-    own, neighbours = _regress(folds, channels * kernel_size**2 + centre)
-    linear.own.copy_(own[..., None, None] * linear.change)  # step is still 1
-    weight = neighbours.float().unflatten(1, (-1, kernel_size, kernel_size)) * linear.change[..., None]
-    linear.conv.weight.copy_(weight)
-
-    def errors() -> Iterator[Tensor]:
-        for past, following in pairs():
-            yield linear(linear.features(past)) - following
-
-    share = _rms(linear.scale * linear.parts(linear.features(past))[1] for past, _ in pairs())
+    linear.change.copy_(_rms(_change(block, linear) for block in blocks))
+    linear.own[:1].copy_(_autoregress(linear, pairs(), None))  # step is still 1
+    weight = _regress(_folds(linear, pairs(), len(x), local)).unflatten(1, linear.conv.weight.shape[1:])
+    linear.conv.weight.copy_(weight * linear.change[..., None])
+    if local is not None:
+        linear.own[1:].copy_(_autoregress(linear, pairs(), local))
+    share = _rms(linear.scale * linear.parts(features)[1] for features, _ in pairs())
     linear.share.copy_(share.square().sum().clamp(min=STEP_FLOOR**2))
     step, cell_step = _rms(errors()), _rms(linear.unfold(error) for error in errors())
     linear.step.copy_(step.clamp(min=STEP_FLOOR))
@@ -203,17 +225,42 @@ def fit_linear_forecast(
     return linear
 
 
-def _folds(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]], n: int, kernel_size: int) -> list[Moments]:
-    """Return the moments of contiguous parts of the `n` stretches, in units of `linear.change`."""
+def _change(block: Tensor, linear: LinearForecast) -> Tensor:
+    """Return the last change of the coefficients of stretches, (n, n_folded, y, x)."""
+    before, after = (linear.fold(block[:, i]) for i in (-2, -1))
+    return after - before
+
+
+def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]], local: Tensor | None) -> Tensor:
+    """Return weights of each coefficient's own past for what is left so far, (1 or n_local, n_lags, n_folded, 1, 1)."""
+    n_maps = 1 if local is None else local.shape[1]
+    n_own = n_maps * linear.n_lags
+    gram = torch.zeros(linear.n_folded, n_own, n_own, dtype=torch.float64)
+    cross = torch.zeros(linear.n_folded, n_own, 1, dtype=torch.float64)
+    for features, following in pairs:
+        seen = features.unflatten(1, (linear.n_lags, linear.n_folded))[:, None]
+        seen = seen if local is None else seen * local[:, :, None, None]
+        seen = seen.flatten(1, 2).permute(2, 1, 0, 3, 4).flatten(2)  # (n_folded, n_own, everywhere)
+        left = (following - sum(linear.parts(features, local))).transpose(0, 1).flatten(1)[..., None]
+        gram += (seen @ seen.mT).double()
+        cross += (seen @ left).double()
+    weight = torch.stack([_ridge(g, c, OWN_PENALTY)[:, 0] for g, c in zip(gram, cross, strict=True)], dim=1)
+    return weight.float().unflatten(0, (n_maps, linear.n_lags))[..., None, None]
+
+
+def _folds(
+    linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]], n: int, local: Tensor | None
+) -> list[Moments]:
+    """Return the moments of features and what the autoregression leaves, in units of `change`, by parts of a series."""
     first = 0
     folds: dict[int, Moments] = {}
-    for past, following in pairs:
-        features, change = linear.features(past), (following - past[:, : linear.n_folded]) / linear.change
-        fold = torch.arange(first, first + len(past)) * N_FOLDS // n
+    for features, following in pairs:
+        left = (following - linear.parts(features, local)[0]) / linear.change
+        fold = torch.arange(first, first + len(features)) * N_FOLDS // n
         for k in fold.unique().tolist():
-            parts = _moments(features[fold == k], change[fold == k], kernel_size, linear.periodic)
+            parts = _moments(features[fold == k], left[fold == k], linear.conv.kernel_size[0], linear.periodic)
             folds[k] = _add(folds[k], parts) if k in folds else parts
-        first += len(past)
+        first += len(features)
     return list(folds.values())
 
 
@@ -237,32 +284,19 @@ def _moments(features: Tensor, target: Tensor, kernel_size: int, periodic: bool)
     return gram, cross, target.double().square().sum()
 
 
-def _regress(folds: list[Moments], own: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weights of own features, (n_lags, n_target), and of all, (n_target, n_features), at the best penalty.
-
-    `own` (n_target, n_lags) counts the own features of each target.
-    """
+def _regress(folds: list[Moments]) -> Tensor:
+    """Return the weights (n_target, n_features) with the penalty that is best in cross-validation."""
     gram, cross, _ = (torch.stack(parts).sum(0) for parts in zip(*folds, strict=True))
-
-    def autoregression(gram: Tensor, cross: Tensor) -> Tensor:
-        weight = torch.zeros_like(cross)
-        for target, features in enumerate(own):
-            part = cross[features, target, None]
-            weight[features, target] = _ridge(gram[features][:, features], part, OWN_PENALTY)[:, 0]
-        return weight
 
     def error(penalty: float) -> float:
         total = 0.0
         for own_gram, own_cross, square in folds:
-            rest, rest_cross = gram - own_gram, cross - own_cross
-            first = autoregression(rest, rest_cross)
-            weight = first + _ridge(rest, rest_cross - rest @ first, penalty)
+            weight = _ridge(gram - own_gram, cross - own_cross, penalty)
             total += float(square - 2 * (weight * own_cross).sum() + (weight * (own_gram @ weight)).sum())
         return total
 
     best = min(PENALTIES, key=error) if len(folds) > 1 else PENALTIES[-1]
-    first = autoregression(gram, cross)
-    return first.gather(0, own.T), _ridge(gram, cross - gram @ first, best).T
+    return _ridge(gram, cross, best).T.float()
 
 
 def _ridge(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:

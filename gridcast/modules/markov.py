@@ -236,8 +236,9 @@ class MarkovModule(nn.Module):
         if self.layout is not None:
             linear = self.layout.linear
             lagged = linear.lags(x)
-            inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged)], dim=2)
-            skip, start = lagged[:, :, : linear.n_folded], self.layout.start(x)
+            start = self.layout.start(x, location)
+            inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged, self.layout.local(start))], dim=2)
+            skip = lagged[:, :, : linear.n_folded]
         elif skip is not None:
             start = skip[:, 0]
         features = self.encoder(self.frames.inputs(inputs, mask).flatten(0, 1)).unflatten(0, batch_time)
@@ -250,7 +251,7 @@ class MarkovModule(nn.Module):
         if self.raw_start_scale is not None:
             first = start, self._expand(positive(self.raw_start_scale, 0.0), x)
         if self.layout is not None:
-            start = self.layout.start(x)
+            start = self.layout.start(x, location)
         return PriorChain(lambda s: self.transition(s, location), start, x.shape[1], self.memory, first)
 
     @property

@@ -44,7 +44,7 @@ class CorrelatedNoise(nn.Module):
 
 
 @torch.no_grad()
-def fit_correlated_noise(linear: LinearForecast, x: Tensor) -> CorrelatedNoise:
+def fit_correlated_noise(linear: LinearForecast, x: Tensor, local: Tensor | None = None) -> CorrelatedNoise:
     """Return noise with the correlations of the errors that `linear` makes.
 
     Parameters
@@ -52,9 +52,11 @@ def fit_correlated_noise(linear: LinearForecast, x: Tensor) -> CorrelatedNoise:
     linear : LinearForecast
     x : Tensor, (stretch, n_lags + 1, channel, y, x)
         Whole fields, in the order of time.
+    local : Tensor, (1, n_local, y, x), optional
+        Maps as in `LinearForecast`.
     """
     n_cells = linear.n_folded * x.shape[-2] * x.shape[-1] // linear.downsampling**2
     n_errors = max(1, min(N_ERRORS, CELLS // n_cells, len(x)))
     lagged = linear.lags(x[torch.linspace(0, len(x) - 1, n_errors).long()])
-    forecast = linear(linear.features(lagged[:, -2]))
+    forecast = linear(linear.features(lagged[:, -2]), local)
     return CorrelatedNoise(lagged[:, -1, : linear.n_folded] - forecast)

@@ -25,8 +25,8 @@ class LatentLayout(nn.Module):
     """The memory of a Markov chain of order `n_lags` over the coefficients of fields.
 
     A latent z_t is the coefficients of the field and free channels, `n_latent` in all. A state holds the latest latent,
-    the coefficients of the `n_lags` - 1 before it (the companion form of an autoregression) and two channels of
-    evidence, `n_state` in all.
+    the coefficients of the `n_lags` - 1 before it (the companion form of an autoregression), two channels of evidence
+    and `n_local` maps of what each place is like, `n_state` in all.
 
     The evidence is how far the neighbours' share of the linear forecast was right in the steps before: the weight that
     it has in the next is a recursive least-squares estimate with exponential forgetting, near the block and pulled
@@ -39,23 +39,30 @@ class LatentLayout(nn.Module):
     def __init__(self, linear: LinearForecast, n_free: int, noise: nn.Module | None = None) -> None:
         super().__init__()
         self.linear, self.correlated = linear, noise
+        self.n_local = len(linear.own) - 1
         self.n_free, self.n_folded = n_free, linear.n_folded
         self.n_latent = self.n_folded + n_free
         self.n_fields = self.n_latent + (linear.n_lags - 1) * self.n_folded
-        self.n_state = self.n_fields + 2
+        self.n_state = self.n_fields + 2 + self.n_local
         self.register_buffer("step", torch.cat([linear.step, torch.full((n_free, 1, 1), FREE_STEP)]))
         self.register_buffer("carry", torch.cat([linear.persistence(), torch.zeros(n_free, 1, 1)]))
 
-    def start(self, x: Tensor) -> Tensor:
-        """Return the state before a window (batch, time, channel, y, x): its first field, as if it had always been."""
+    def start(self, x: Tensor, location: Tensor | None = None) -> Tensor:
+        """Return the state before a window (batch, time, channel, y, x): its first field, as if it had always been.
+
+        The last `n_local` channels of `location` (batch or 1, ..., y, x) are the maps.
+        """
         now = self.linear.fold(x[:, 0])
         free, evidence = (now.new_zeros(now.shape[0], n, *now.shape[2:]) for n in (self.n_free, 2))
-        return torch.cat([now, free, now.repeat(1, self.linear.n_lags - 1, 1, 1), evidence], dim=1)
+        fields = [now, free, now.repeat(1, self.linear.n_lags - 1, 1, 1), evidence]
+        if location is not None and self.n_local:
+            fields.append(location[:, -self.n_local :].expand(now.shape[0], -1, -1, -1))
+        return torch.cat(fields, dim=1)
 
     def push(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state (n, n_state, y, x) after `z` (n, n_latent, y, x) has followed it."""
-        evidence = FORGETTING * state[:, self.n_fields :] + self._evidence(state, z)
-        return torch.cat([self.advance(state, z)[:, : self.n_fields], evidence], dim=1)
+        evidence = FORGETTING * self.evidence(state) + self._moments(state, z)
+        return torch.cat([self.advance(state, z)[:, : self.n_fields], evidence, state[:, self.n_fields + 2 :]], dim=1)
 
     def advance(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state after `z` where that is a forecast, which is no evidence."""
@@ -71,11 +78,21 @@ class LatentLayout(nn.Module):
         now = torch.cat([before, first[:, :, :n], z[:, :, :n]], dim=1)
         lags = [now[:, n_past - lag : n_past - lag + 1 + n_times] for lag in range(1, n_past + 1)]
         fields = torch.cat([torch.cat([first, z], dim=1), *lags], dim=2)
-        new = self._evidence(fields[:, :-1].flatten(0, 1), z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        evidence = [start[:, self.n_fields :]]
+        rest = start[:, self.n_fields :].unsqueeze(1).expand(-1, 1 + n_times, -1, -1, -1)
+        before = torch.cat([fields, rest], dim=2)[:, :-1].flatten(0, 1)
+        new = self._moments(before, z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        evidence = [self.evidence(start)]
         for t in range(n_times):
             evidence.append(FORGETTING * evidence[-1] + new[:, t])
-        return torch.cat([fields, torch.stack(evidence, dim=1)], dim=2)
+        return torch.cat([fields, torch.stack(evidence, dim=1), rest[:, :, 2:]], dim=2)
+
+    def evidence(self, state: Tensor) -> Tensor:
+        """Return the two channels of evidence of a state, (n, 2, y, x)."""
+        return state[:, self.n_fields : self.n_fields + 2]
+
+    def local(self, state: Tensor) -> Tensor | None:
+        """Return the maps of a state, (n, n_local, y, x)."""
+        return state[:, self.n_fields + 2 :] if self.n_local else None
 
     def noise(self, like: Tensor) -> Tensor:
         """Return noise of unit variance with the shape of `like` (n, n_latent, y, x)."""
@@ -94,10 +111,10 @@ class LatentLayout(nn.Module):
     def forecast(self, features: Tensor, state: Tensor) -> Tensor:
         """Return the linear forecast of the coefficients (n, n_folded, y, x), its neighbours weighted by evidence."""
         around = self.linear.periodic and self.linear.conv.around
-        evidence = F.pad(pad_columns(state[:, self.n_fields :], 1, around), (0, 0, 1, 1))
+        evidence = F.pad(pad_columns(self.evidence(state), 1, around), (0, 0, 1, 1))
         near = F.avg_pool2d(evidence, 3, stride=1)
         weight = (near[:, :1] + 1) / (near[:, 1:] + 1)
-        return self.linear(features, weight.clamp(0.0, WEIGHT_LIMIT))
+        return self.linear(features, self.local(state), weight.clamp(0.0, WEIGHT_LIMIT))
 
     def inputs(self, features: Tensor, state: Tensor) -> Tensor:
         """Return what the networks see: bounded features and the free channels, (n, n_fields, y, x)."""
@@ -111,10 +128,10 @@ class LatentLayout(nn.Module):
         return torch.cat([self.linear.bounded(now), free], dim=1)
 
     @torch.no_grad()
-    def _evidence(self, state: Tensor, z: Tensor) -> Tensor:
+    def _moments(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the moments of the neighbours' share with what the own past left, and with itself, (n, 2, y, x)."""
         linear = self.linear
-        own, neighbours = linear.parts(self.features(state))
+        own, neighbours = linear.parts(self.features(state), self.local(state))
         share, left = linear.scale * neighbours, linear.scale * (z[:, : self.n_folded] - own)
         moments = (left * share).sum(1, keepdim=True), share.square().sum(1, keepdim=True)
         return self._has_past(state) * torch.cat(moments, dim=1) / linear.share
@@ -126,6 +143,34 @@ class LatentLayout(nn.Module):
         n, end = self.n_folded, self.n_fields
         newer = state[:, end - 2 * n : end - n] if self.linear.n_lags > 2 else state[:, :n]
         return (state[:, end - n : end] != newer).any(1, keepdim=True).to(state.dtype)
+
+
+class LocalMaps(nn.Module):
+    """What a block is like: block means of the first constant channels, over the grid of mean 0 and variance 1.
+
+    Parameters
+    ----------
+    static : Tensor, (1, n_static, y, x)
+        The constant channels of the grid.
+    n_local : int
+        How many of them count.
+    downsampling : int
+        Cells of a block and side.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, static: Tensor, n_local: int, downsampling: int) -> None:
+        super().__init__()
+        self.n_local, self.downsampling = n_local, downsampling
+        blocks = F.avg_pool2d(static[:, :n_local], downsampling)
+        self.register_buffer("mean", blocks.mean((2, 3), keepdim=True))
+        self.register_buffer("std", blocks.std((2, 3), keepdim=True, correction=0).clamp(min=1e-6))
+
+    def forward(self, static: Tensor) -> Tensor:
+        """Map (n, n_static, y, x) to (n, n_local, y / d, x / d)."""
+        return (F.avg_pool2d(static[:, : self.n_local], self.downsampling) - self.mean) / self.std
 
 
 class ResidualCombiner(nn.Module):

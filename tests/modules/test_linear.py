@@ -7,7 +7,7 @@ from scipy.ndimage import convolve
 
 from gridcast.modules.linear import LinearForecast, cosines, fit_linear_forecast
 from gridcast.modules.noise import CorrelatedNoise, fit_correlated_noise
-from gridcast.modules.residual import LatentLayout
+from gridcast.modules.residual import LatentLayout, LocalMaps
 
 
 def diffusing(n=60, n_times=4, size=(12, 16), noise=0.05, seed=0):
@@ -86,14 +86,41 @@ def test_a_long_run_stays_bounded_even_where_the_weights_would_explode():
     assert (z.abs() <= linear.limit).all()
 
 
+def test_weights_of_the_own_past_vary_with_the_place():
+    """Every cell is an autoregression of order 1 whose weight is a line along the map."""
+    torch.manual_seed(0)
+    place = torch.tensor([-1.0, -0.5, 0.5, 1.0]).mul(1.26).expand(1, 1, 3, 4)
+    weight = 0.5 + 0.3 * place.repeat_interleave(2, -1).repeat_interleave(2, -2)[0, 0]
+    path = [torch.randn(2000, 1, 6, 8)]
+    for _ in range(3):
+        path.append(weight * path[-1] + 0.2 * torch.randn(2000, 1, 6, 8))
+    x = torch.stack(path, dim=1)
+    linear = fit_linear_forecast(x, 2, 2, local=place)
+    error = linear.unfold(linear(linear.features(linear.lags(x)[:, -2]), place)) - x[:, -1]
+    assert error.square().mean().sqrt() == pytest.approx(float(linear.cell_step), rel=1e-3)
+    without = fit_linear_forecast(x, 2, 2)
+    assert 0.2 < float(linear.cell_step) < 0.97 * float(without.cell_step)
+    assert (linear.own[1, 0] > 0).all()  # the map's slope
+
+
+def test_maps_have_mean_zero_and_variance_one_over_the_grid_and_follow_a_patch():
+    static = torch.randn(1, 3, 8, 12) * torch.tensor([1.0, 5.0, 1.0])[:, None, None] + 3
+    maps = LocalMaps(static, 2, 4)
+    whole = maps(static)
+    torch.testing.assert_close(whole.mean((2, 3)), torch.zeros(1, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole.var((2, 3), correction=0), torch.ones(1, 2))
+    torch.testing.assert_close(maps(static[..., 4:8, 4:12]), whole[..., 1:2, 1:3])
+
+
 @pytest.mark.parametrize("n_lags", [1, 2, 4])
 @pytest.mark.parametrize("n_free", [0, 3])
-def test_states_of_a_sequence_are_those_that_pushing_builds(n_lags, n_free):
-    linear = LinearForecast(1, 2, n_lags)
+@pytest.mark.parametrize("n_local", [0, 2])
+def test_states_of_a_sequence_are_those_that_pushing_builds(n_lags, n_free, n_local):
+    linear = LinearForecast(1, 2, n_lags, n_local=n_local)
     for weights in (linear.own, linear.conv.weight):
         weights.normal_(std=0.1)
     layout = LatentLayout(linear, n_free)
-    start = layout.start(torch.randn(2, 5, 1, 4, 6))
+    start = layout.start(torch.randn(2, 5, 1, 4, 6), torch.randn(1, 5, 2, 3))
     assert start.shape == (2, layout.n_state, 2, 3)
     z = torch.randn(2, 6, layout.n_latent, 2, 3)
     states = layout.states(start, z)
@@ -114,7 +141,7 @@ def test_neighbours_have_the_weight_that_the_steps_before_ask_for(truth, low, hi
         x = diffusing(n=1, seed=seed)  # other weather under the same rule
         z = torch.stack([linear.fold(f) for f in x.unbind(1)], dim=1)
         state = layout.states(layout.start(x), z)[:, -1]
-        state[:, layout.n_fields :] = evidence
+        state[:, layout.n_fields :] = evidence  # nothing comes after it: there are no maps
         own, neighbours = linear.parts(layout.features(state))
         followed = layout.push(state, own + truth * neighbours + 0.3 * linear.step * torch.randn_like(own))
         evidence = followed[:, layout.n_fields :]

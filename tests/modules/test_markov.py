@@ -264,7 +264,8 @@ def test_untrained_cnmm_forecasts_what_its_linear_model_does(posterior):
     x, mask = windows(missing=0.0)
     observed = torch.cat([layout.linear.fold(f)[:, None] for f in x.unbind(1)], dim=1)
     z = torch.cat([observed, observed.new_zeros(*observed.shape[:2], layout.n_free, *observed.shape[3:])], dim=2)
-    state = layout.states(layout.start(x), z)[:, -1]
+    location = module._prepare(x, mask, None)[2]
+    state = layout.states(layout.start(x, location), z)[:, -1]
     for lead in range(3):
         following = layout.forecast(layout.features(state), state)
         state = layout.advance(state, torch.cat([following, z[:, 0, layout.n_folded :]], dim=1))
