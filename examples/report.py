@@ -60,7 +60,7 @@ def bars_table(found: dict[str, Any]) -> str:
     for label, (runs, read, bar) in bars(found).items():
         values = [read(run) for run in runs]
         median = float(np.median(values))
-        reached = "yes" if median <= bar else f"no, {median / bar - 1:.0%} above"
+        reached = "yes" if median <= bar else f"no, {median / bar - 1:.1%} above"
         lines.append(line([label, f"{bar:.4g}", f"{median:.4g}", f"{max(values):.4g}", reached]))
     lines.append("")
     lines.append("Errors are in units of 1e-4; CRPS and its bars are relative to the Kalman filter's.")

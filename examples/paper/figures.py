@@ -68,14 +68,14 @@ def film(truth: np.ndarray, forecasts: dict[str, np.ndarray], path: Path) -> Non
     figure, axes = plt.subplots(
         len(rows), len(shown), figsize=(2 * len(shown), 2 * len(rows)), squeeze=False, layout="constrained"
     )
-    for line, (name, frames) in zip(axes, rows.items(), strict=True):
+    for row, (line, (name, frames)) in enumerate(zip(axes, rows.items(), strict=True)):
         for ax, k in zip(line, shown, strict=True):
             image = ax.imshow(frames[k], vmin=low, vmax=high, origin="lower")
             ax.set_xticks([])
             ax.set_yticks([])
             if ax is line[0]:
                 ax.set_ylabel(name)
-            if line is axes[0]:
+            if row == 0:
                 ax.set_title(f"lead {k + 1}", fontsize="small")
     figure.colorbar(image, ax=axes, label="scaled value", shrink=0.6)
     save(figure, path)
