@@ -82,7 +82,19 @@ class Anomaly(TransformerMixin, BaseEstimator):
         return self
 
     def resolve(self, series: Series, calendar: Calendar | None) -> None:
-        """Find the period of a series, without reading its values; the first half of `fit`."""
+        """Find the period of a series, without reading its values; the first half of `fit`.
+
+        Parameters
+        ----------
+        series : Series
+            Unwrapped; at least one full period.
+        calendar : Calendar or None
+
+        Raises
+        ------
+        ValueError
+            If the series is shorter than the period, or `period` or `n_harmonics` is unknown.
+        """
         self.calendar_: Any = calendar
         if self.n_harmonics is not None and (
             not isinstance(self.n_harmonics, numbers.Integral) or self.n_harmonics < 0
@@ -105,6 +117,11 @@ class Anomaly(TransformerMixin, BaseEstimator):
         series : Series
         observe : callable, optional
             Is given every field that is read, (n, channel, y, x), so that one pass serves both.
+
+        Raises
+        ------
+        ValueError
+            If the series holds an infinite value.
         """
         phases = self.phases(series.times)
         total = np.zeros((self.n_phases_, *series.grid.shape))

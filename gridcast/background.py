@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,7 +12,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.1
 
 
-def run_ahead(items: Iterator[T], depth: int) -> Generator[T]:
+def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     """Yield `items`, prepared by a thread up to `depth` ahead.
 
     An error in the thread is raised here. Closing the generator (``contextlib.closing``), an error in the consumer or
@@ -20,7 +20,7 @@ def run_ahead(items: Iterator[T], depth: int) -> Generator[T]:
 
     Parameters
     ----------
-    items : iterator
+    items : generator
         Only used in the thread from here on.
     depth : int
         Items that may wait.
@@ -45,9 +45,7 @@ def run_ahead(items: Iterator[T], depth: int) -> Generator[T]:
         except BaseException as error:  # whatever it is, it belongs to the consumer
             put("error", error)
         finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
+            items.close()
 
     thread = threading.Thread(target=work, name="gridcast-reader", daemon=True)
     thread.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import itertools
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -188,17 +187,16 @@ class WindowStream:
         plan = [(i, self.rng.permutation(self.blocks[i])) for i in self.rng.permutation(len(self.blocks))]
         if self.n_processes == 1:
             return plan
-        if len(plan) < self.n_processes:
-            plan = [(i, windows[self.process :: self.n_processes]) for i, windows in plan]
+        n_mine = len(self) * self.batch_size // self.n_processes  # all processes take the same number of steps
+        if len(plan) < self.n_processes:  # too few blocks to have some of one's own: every batch is dealt out
+            every = np.concatenate([np.column_stack([np.full(len(w), i), w]) for i, w in plan])
+            mine = every[(self.process + self.n_processes * np.arange(n_mine)) % len(every)]
         else:
-            plan = plan[self.process :: self.n_processes]
-        left, mine = len(self) * self.batch_size // self.n_processes, []
-        for i, windows in itertools.cycle(plan):  # all processes take the same number of steps
-            mine.append((i, windows[:left]))
-            left -= len(mine[-1][1])
-            if not left:
-                return mine
-        raise AssertionError("a cycle does not end")
+            own = plan[self.process :: self.n_processes]
+            mine = np.concatenate([np.column_stack([np.full(len(w), i), w]) for i, w in own])
+            mine = mine[np.arange(n_mine) % len(mine)]
+        runs = np.split(mine, np.flatnonzero(np.diff(mine[:, 0])) + 1)
+        return [(int(run[0, 0]), run[:, 1:]) for run in runs]
 
     def _blocks(self, block_bytes: int) -> list[np.ndarray]:
         """Group neighbouring windows into blocks of at most `block_bytes` that begin with a chunk, where they can."""

@@ -182,7 +182,10 @@ def seeded(seed: int) -> Iterator[None]:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed buffers for the next step; fresh ones cost page faults at every first touch."""
+    """Tell glibc to keep large freed buffers for the next step; fresh ones cost page faults at every first touch.
+
+    It holds for the process from then on: memory that was once in use stays with it. Elsewhere it does nothing.
+    """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)

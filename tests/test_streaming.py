@@ -125,6 +125,11 @@ def test_processes_share_every_window_and_take_the_same_number_of_steps(chunks, 
             assert sorted(together[:, 0, 0, 0, 0].tolist()) == sorted(batch.x[:, 0, 0, 0, 0].tolist())
 
 
+def test_processes_without_a_window_of_their_own_take_those_of_the_others():
+    epochs = [list(stream(numbered(), all_windows()[:1], process=i, n_processes=4)) for i in range(4)]
+    assert [where_from(e) for e in epochs] == [[(0, 0)]] * 4
+
+
 def test_a_batch_that_the_processes_can_not_share_is_an_error():
     with pytest.raises(ValueError, match="batch_size=4 must be a multiple of the 3 processes"):
         stream(numbered(), n_processes=3)

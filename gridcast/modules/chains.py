@@ -124,14 +124,8 @@ class PriorChain(_Chain):
 
     def steps(self, z: Tensor) -> Normal:
         """Return p(z_t | z_{<t}) for all t, in one call of the transition."""
-        return self.along(self.memory.states(self.start, z)[:, 1:])
-
-    def along(self, states: Tensor) -> Normal:
-        """Return p(z_t | state_{t-1}) for the states 1 .. T of a path."""
-        before = states[:, :-1]
-        if self.first is None:
-            before = torch.cat([self.start.unsqueeze(1), before], dim=1)
-        loc, scale = (p.unflatten(0, before.shape[:2]) for p in self.transition(before.flatten(0, 1)))
+        states = self.memory.states(self.start, z)[:, 0 if self.first is None else 1 : -1]
+        loc, scale = (p.unflatten(0, states.shape[:2]) for p in self.transition(states.flatten(0, 1)))
         if self.first is not None:
             loc, scale = (torch.cat([f.unsqueeze(1), p], dim=1) for f, p in zip(self.first, (loc, scale), strict=True))
         return Normal(loc, scale, validate_args=False)

@@ -122,6 +122,11 @@ class LinearForecast(nn.Module):
             lagged.append(torch.cat([lagged[0][:, :1], lagged[-1][:, :-1]], dim=1))
         return torch.cat(lagged, dim=2)
 
+    def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Split stretches (n, n_lags + 1, channel, y, x) into features and the coefficients that follow."""
+        folded = self.fold(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.features(folded[:, :-1].flip(1).flatten(1, 2)), folded[:, -1]
+
     def features(self, lagged: Tensor) -> Tensor:
         """Map lags (n, n_lags * n_folded, y, x) to the latest coefficients and the standardised changes before."""
         parts = lagged.unflatten(1, (self.n_lags, self.n_folded))
@@ -199,9 +204,7 @@ def fit_linear_forecast(
     linear.scale.copy_(_rms(linear.fold(block.flatten(0, 1)) for block in blocks))
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
-        for block in blocks:  # folded again each time: that is cheaper than to keep it
-            folded = linear.fold(block.flatten(0, 1)).unflatten(0, block.shape[:2])
-            yield linear.features(folded[:, :-1].flip(1).flatten(1, 2)), folded[:, -1]
+        return (linear.pair(block) for block in blocks)  # folded again each time: that is cheaper than to keep it
 
     def errors() -> Iterator[Tensor]:
         for features, following in pairs():

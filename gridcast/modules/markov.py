@@ -170,7 +170,7 @@ class MarkovModule(nn.Module):
         terms = {"elbo": -(nll + kl), "nll": nll, "kl": kl}
         if self.objective.forecast_weight:
             wanted = x if target is None else self.frames.pad(target)
-            terms["forecast"] = self._forecast_term(p.along(q.means[1]), q.means[1], wanted, mask, location)
+            terms["forecast"] = self._forecast_term(q.means[1], wanted, mask, location)
             loss = loss + self.objective.forecast_weight * terms["forecast"]
         return loss, {name: value.detach() for name, value in terms.items()}
 
@@ -269,16 +269,15 @@ class MarkovModule(nn.Module):
         loc, scale = self.emitter(z.flatten(0, 1), location)
         return loc.unflatten(0, z.shape[:2]), scale.unflatten(0, z.shape[:2])
 
-    def _forecast_term(self, prior: Normal, states: Tensor, x: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
+    def _forecast_term(self, states: Tensor, x: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
         """Return the logarithm of the RMS error, mean over steps for one step ahead plus mean over leads for more.
 
-        `states` are those after each step along the posterior means, (batch, time, *state), and `prior` the transition
-        from the one before.
+        `states` are those after each step along the posterior means, (batch, time, *state).
         """
         n_times = x.shape[1]
         n_steps = min(self.objective.forecast_steps, n_times - 1)
         first = int(torch.randint(n_times - n_steps, ()))
-        ahead = prior.loc[:, 1:]
+        ahead = self.transition(states[:, :-1].flatten(0, 1), location)[0].unflatten(0, (x.shape[0], n_times - 1))
         path, state = [ahead[:, first]], states[:, first]
         for _ in range(n_steps - 1):
             state = self.memory.advance(state, path[-1])

@@ -32,10 +32,8 @@ class CorrelatedNoise(nn.Module):
         self.share = len(errors) / (len(errors) + SHRINKAGE)
 
     def forward(self, like: Tensor) -> Tensor:
-        """Return noise of the shape of `like` (n, channel, y, x); channels beyond those of the errors are white."""
+        """Return noise like `like` (n, channel, y, x), whole grids; channels beyond those of the errors are white."""
         noise = torch.randn_like(like)
-        if like.shape[2:] != self.errors.shape[2:]:
-            return noise
         n_channels = self.errors.shape[1]
         weight = torch.randn(len(like), len(self.errors), dtype=like.dtype, device=like.device)
         common = weight @ self.errors.flatten(1) * (self.share / len(self.errors)) ** 0.5
@@ -57,6 +55,6 @@ def fit_correlated_noise(linear: LinearForecast, x: Tensor, local: Tensor | None
     """
     n_cells = linear.n_folded * x.shape[-2] * x.shape[-1] // linear.downsampling**2
     n_errors = max(1, min(N_ERRORS, CELLS // n_cells, len(x)))
-    lagged = linear.lags(x[torch.linspace(0, len(x) - 1, n_errors).long()])
-    forecast = linear(linear.features(lagged[:, -2]), local)
-    return CorrelatedNoise(lagged[:, -1, : linear.n_folded] - forecast)
+    chosen = x[torch.linspace(0, len(x) - 1, n_errors).long(), -linear.n_lags - 1 :]
+    features, following = linear.pair(chosen)
+    return CorrelatedNoise(following - linear(features, local))
