@@ -146,6 +146,20 @@ def test_interrupted_training_leaves_no_thread_behind(stream, fabric, error):
                 raise error
             return super().loss(*args)
 
-    with pytest.raises((KeyboardInterrupt, RuntimeError)):
+    with pytest.raises((KeyboardInterrupt, RuntimeError)) as caught:  # its traceback holds on to every frame
         train(Interrupted(), stream, None, plan(), fabric)
+    assert caught.tb
     assert not [t for t in threading.enumerate() if t.name.startswith("gridcast")]
+
+
+@pytest.mark.parametrize(("precision", "mixed"), [("32", False), ("bf16-mixed", True)])
+def test_the_loss_is_computed_in_the_precision_that_was_asked_for(stream, precision, mixed):
+    seen = []
+
+    class Looking(Mean):
+        def loss(self, *args):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().loss(*args)
+
+    train(Looking(), stream, None, plan(max_epochs=1), make_fabric("cpu", precision))
+    assert seen == [mixed] * 4
