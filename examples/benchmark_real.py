@@ -118,15 +118,16 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
         model = build(name, seed).fit(train)
         fitted = time.perf_counter()
         one = gc.backtest(model, test, 1)
-        result["one_step"] = float(gc.metrics.mse(one, test.sel(time=one.time))) * factor**2
+        result["one_step"] = float(gc.metrics.mse(one, test.sel(time=one.time), weights=None)) * factor**2
         multi = gc.backtest(model, test, horizon, stride=ORIGIN_STRIDE)
         over = [d for d in multi.dims if d != "lead_time"]
-        errors = gc.metrics.mse(multi, test.sel(time=multi.time), dim=over) * factor**2
+        errors = gc.metrics.mse(multi, test.sel(time=multi.time), dim=over, weights=None) * factor**2
         result["multi_step"] = errors.values.tolist()
         ensemble = gc.backtest(model, test, horizon, stride=4 * ORIGIN_STRIDE, n_samples=N_MEMBERS)
         truth = test.sel(time=ensemble.time)
-        result["crps"] = (factor * gc.metrics.crps(ensemble, truth, dim=over)).values.tolist()
-        result["spread_skill"] = gc.metrics.spread_skill_ratio(ensemble, truth, dim=over).values.tolist()
+        result["crps"] = (factor * gc.metrics.crps(ensemble, truth, dim=over, weights=None)).values.tolist()
+        ratio = gc.metrics.spread_skill_ratio(ensemble, truth, dim=over, weights=None)
+        result["spread_skill"] = ratio.values.tolist()
         missing = np.isnan(train).all(train.dims[0])
         result["land_stays_missing"] = bool((np.isnan(multi).all(["init_time", "lead_time"]) == missing).all())
         result["history"] = getattr(model, "history_", [])

@@ -120,6 +120,7 @@ class ForecastScorer:
     mode: Literal["multi_step", "one_step"] = "multi_step"
     stride: int = 1
     n_samples: int = 20
+    weights: Literal["auto"] | None = "auto"
 
     def __call__(self, estimator: Any, X: Any, y: None = None) -> float:
         """Return the score of `estimator` on `X`; higher is better.
@@ -139,8 +140,9 @@ class ForecastScorer:
         n_samples = self.n_samples if self.metric == "crps" else None
         rolled = _roll(estimator, X, self.horizon, self.mode, self.stride, n_samples)
         if self.metric == "skill":
-            return float(metrics.mse_skill(rolled.forecast, rolled.persistence, rolled.observed))
-        return -float(getattr(metrics, self.metric)(rolled.forecast, rolled.observed))
+            fields = rolled.forecast, rolled.persistence, rolled.observed
+            return float(metrics.mse_skill(*fields, weights=self.weights))
+        return -float(getattr(metrics, self.metric)(rolled.forecast, rolled.observed, weights=self.weights))
 
 
 def make_scorer(
@@ -150,6 +152,7 @@ def make_scorer(
     mode: Literal["multi_step", "one_step"] = "multi_step",
     stride: int = 1,
     n_samples: int = 20,
+    weights: Literal["auto"] | None = "auto",
 ) -> ForecastScorer:
     """Return a scorer for ``GridSearchCV(scoring=...)`` and ``cross_val_score(scoring=...)``.
 
@@ -166,6 +169,9 @@ def make_scorer(
         Steps between two origins.
     n_samples : int, default=20
         Members of the ensemble whose CRPS is taken.
+    weights : "auto" or None, default="auto"
+        ``"auto"`` weighs the cells of a latitude-longitude grid by their area, see `gridcast.metrics`; None weighs all
+        cells alike, as the forecasters' own ``score`` does.
 
     Returns
     -------
@@ -175,7 +181,7 @@ def make_scorer(
     Raises
     ------
     ValueError
-        If `metric` is unknown.
+        If `metric` or `weights` is unknown.
 
     Examples
     --------
@@ -187,7 +193,9 @@ def make_scorer(
     """
     if metric not in ("mse", "mae", "crps", "skill"):
         raise ValueError(f'metric={metric!r} is unknown: use "skill", "mse", "mae" or "crps"')
-    return ForecastScorer(metric, horizon, mode, stride, n_samples)
+    if weights not in ("auto", None):
+        raise ValueError(f'weights={weights!r} is unknown: use "auto" or None')
+    return ForecastScorer(metric, horizon, mode, stride, n_samples, weights)
 
 
 @dataclass(frozen=True)
@@ -233,6 +241,8 @@ def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_sample
 def _stack(fields: list[xr.DataArray], leads: np.ndarray) -> xr.DataArray:
     """Join the fields of each lead, (..., init_time, lead_time, ...)."""
     joined = xr.concat(fields, xr.Variable("lead_time", leads, {"long_name": "lead time", "units": "steps"}))
+    if "lead_time" not in joined[TIME].dims:  # a single lead
+        joined = joined.assign_coords({TIME: joined[TIME].expand_dims({"lead_time": leads}, axis=-1)})
     first = [d for d in ("member", SAMPLE, "init_time", "lead_time") if d in joined.dims]
     return joined.transpose(*first, ...)
 

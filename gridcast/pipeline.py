@@ -67,7 +67,7 @@ class ForecastPipeline(Pipeline):
 
     def score(self, X: Any, y: None = None, sample_weight: None = None, **params: Any) -> float:
         """Return the one-step skill against persistence in physical units; see `BaseForecaster.score`."""
-        return make_scorer("skill", horizon=1)(self, X)
+        return make_scorer("skill", horizon=1, weights=None)(self, X)
 
     def transform_series(self, X: Any) -> Any:
         """Apply the transformers in front of the forecaster to a series."""

@@ -383,3 +383,21 @@ def test_a_plain_pipeline_forecasts_and_scores(series):
     for step in (gc.MinMaxTransformer(), gc.Anomaly()):
         with pytest.raises(TypeError, match=r"X is the number 12.*predict\(X, horizon=12\)"):
             step.fit(series).transform(12)
+
+
+@pytest.mark.parametrize("metric", ["mse", "skill"])
+def test_scorers_weigh_by_latitude_unless_told_otherwise(series, metric):
+    model = gc.NaiveForecaster("climatology", period=PERIOD).fit(series[:30])
+    forecast = gc.backtest(model, series[30:])
+    truth = series.sel(time=forecast["time"])
+    persistence = truth.copy(data=series.sel(time=forecast["init_time"]).values[:, None])
+    for weights in ("auto", None):
+        expected = (
+            -gc.metrics.mse(forecast, truth, weights=weights)
+            if metric == "mse"
+            else gc.metrics.mse_skill(forecast, persistence, truth, weights=weights)
+        )
+        assert gc.make_scorer(metric, weights=weights)(model, series[30:]) == pytest.approx(expected.item())
+    assert gc.make_scorer("skill", weights=None)(model, series[30:]) == pytest.approx(model.score(series[30:]))
+    with pytest.raises(ValueError, match="weights='area' is unknown"):
+        gc.make_scorer(weights="area")

@@ -45,8 +45,8 @@ def scores(model: Any, series: xr.DataArray, factor: float) -> dict[str, Any]:
         "one_step": {str(length): last_of_windows(by_target, length) for length in LENGTHS},
         "multi_step": by_lead.tolist(),
         "multi_step_mean": float(by_lead.mean()),
-        "crps": (factor * gc.metrics.crps(ensemble, truth, dim=over)).values.tolist(),
-        "spread_skill": gc.metrics.spread_skill_ratio(ensemble, truth, dim=over).values.tolist(),
+        "crps": (factor * gc.metrics.crps(ensemble, truth, dim=over, weights=None)).values.tolist(),
+        "spread_skill": gc.metrics.spread_skill_ratio(ensemble, truth, dim=over, weights=None).values.tolist(),
     }
 
 

@@ -1,0 +1,108 @@
+"""What all metrics share: labels that must agree, dimensions to average over, units."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from itertools import combinations
+from typing import TypeAlias
+
+import numpy as np
+from xarray import DataArray
+
+from gridcast.metrics._weights import Weights, resolve_weights
+
+Dims: TypeAlias = str | Iterable[Hashable] | None
+
+
+def checked(
+    forecast: DataArray, observed: DataArray, dim: Dims, weights: Weights, member_dim: str | None = None
+) -> tuple[DataArray, DataArray, list[Hashable], DataArray | None]:
+    """Check a metric's arguments; return both sides in float64, the dimensions to average over and the weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`gridcast.metrics.mse` says.
+    """
+    check_same_labels(forecast=forecast, observed=observed)
+    if member_dim is not None:
+        forecast = complete_ensemble(forecast, observed, member_dim)
+    available = [name for name in dict.fromkeys((*forecast.dims, *observed.dims)) if name != member_dim]
+    dims: list[Hashable] = available if dim is None else [dim] if isinstance(dim, str) else list(dict.fromkeys(dim))
+    check_dims("dim", dims, available)
+    found = resolve_weights(weights, dims, forecast, observed)
+    if found is not None:
+        check_same_labels(forecast=forecast, observed=observed, weights=found)
+        check_dims("weights", found.dims, available)
+    return forecast.astype("float64"), observed.astype("float64"), dims, found
+
+
+def check_dims(parameter: str, names: Iterable[Hashable], available: list[Hashable]) -> None:
+    """Raise a ValueError if `parameter` names another dimension than those `available`."""
+    for name in names:
+        if name not in available:
+            raise ValueError(f"{parameter} has {name!r}, which is none of the dimensions {available}")
+
+
+def complete_ensemble(forecast: DataArray, observed: DataArray, member_dim: str) -> DataArray:
+    """Return `forecast` without the cells where a member is missing; raise a ValueError if it is no ensemble."""
+    if member_dim not in forecast.dims:
+        raise ValueError(f"forecast has no {member_dim!r} in {forecast.dims}: set member_dim")
+    if member_dim in observed.dims:
+        raise ValueError(f"observed has the dimension {member_dim!r}, but observations have no members")
+    if forecast.chunks is not None:
+        forecast = chunked(forecast, {member_dim: -1})  # sorting takes all members at once
+    return forecast.where(forecast.notnull().all(member_dim))
+
+
+def chunked(data: DataArray, chunks: Mapping[Hashable, int | str]) -> DataArray:
+    """Return `data` in other chunks. Its labels stay in memory, where the ``chunk`` of xarray makes them lazy too."""
+    return data.copy(data=data.variable.chunk(chunks).data)
+
+
+def check_same_labels(**arrays: DataArray) -> None:
+    """Raise where xarray's arithmetic would join or multiply out arrays that do not belong together."""
+    for name, array in arrays.items():
+        if not isinstance(array, DataArray):
+            raise TypeError(f"{name} must be a DataArray, not {type(array).__name__}: wrap or select one")
+    for (first, a), (second, b) in combinations(arrays.items(), 2):
+        # A backtest's valid time is a coordinate over (init_time, lead_time) and no dimension.
+        for dim in dict.fromkeys((*a.dims, *b.dims, "time")):
+            difference = _difference(a, b, dim)
+            if difference:
+                raise ValueError(
+                    f"{first} and {second} differ along {dim!r}: {difference}. Take the same labels first, "
+                    f"{second}.sel({dim}={first}[{dim!r}]), or, where they differ by rounding alone, "
+                    f"{second}.assign_coords({dim}={first}[{dim!r}])"
+                )
+
+
+def _difference(a: DataArray, b: DataArray, dim: Hashable) -> str:
+    if dim in a.dims and dim in b.dims and a.sizes[dim] != b.sizes[dim]:
+        return f"{a.sizes[dim]} against {b.sizes[dim]} steps"
+    if dim not in a.coords or dim not in b.coords or a[dim].ndim == b[dim].ndim == 0:
+        return ""
+    if set(a[dim].dims) != set(b[dim].dims):
+        return f"labels over {a[dim].dims} against {b[dim].dims}"
+    ours, theirs = a[dim].variable, b[dim].variable.transpose(*a[dim].dims)
+    if ours.equals(theirs):
+        return ""
+    where = tuple(np.argwhere(ours.values != theirs.values)[0])
+    return f"first {ours.values[where]} against {theirs.values[where]}"
+
+
+def units(observed: DataArray, forecast: DataArray) -> str | None:
+    """Return the units of the data, where either side has them."""
+    return observed.attrs.get("units", forecast.attrs.get("units"))
+
+
+def squared(units: str | None) -> str | None:
+    """Return `units` squared."""
+    if units in (None, "1"):
+        return units
+    return f"{units}^2" if units.isalpha() else f"({units})^2"
+
+
+def named(score: DataArray, name: str, units: str | None) -> DataArray:
+    """Return a score by its name, with no other attribute than its units."""
+    return score.rename(name).drop_attrs().assign_attrs({} if units is None else {"units": units})
