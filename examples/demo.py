@@ -161,8 +161,8 @@ def write_figures(
     ensemble: xr.DataArray,
     model: Any,
 ) -> None:
-    """Draw maps of one forecast, error by lead time, spread against error, and the training."""
-    forecast = forecast.swap_dims(lead_time="time").drop_vars(["lead_time", "init_time"])
+    """Draw maps of one forecast, error by lead time, how good the ensemble is, and the training."""
+    verified = aligned(ensemble, test)
     while forecast.ndim > 3:
         forecast, test = forecast[:, 0], test[:, 0]
     observed = test.sel(time=forecast.time)
@@ -170,7 +170,8 @@ def write_figures(
     figures = {
         "maps.png": gc.plotting.plot_maps(observed, forecast, times=list(steps)).flat[0],
         "error_by_lead.png": gc.plotting.plot_error_by_lead(errors),
-        "spread_skill.png": gc.plotting.plot_spread_skill(*aligned(ensemble, test)),
+        "spread_skill.png": gc.plotting.plot_spread_skill(*verified),
+        "rank_histogram.png": gc.plotting.plot_rank_histogram(*verified),
         "training.png": gc.plotting.plot_history(model.history_).flat[0],
     }
     for name, ax in figures.items():

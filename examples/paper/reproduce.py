@@ -222,7 +222,7 @@ def draw(results: dict[str, Any], experiment: experiments.Experiment, out: Path)
             continue
         truth = next(iter(films.values()))["truth"]
         forecasts = {name: film["forecast"] for name, film in films.items()}
-        figures.squared_errors(truth, forecasts, experiment.unit, out / f"figure_{6 + number}_samples_{label}.png")
+        figures.squared_errors(truth, forecasts, out / f"figure_{6 + number}_samples_{label}.png")
         figures.error_maps(truth, forecasts, out / f"figure_{8 + number}_error_{label}.png")
         figures.film(truth, forecasts, out / f"figure_{10 + number}_film_{label}.png")
 

@@ -1,0 +1,27 @@
+"""
+Figures of forecasts and of their errors; they take labelled data and return matplotlib axes.
+
+No function shows the figure or changes matplotlib's settings: call ``ax.figure.savefig`` or ``plt.show``. Colours can
+be told apart by the colour-blind; missing cells are grey.
+"""
+
+from gridcast.plotting.animation import animate
+from gridcast.plotting.ensembles import plot_fan, plot_rank_histogram, plot_reliability, plot_spread_skill
+from gridcast.plotting.maps import plot_error_maps, plot_film, plot_maps
+from gridcast.plotting.scores import plot_error_by_lead, plot_error_by_sample, plot_score_bars
+from gridcast.plotting.training import plot_history
+
+__all__ = [
+    "animate",
+    "plot_error_by_lead",
+    "plot_error_by_sample",
+    "plot_error_maps",
+    "plot_fan",
+    "plot_film",
+    "plot_history",
+    "plot_maps",
+    "plot_rank_histogram",
+    "plot_reliability",
+    "plot_score_bars",
+    "plot_spread_skill",
+]
