@@ -50,6 +50,8 @@ class FieldStatistics:
     low, high : ndarray, (channel,)
         The smallest and largest value of a channel where at least a hundredth of its values are there, as rain has 0;
         else infinite.
+    missing : float
+        Share of the values that are not observed.
     """
 
     mean: np.ndarray
@@ -58,6 +60,7 @@ class FieldStatistics:
     complete: bool
     low: np.ndarray
     high: np.ndarray
+    missing: float
 
 
 def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStatistics:
@@ -105,9 +108,10 @@ class FieldSums:
         mean = self.total / np.maximum(self.count, 1)
         variance = np.maximum(self.squares / np.maximum(self.count, 1) - mean**2, 0.0)
         complete = bool((self.count == self.n_fields).all())
+        missing = 1 - float(self.count.mean()) / max(self.n_fields, 1)
         low, high = (extreme.bound(self.count.sum((1, 2))) for extreme in self.extremes)
         std = np.sqrt(variance).astype(np.float32)
-        return FieldStatistics(mean.astype(np.float32), std, self.count > 0, complete, low, high)
+        return FieldStatistics(mean.astype(np.float32), std, self.count > 0, complete, low, high, missing)
 
 
 class _Extreme:

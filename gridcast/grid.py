@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.calendars import Calendar
+from gridcast.sources import naming_the_file
 
 TIME, SAMPLE = "time", "sample"
 
@@ -105,7 +106,8 @@ class Series:
 
     def load(self, start: int, stop: int) -> np.ndarray:
         """Return the steps ``start:stop`` in memory as float32, (sample, time, channel, y, x)."""
-        block = np.asarray(self.values[:, start:stop], dtype=np.float32)
+        with naming_the_file():
+            block = np.asarray(self.values[:, start:stop], dtype=np.float32)
         if np.isinf(block).any():
             step = start + int(np.argwhere(np.isinf(block).any((0, 2, 3, 4)))[0, 0])
             raise ValueError(

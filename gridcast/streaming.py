@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -31,17 +31,20 @@ class Batch:
         The values without added noise, where noise was added.
     origin : Tensor of int, (batch, 2), or None
         First row and column of each patch.
+    clock : Tensor, (batch, n_clock), or None
+        Time features of the first step of each window.
     """
 
     x: torch.Tensor
     mask: torch.Tensor
     target: torch.Tensor | None = None
     origin: torch.Tensor | None = None
+    clock: torch.Tensor | None = None
 
     def pinned(self) -> Batch:
         """Return the batch in page-locked memory."""
-        target, origin = (None if t is None else t.pin_memory() for t in (self.target, self.origin))
-        return Batch(self.x.pin_memory(), self.mask.pin_memory(), target, origin)
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: t.pin_memory() for name, t in tensors.items() if t is not None})
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class WindowStream:
         Subtracted from the windows, before gaps are filled.
     noise : Noise, optional
         Added to the windows; their clean values then come as the target.
+    clock : ndarray, (time, n_clock), optional
+        Time features of each step.
     buffer_bytes : int
         Memory for blocks of a dask array: one that windows are cut from and one that is being read.
     pin : bool
@@ -140,6 +145,7 @@ class WindowStream:
         alignment: int = 1,
         cycle: Cycle | None = None,
         noise: Noise | None = None,
+        clock: np.ndarray | None = None,
         buffer_bytes: int = BUFFER_BYTES,
         pin: bool = False,
         process: int = 0,
@@ -152,7 +158,7 @@ class WindowStream:
         self.values, self.windows, self.window = values, windows, window
         self.batch_size, self.default, self.rng = batch_size, default, rng
         self.patch, self.alignment = patch, alignment
-        self.cycle, self.noise, self.pin = cycle, noise, pin
+        self.cycle, self.noise, self.clock, self.pin = cycle, noise, clock, pin
         self.process, self.n_processes = process, n_processes
         self.blocks = [windows] if isinstance(values, np.ndarray) else self._blocks(buffer_bytes // 2)
 
@@ -160,12 +166,18 @@ class WindowStream:
         return -(-len(self.windows) // self.batch_size)
 
     def __iter__(self) -> Generator[Batch]:
-        return run_ahead(self._batches(), AHEAD)
+        return self.batches()
 
-    def _batches(self) -> Generator[Batch]:
-        key = int(self.rng.integers(2**32))
-        plan = self._epoch()
-        waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    def batches(self, first: int = 0) -> Generator[Batch]:
+        """Return the batches of an epoch from the batch `first` on, without reading what comes before it alone."""
+        key, plan = int(self.rng.integers(2**32)), self._epoch()
+        plan = _without_first(first * self.batch_size // self.n_processes, plan)
+        return run_ahead(self._batches(key, plan), AHEAD)
+
+    def _batches(self, key: int, plan: list[tuple[int, np.ndarray]]) -> Generator[Batch]:
+        if not plan:
+            return
+        waiting: list[_Cut] = []
         with ThreadPoolExecutor(1, thread_name_prefix="gridcast-block") as reader:
             coming = reader.submit(self._read, self.blocks[plan[0][0]])
             for (_, windows), following in zip(plan, [*plan[1:], None], strict=True):
@@ -175,7 +187,7 @@ class WindowStream:
                 for sample, start in windows:
                     begin = start - first[1]
                     rng = np.random.default_rng((key, sample, start))  # the same whichever process cuts it
-                    waiting.append(self._cut(block[sample - first[0], begin : begin + self.window], start, rng))
+                    waiting.append(self._cut(block[sample - first[0], begin : begin + self.window], int(start), rng))
                     if len(waiting) == self.batch_size // self.n_processes:
                         yield self._collate(waiting)
                         waiting = []
@@ -227,8 +239,8 @@ class WindowStream:
         block = self.values[low[0] : high[0] + 1, low[1] : high[1] + self.window]
         return np.asarray(block, dtype=np.float32), low
 
-    def _cut(self, x: np.ndarray, start: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return what the model sees of a window or a random patch of it, its clean values, the patch's origin."""
+    def _cut(self, x: np.ndarray, start: int, rng: np.random.Generator) -> _Cut:
+        """Return what the model sees of a window, or of a random patch of it."""
         origin = np.zeros(2, dtype=int)
         rows, columns = x.shape[-2:] if self.patch is None else self.patch
         if self.patch is not None:
@@ -242,17 +254,23 @@ class WindowStream:
             same = noisy is clean
             clean = clean - cycle
             noisy = clean if same else noisy - cycle
-        return noisy, clean, origin
+        return _Cut(noisy, clean, origin, start)
 
-    def _collate(self, cut: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
-        noisy, clean, origins = zip(*cut, strict=True)
-        origin = np.stack(origins)
-        x, mask = self._fill(np.stack(noisy).astype(np.float32, copy=False), origin)
+    def _collate(self, cut: list[_Cut]) -> Batch:
+        origin = np.stack([c.origin for c in cut])
+        x, mask = self._fill(np.stack([c.noisy for c in cut]).astype(np.float32, copy=False), origin)
         target = None
         if self.noise is not None:
-            target = torch.from_numpy(self._fill(np.stack(clean).astype(np.float32, copy=False), origin)[0])
-        start = torch.from_numpy(origin) if self.patch is not None else None
-        batch = Batch(torch.from_numpy(x), torch.from_numpy(mask), target, start)
+            target = torch.from_numpy(
+                self._fill(np.stack([c.clean for c in cut]).astype(np.float32, copy=False), origin)[0]
+            )
+        batch = Batch(
+            torch.from_numpy(x),
+            torch.from_numpy(mask),
+            target,
+            None if self.patch is None else torch.from_numpy(origin),
+            None if self.clock is None else torch.from_numpy(self.clock[[c.start for c in cut]].astype(np.float32)),
+        )
         return batch.pinned() if self.pin else batch
 
     def _fill(self, x: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -266,3 +284,24 @@ class WindowStream:
             for window, (row, column) in zip(x, origin, strict=True)
         ]
         return np.stack([f for f, _ in filled]), np.stack([m for _, m in filled])
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A window, or a patch of it: what the model sees, its clean values, its first row and column, its first step."""
+
+    noisy: np.ndarray
+    clean: np.ndarray
+    origin: np.ndarray
+    start: int
+
+
+def _without_first(n: int, plan: list[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
+    """Return a plan without its first `n` windows, and without the blocks that held no others."""
+    left = []
+    for block, windows in plan:
+        skipped = min(n, len(windows))
+        n -= skipped
+        if skipped < len(windows):
+            left.append((block, windows[skipped:]))
+    return left

@@ -1,19 +1,15 @@
-"""The one training loop: epochs of steps, with annealing, clipping, early stopping and recovery."""
+"""The one training loop: epochs of steps, with annealing, clipping, early stopping, recovery and resumption."""
 
 from __future__ import annotations
 
 import copy
-import ctypes
-import functools
 import itertools
 import math
-import os
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
@@ -21,10 +17,11 @@ from lightning_fabric import Fabric
 from torch import nn
 from tqdm.auto import tqdm
 
+from gridcast.checkpoints import Checkpoints
+from gridcast.engine import keep_freed_memory
 from gridcast.streaming import Batch, WindowStream
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-MMAP_THRESHOLD_BYTES = 2**30
+Record = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -91,6 +88,7 @@ class Trainable(Protocol):
         origin: torch.Tensor | None,
         annealing: float,
         target: torch.Tensor | None,
+        clock: torch.Tensor | None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return a scalar loss and detached scalars to record."""
         ...
@@ -115,9 +113,7 @@ class _Recovery:
 
     def go_back(self, what: str) -> None:
         self.failures += 1
-        weights, moments = copy.deepcopy(self.good)
-        self.module.load_state_dict(weights)
-        self.optimizer.load_state_dict(moments)
+        self.restore(self.good)
         if self.failures > self.limit:
             raise FloatingPointError(
                 f"training gave up: {what} was not finite {self.failures} times, with the learning rate halved each "
@@ -128,70 +124,34 @@ class _Recovery:
             stacklevel=2,
         )
 
+    def restore(self, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        weights, moments = copy.deepcopy(state)
+        self.module.load_state_dict(weights)
+        self.optimizer.load_state_dict(moments)
 
-def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
-    """Return the engine that places modules and batches; of all processes together where ``torchrun`` started them.
 
-    Parameters
-    ----------
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-    precision : str
-        Fabric's: ``"32"``, ``"bf16-mixed"``, ...
-    strategy : str
-        Fabric's.
+@dataclass
+class _Progress:
+    """How far a training has come: what it needs, besides weights and moments, to go on.
 
-    Raises
-    ------
-    ValueError
-        If the device or the precision is unknown or not there.
+    Within an epoch `batch` batches are done, `sums` of their finite terms over `n_finite` of them; `order` is the
+    stream's random state at the start of the epoch.
     """
-    kind, _, index = str(device).partition(":")
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if (kind != "auto" and not available.get(kind, False)) or (index and not index.isdecimal()):
-        there = [name for name, present in available.items() if present]
-        raise ValueError(f'device={device!r} is unknown or not available: use "auto" or one of {there}')
-    accelerator = next((k for k in ("cuda", "mps") if available[k]), "cpu") if kind == "auto" else kind
-    devices: int | list[int] = [int(index)] if index and accelerator != "cpu" else 1
-    n_nodes, together = 1, int(os.environ.get("WORLD_SIZE", 1))
-    if together > 1:  # started by torchrun
-        devices = int(os.environ.get("LOCAL_WORLD_SIZE", together))
-        n_nodes, strategy = together // devices, "ddp" if strategy == "auto" else strategy
-    try:
-        fabric = Fabric(
-            accelerator=accelerator,
-            devices=devices,
-            num_nodes=n_nodes,
-            precision=precision,  # type: ignore[arg-type]
-            strategy=strategy,
-        )
-        fabric.launch()
-        return fabric
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"precision={precision!r} or strategy={strategy!r} is not known here: {error}") from error
 
+    best: dict[str, torch.Tensor]
+    epoch: int = 0
+    batch: int = 0
+    n_finite: int = 0
+    sums: Record = field(default_factory=dict)
+    seconds: float = 0.0
+    order: dict[str, Any] = field(default_factory=dict)
+    history: list[Record] = field(default_factory=list)
+    best_error: float = math.inf
+    since_best: int = 0
+    finished: bool = False
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw torch's random numbers from `seed` inside, and leave the global state as it was."""
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed buffers for the next step; fresh ones cost page faults at every first touch.
-
-    It holds for the process from then on: memory that was once in use stays with it. Elsewhere it does nothing.
-    """
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES)
+    def begin(self, epoch: int) -> None:
+        self.epoch, self.batch, self.n_finite, self.sums, self.seconds = epoch, 0, 0, {}, 0.0
 
 
 def train(
@@ -200,19 +160,28 @@ def train(
     validate: Callable[[nn.Module], float] | None,
     plan: TrainingPlan,
     fabric: Fabric,
-) -> list[dict[str, float]]:
+    checkpoints: Checkpoints | None = None,
+    saved: dict[str, Any] | None = None,
+    on_epoch_end: Callable[[list[Record]], bool] | None = None,
+) -> list[Record]:
     """Train `module` in place and leave its best weights in it.
 
     Parameters
     ----------
     module : Module
-        With a method ``loss(x, mask, origin, annealing, target)``.
+        With a method ``loss(x, mask, origin, annealing, target, clock)``.
     stream : WindowStream
         One pass over the training windows each time it is iterated.
     validate : callable or None
         Returns the validation forecast error of a module; the weights of the epoch where it is smallest are kept.
     plan : TrainingPlan
     fabric : Fabric
+    checkpoints : Checkpoints, optional
+        Where to write the state from time to time.
+    saved : dict, optional
+        A state that was written, to go on from.
+    on_epoch_end : callable, optional
+        Sees the records so far; training ends where it returns True.
 
     Returns
     -------
@@ -227,84 +196,151 @@ def train(
         If the loss is not finite after three returns to the last good weights.
     """
     keep_freed_memory()
-    optimizer = torch.optim.Adam(module.parameters(), lr=plan.learning_rate)
-    wrapped, wrapped_optimizer = fabric.setup(module, optimizer)
-    wrapped.mark_forward_method("loss")
-    recovery = _Recovery(module, optimizer)
-    best, best_error, since_best = recovery.good[0], math.inf, 0
-    history: list[dict[str, float]] = []
-    n_steps, quiet = plan.n_steps(len(stream)), not (plan.verbose and fabric.is_global_zero)
-    with tqdm(total=n_steps, disable=quiet, unit="step", mininterval=0.5) as bar:
-        for epoch in range(math.ceil(n_steps / len(stream))):
-            began = time.perf_counter()
+    run = _Run(module, stream, plan, fabric, checkpoints)
+    if saved is not None:
+        run.resume(saved)
+    progress = run.progress
+    with run.bar:
+        while not progress.finished:
             module.train()
-            record = _run_epoch(epoch, wrapped, wrapped_optimizer, stream, plan, fabric, recovery, bar)
+            record = run.epoch()
             module.eval()
-            if validate is not None:
-                error = record["validation_error"] = validate(module)
-            else:
-                error = record["loss"]
-            record["seconds"] = time.perf_counter() - began
-            history.append(record)
-            if not math.isfinite(error):
-                recovery.go_back("the validation error" if validate else "the loss")
-                continue
-            recovery.keep()
-            since_best += 1
-            if error < best_error:
-                best, best_error, since_best = recovery.good[0], error, 0
-            if plan.patience is not None and since_best >= plan.patience:
-                break
-    module.load_state_dict(best)
+            run.judge(record, validate)
+            if on_epoch_end is not None and on_epoch_end(progress.history):
+                progress.finished = True
+            if checkpoints is not None and progress.finished:
+                checkpoints.write(run.state)
+    module.load_state_dict(progress.best)
     module.eval()
-    return history
+    return progress.history
 
 
-def _run_epoch(
-    epoch: int,
-    module: Any,
-    optimizer: Any,
-    stream: WindowStream,
-    plan: TrainingPlan,
-    fabric: Fabric,
-    recovery: _Recovery,
-    bar: tqdm,
-) -> dict[str, float]:
-    """Take one step for each batch and return the mean of what they recorded."""
-    sums: dict[str, float] = {}
-    n_steps, rate, annealing = 0, plan.learning_rate, 1.0
-    n_total, n_before = plan.n_steps(len(stream)), epoch * len(stream)
-    with closing(iter(stream)) as batches:  # its thread ends here, whatever happens
-        for i, batch in enumerate(itertools.islice(batches, n_total - n_before)):
-            progress = (n_before + i) / n_total
-            rate = plan.learning_rate_at(progress) * recovery.rate_factor
-            annealing = plan.annealing_at(progress)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            terms = _step(batch, module, optimizer, plan, fabric, annealing)
-            bar.update()
-            if not all(math.isfinite(value) for value in terms.values()):
-                recovery.go_back("the loss or its gradient")
-                continue
-            n_steps += 1
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value
-            shown = {"epoch": epoch + 1, "loss": f"{terms['loss']:.4g}"}
-            bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
-    means = {name: value / n_steps for name, value in sums.items()} if n_steps else {"loss": math.nan}
-    return {"epoch": epoch, **means, "learning_rate": rate, "annealing": annealing}
+class _Run:
+    """A training under way."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        stream: WindowStream,
+        plan: TrainingPlan,
+        fabric: Fabric,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.raw, self.stream, self.plan, self.fabric, self.checkpoints = module, stream, plan, fabric, checkpoints
+        optimizer = torch.optim.Adam(module.parameters(), lr=plan.learning_rate)
+        self.module: Any
+        self.module, self.optimizer = fabric.setup(module, optimizer)
+        self.module.mark_forward_method("loss")
+        self.recovery = _Recovery(module, optimizer)
+        self.progress = _Progress(best=self.recovery.good[0])
+        self.n_steps = plan.n_steps(len(stream))
+        quiet = not (plan.verbose and fabric.is_global_zero)
+        self.bar = tqdm(total=self.n_steps, disable=quiet, unit="step", mininterval=0.5)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the rest of the training depends on."""
+        return {
+            "progress": vars(self.progress),
+            "weights": self.raw.state_dict(),
+            "moments": self.recovery.optimizer.state_dict(),
+            "good": self.recovery.good,
+            "failures": self.recovery.failures,
+            "random": _random_state(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        vars(self.progress).update(state["progress"])
+        self.recovery.restore((state["weights"], state["moments"]))
+        self.recovery.good, self.recovery.failures = state["good"], state["failures"]
+        _set_random_state(state["random"])
+        self.bar.update(self.progress.epoch * len(self.stream) + self.progress.batch)
+
+    def epoch(self) -> Record:
+        """Take one step for each batch that is left of the epoch and return the mean of what they recorded."""
+        progress, began = self.progress, time.perf_counter() - self.progress.seconds
+        n_before = progress.epoch * len(self.stream)
+        if progress.batch:
+            self.stream.rng.bit_generator.state = progress.order
+        else:
+            progress.order = dict(self.stream.rng.bit_generator.state)
+        left = min(len(self.stream), self.n_steps - n_before) - progress.batch
+        with closing(self.stream.batches(progress.batch)) as batches:  # its thread ends here, whatever happens
+            for batch in itertools.islice(batches, left):
+                rate, annealing = self._schedule(n_before + progress.batch)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                self._record(_step(batch, self.module, self.optimizer, self.plan, self.fabric, annealing))
+                progress.batch += 1
+                progress.seconds = time.perf_counter() - began
+                if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
+                    self.checkpoints.write(self.state)
+        rate, annealing = self._schedule(n_before + progress.batch - 1)
+        means = {name: value / progress.n_finite for name, value in progress.sums.items()}
+        return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate, "annealing": annealing}
+
+    def judge(self, record: Record, validate: Callable[[nn.Module], float] | None) -> None:
+        """Close the epoch: keep its weights where they are the best, go back where they are not finite."""
+        progress, began = self.progress, time.perf_counter()
+        error = record["loss"]
+        if validate is not None:
+            error = record["validation_error"] = validate(self.raw)
+        record["seconds"] = progress.seconds + time.perf_counter() - began
+        progress.history.append(record)
+        progress.begin(progress.epoch + 1)
+        progress.finished = progress.epoch * len(self.stream) >= self.n_steps
+        if not math.isfinite(error):
+            self.recovery.go_back("the validation error" if validate else "the loss")
+            return
+        self.recovery.keep()
+        progress.since_best += 1
+        if error < progress.best_error:
+            progress.best, progress.best_error, progress.since_best = self.recovery.good[0], error, 0
+            if self.checkpoints is not None:
+                self.checkpoints.write_best(progress.best, record)
+        if self.plan.patience is not None and progress.since_best >= self.plan.patience:
+            progress.finished = True
+
+    def _schedule(self, step: int) -> tuple[float, float]:
+        share = step / self.n_steps
+        return self.plan.learning_rate_at(share) * self.recovery.rate_factor, self.plan.annealing_at(share)
+
+    def _record(self, terms: Record) -> None:
+        """Add the terms of a step to those of its epoch, or go back where one is not finite."""
+        progress = self.progress
+        self.bar.update()
+        if not all(math.isfinite(value) for value in terms.values()):
+            self.recovery.go_back("the loss or its gradient")
+            return
+        progress.n_finite += 1
+        for name, value in terms.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+        shown = {"epoch": progress.epoch + 1, "loss": f"{terms['loss']:.4g}"}
+        self.bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
+
+
+def _random_state() -> dict[str, Any]:
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return {"cpu": torch.get_rng_state(), "cuda": on_gpus}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def _step(
     batch: Batch, module: Any, optimizer: Any, plan: TrainingPlan, fabric: Fabric, annealing: float
 ) -> dict[str, float]:
     """Update the weights on one batch, unless its loss or gradient is not finite."""
-    x, mask, origin, target = (
-        None if t is None else fabric.to_device(t) for t in (batch.x, batch.mask, batch.origin, batch.target)
+    x, mask, origin, target, clock = (
+        None if t is None else fabric.to_device(t)
+        for t in (batch.x, batch.mask, batch.origin, batch.target, batch.clock)
     )
     optimizer.zero_grad()
     with fabric.autocast():  # a method that is not `forward` runs in full precision otherwise
-        loss, terms = module.loss(x, mask, origin, annealing, target)
+        loss, terms = module.loss(x, mask, origin, annealing, target, clock)
     named = {"loss": loss.detach(), **terms}
     means: Any = fabric.all_reduce(torch.stack(list(named.values())), reduce_op="mean")  # the processes agree
     values = dict(zip(named, means.tolist(), strict=True))
@@ -317,8 +353,3 @@ def _step(
     if math.isfinite(values["gradient_norm"]):
         optimizer.step()
     return values
-
-
-def place(module: nn.Module, fabric: Fabric) -> nn.Module:
-    """Move a module to the engine's device."""
-    return module.to(device=fabric.device)

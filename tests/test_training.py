@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from gridcast.engine import compiled, make_fabric, seeded
 from gridcast.streaming import WindowStream
-from gridcast.training import TrainingPlan, make_fabric, seeded, train
+from gridcast.training import TrainingPlan, train
 
 
 class Mean(nn.Module):
@@ -19,7 +20,7 @@ class Mean(nn.Module):
         self.fail_at, self.calls = set(fail_at), 0
         self.annealings = []
 
-    def loss(self, x, mask, origin, annealing, target=None):
+    def loss(self, x, mask, origin, annealing, target=None, clock=None):
         self.calls += 1
         self.annealings.append(annealing)
         loss = ((x - self.mean) ** 2).mean()
@@ -161,3 +162,24 @@ def test_the_loss_is_computed_in_the_precision_that_was_asked_for(stream, precis
 
     train(Looking(), stream, None, plan(max_epochs=1), make_fabric("cpu", precision))
     assert seen == [mixed] * 4
+
+
+def test_compiled_parts_compute_the_same_and_are_as_before_outside():
+    with seeded(0):
+        module, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), torch.randn(5, 3)
+    expected = module(x)
+    with compiled(module, True):
+        assert all(part._compiled_call_impl is not None for part in module.children())
+        torch.testing.assert_close(module(x), expected)
+    assert all(part._compiled_call_impl is None for part in module.children())
+
+
+def test_without_a_compiler_the_module_runs_as_it_is(monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    module = nn.Sequential(nn.ReLU())
+    expected = r"compile=True has no effect.*RuntimeError: no C\+\+ compiler"
+    with pytest.warns(UserWarning, match=expected), compiled(module, True):
+        assert module[0]._compiled_call_impl is None

@@ -1,6 +1,7 @@
 """The estimator family: one signature, one behaviour."""
 
 from gridcast.forecasters._base import BaseForecaster
+from gridcast.forecasters._load import load
 from gridcast.forecasters._neural import NeuralForecaster
 from gridcast.forecasters.cnmm import CNMMForecaster
 from gridcast.forecasters.convlstm import ConvLSTMForecaster
@@ -14,4 +15,5 @@ __all__ = [
     "DMMForecaster",
     "NaiveForecaster",
     "NeuralForecaster",
+    "load",
 ]

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import copy
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.calendars import Calendar
+from gridcast.forecasters._histories import HistoryForecaster
 from gridcast.forecasters._quantiles import check_levels, quantiles
+from gridcast.forecasters._saved import SavedForecaster
 from gridcast.grid import Series, extend, join, unwrap, wrap
+from gridcast.sources import naming_the_file
 from gridcast.windows import check_positive_integer
 
 Mode = Literal["multi_step", "one_step"]
 FORECAST_BYTES = 256 * 2**20
 
 
-class BaseForecaster(BaseEstimator, ABC):
+class BaseForecaster(HistoryForecaster, SavedForecaster):
     """Forecaster of a gridded series: fit on a DataArray, forecast a DataArray.
 
     Subclasses learn in `_fit` and forecast in `_forecast`, on arrays without labels.
@@ -38,10 +41,11 @@ class BaseForecaster(BaseEstimator, ABC):
         The observed steps that the next forecast starts from: the end of the training series, then every `update`.
     trained_on_ : (label, label)
         First and last time of the training series.
+    missing_share_ : float
+        Share of its values that were not observed.
     """
 
     random_state: Any
-    recent_: Series
 
     def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
         """Train on a series; an earlier fit is forgotten.
@@ -71,12 +75,10 @@ class BaseForecaster(BaseEstimator, ABC):
             raise ValueError(
                 f"X has {len(series)} step: give a series of at least 2, from which time steps can be told"
             )
-        learned = self._fit(series, calendar, X)
-        learned |= {"grid_": series.grid, "calendar_": calendar, "trained_on_": (series.times[0], series.times[-1])}
-        fitted = copy.copy(self)
-        fitted.__dict__.update(learned)
-        # If this read fails, `self` still has its earlier fit.
-        learned["recent_"] = series.tail(fitted._n_recent())
+        with naming_the_file():
+            learned = self._fit(series, calendar, X)
+            # If this read fails, `self` still has its earlier fit.
+            learned |= self._origin(learned, series, calendar)
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
         self.__dict__.update(learned)
@@ -287,7 +289,7 @@ class BaseForecaster(BaseEstimator, ABC):
     # What a forecaster defines
 
     @abstractmethod
-    def _fit(self, series: Series, calendar: Calendar | None, X: Any) -> dict[str, Any]:
+    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
         """Learn from a checked series and return the learned attributes."""
 
     @abstractmethod
@@ -298,15 +300,18 @@ class BaseForecaster(BaseEstimator, ABC):
         is None. Cells that the training series never observed are NaN.
         """
 
-    @abstractmethod
-    def _n_context(self) -> int:
-        """Return the number of observed steps that one forecast needs."""
-
-    def _n_recent(self) -> int:
-        """Return the number of observed steps kept for forecasts without `X`."""
-        return self._n_context() + 30
-
     # Shared steps
+
+    def _origin(self, learned: dict[str, Any], series: Series, calendar: Calendar) -> dict[str, Any]:
+        """Return the learned attributes that say what a forecast starts from."""
+        fitted = copy.copy(self)
+        fitted.__dict__.update(learned)
+        return {
+            "grid_": series.grid,
+            "calendar_": calendar,
+            "trained_on_": (series.times[0], series.times[-1]),
+            "recent_": series.tail(fitted._n_recent()),
+        }
 
     def _forecast_labelled(
         self, X: Any, horizon: Any, mode: str, n_samples: int | None
@@ -335,43 +340,6 @@ class BaseForecaster(BaseEstimator, ABC):
             return values, self._times_after(history, horizon), history
         values = self._forecast(history, np.arange(last - horizon + 1, last + 1), 1, n_samples)[:, :, :, 0]
         return values, extend(history.times[last - horizon + 2 :], self._times_after(history, 1)), history
-
-    def _times_after(self, history: Series, n: int) -> pd.Index:
-        last = history.times[-1]
-        if not history.has_times:
-            return pd.RangeIndex(last + 1, last + 1 + n)
-        return self.calendar_.after(last, n)
-
-    def _check_history(self, X: Any) -> Series:
-        check_is_fitted(self)
-        labelled = isinstance(X, xr.DataArray) and "time" in X.coords
-        series, _ = unwrap(X, self.calendar_ if labelled and self.recent_.has_times else None)
-        self.grid_.check_same(series.grid)
-        return series
-
-    def _follows(self, series: Series) -> bool:
-        labelled = series.has_times and self.recent_.has_times
-        return labelled and self.calendar_.follows(self.recent_.times[-1], series.times[0])
-
-    def _relabel(self, series: Series) -> Series:
-        """Give steps without labels the numbers that follow the history."""
-        if series.has_times:
-            return series
-        times = self._times_after(self.recent_, len(series))
-        return Series(series.values, times, series.grid, series.samples, series.time_attrs)
-
-    def _with_context(self, series: Series) -> tuple[Series, int]:
-        """Return the series behind its context, and the first step of it that can be forecast from observations."""
-        n_context = self._n_context()
-        same_samples = series.values.shape[0] == self.recent_.values.shape[0]
-        if same_samples and self._follows(series) and len(self.recent_) >= n_context:
-            return join(self.recent_.tail(n_context), series), n_context
-        if len(series) <= n_context:
-            raise ValueError(
-                f"X has {len(series)} steps and does not follow the training series: its first {n_context} are "
-                f"context, so at least {n_context + 1} are needed"
-            )
-        return series, n_context
 
     def _blocks(self, origins: np.ndarray, history: Series, horizon: int) -> list[np.ndarray]:
         """Cut origins into runs whose forecasts fit into memory."""

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-import dask
 import numpy as np
 import torch
+from lightning_fabric import Fabric
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from gridcast.calendars import Calendar
-from gridcast.fields import fill_missing
-from gridcast.forecasters._base import BaseForecaster, check_positive_integer
+from gridcast.engine import compiled, make_fabric, place, seeded
+from gridcast.forecasters._base import BaseForecaster
+from gridcast.forecasters._covariates import make_time_features, static_fields
+from gridcast.forecasters._data import TrainingData, divide
+from gridcast.forecasters._parameters import check_training_parameters
 from gridcast.forecasters._random import draw_seed, generator
+from gridcast.forecasters._rebuild import rebuild, trained_values
+from gridcast.forecasters._resume import make_checkpoints
 from gridcast.forecasters._scaling import Scaling
-from gridcast.forecasters._spec import ModuleSpec, location_channels
+from gridcast.forecasters._spec import ModuleSpec, make_spec
+from gridcast.forecasters._summary import Summary, summarise
+from gridcast.forecasters._watch import Watch
 from gridcast.grid import Series, extend
 from gridcast.preprocessing import MinMaxTransformer
-from gridcast.streaming import Cycle, Noise, WindowStream
-from gridcast.training import TrainingPlan, make_fabric, place, seeded, train
-from gridcast.windows import WindowSplitter
+from gridcast.streaming import WindowStream
+from gridcast.training import TrainingPlan, train
 
-N_VALIDATION = 32
 BATCH_BYTES = 256 * 2**20
-STRETCH_CELLS = 2**26
-READ_TOGETHER = 32
-NOISE_SHARE, NOISE_RANGE = 0.25, 40.0
 
 
 class NeuralForecaster(BaseForecaster):
@@ -84,6 +87,21 @@ class NeuralForecaster(BaseForecaster):
         ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
     strategy : str, default="auto"
         Lightning Fabric's strategy.
+    compile : bool, default=False
+        Train through ``torch.compile``, where that works; the first steps then take longer.
+    checkpoint_dir : str, Path or None
+        Folder in which the training is kept. A `fit` with the same data and parameters goes on from there and ends with
+        the weights of an uninterrupted training; other data or parameters are a ValueError. One folder for each
+        training: leave it out in a search.
+    checkpoint_every : int or str, default="5min"
+        Steps, or a duration, between two checkpoints.
+    callbacks : list of gridcast.callbacks.Callback or None
+        Called before, during and after the training.
+    static : DataArray, Dataset, list of these, or None
+        Constant fields on the grid, such as orography or a land mask, that the networks see as well, each scaled to
+        mean 0 and variance 1; missing values become the mean.
+    time_features : {"season", "day"}, tuple of both, or None
+        The networks also see the time of the year or the day, as cosine and sine.
     transformer : transformer, default=MinMaxTransformer()
         Scales the series before training and is undone in every forecast; cloned to ``transformer_``.
     longitude : {"auto", "periodic", "bounded"}, default="auto"
@@ -105,10 +123,17 @@ class NeuralForecaster(BaseForecaster):
         Number of trained weights.
     scaling_ : Scaling
         The transformer, the climatology and the statistics of the scaled training series.
+    time_features_ : TimeFeatures or None
+        How the time of a step is told.
+    n_windows_ : int
+        Number of training windows.
     """
+
+    _not_saved: ClassVar[tuple[str, ...]] = ("callbacks", "checkpoint_dir")
 
     downsampling: int
     kernel_size: int
+    _learns_from_patches = True
 
     def __init__(
         self,
@@ -134,6 +159,12 @@ class NeuralForecaster(BaseForecaster):
         precision: str,
         device: str,
         strategy: str,
+        compile: bool,
+        checkpoint_dir: Any,
+        checkpoint_every: int | str,
+        callbacks: Any,
+        static: Any,
+        time_features: Any,
         transformer: Any,
         longitude: str,
         random_state: Any,
@@ -160,6 +191,12 @@ class NeuralForecaster(BaseForecaster):
         self.precision = precision
         self.device = device
         self.strategy = strategy
+        self.compile = compile
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
+        self.callbacks = callbacks
+        self.static = static
+        self.time_features = time_features
         self.transformer = transformer
         self.longitude = longitude
         self.random_state = random_state
@@ -178,45 +215,86 @@ class NeuralForecaster(BaseForecaster):
     def _annealing(self) -> tuple[float, float]:
         """Start and share of training of the KL annealing."""
 
+    def summary(self) -> Summary:
+        """Return what the fitted model is made of and what training it costs; print it, or show it in a notebook.
+
+        Returns
+        -------
+        Summary
+            Its ``parts`` (a DataFrame), ``n_parameters`` and ``cost`` (operations and memory a frame).
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self)
+        n_clock = 0 if self.time_features_ is None else 2 * len(self.time_features_.names)
+        return summarise(
+            type(self).__name__,
+            self.module_,
+            self.grid_.shape,
+            self.window,
+            patches=self._learns_from_patches,
+            n_clock=n_clock,
+            device=str(next(self.module_.parameters()).device),
+        )
+
     def _n_context(self) -> int:
         return self.context
 
-    def _fit(self, series: Series, calendar: Calendar | None, X: Any) -> dict[str, Any]:
-        self._check_parameters()
-        WindowSplitter(self.window, self.stride).windows(len(series))  # long enough for one window
+    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+        check_training_parameters(self)
+        self._check_architecture()
+        windows, held_out = divide(
+            series.values.shape,
+            window=self.window,
+            stride=self.stride,
+            context=self.context,
+            validation_fraction=self.validation_fraction,
+        )
+        time_features = make_time_features(self.time_features, series, calendar)
+        static = static_fields(self.static, series.grid)
         fabric = make_fabric(self.device, self.precision, self.strategy)
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
-        seed = fabric.broadcast(draw_seed(self.random_state))
-        windows, held_out = self._divide(series)
-        stretches = functools.partial(self._stretches, scaled, scaling, windows)
-        spec = self._spec(series, scaling, stretches)
-        with seeded(seed):
-            module = place(self._build_module(spec), fabric)
-            stream = WindowStream(
-                scaled.values,
-                windows,
-                self.window,
-                self.batch_size,
-                scaling.default,
-                generator(seed),
-                patch=self._patch(spec.shape),
-                alignment=self.downsampling,
-                cycle=_cycle(scaling, scaled),
-                noise=self._noise(scaled, scaling, windows) if self.observation_noise else None,
-                buffer_bytes=self.buffer_bytes,
-                pin=fabric.device.type == "cuda",
-                process=fabric.global_rank,
-                n_processes=fabric.world_size,
-            )
-            validate = self._validation(scaled, held_out, scaling) if len(held_out) else None
-            history = train(module, stream, validate, self._plan(), fabric)
-        return {
-            "module_": module,
+        data = TrainingData(scaled, scaling, self.context, windows, held_out, time_features)
+        checkpoints, seed = None, int(fabric.broadcast(draw_seed(self.random_state)))
+        if self.checkpoint_dir is not None:
+            checkpoints = make_checkpoints(self, series, scaling, seed, fabric.is_global_zero)
+        saved = None if checkpoints is None else checkpoints.read()
+        seed = seed if checkpoints is None else checkpoints.seed
+        learned = {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
-            "history_": history,
-            "n_parameters_": sum(p.numel() for p in module.parameters()),
+            "time_features_": time_features,
+            "missing_share_": scaling.statistics.missing,
+            "n_windows_": len(windows),
+            "history_": [],
         }
+        with seeded(seed):
+            spec = make_spec(self, series.grid, scaling.statistics, static, time_features, len(windows), data.stretches)
+            module = learned["module_"] = place(self._build_module(spec), fabric)
+            learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
+            watch = Watch(self, learned, series, calendar)
+            with compiled(module, self.compile):
+                learned["history_"] = train(
+                    module,
+                    self._stream(data, spec, seed, fabric),
+                    self._validation(data) if len(held_out) else None,
+                    self._plan(),
+                    fabric,
+                    checkpoints,
+                    saved,
+                    watch.on_epoch_end,
+                )
+        watch.on_fit_end()
+        return learned
+
+    def _learned(self) -> dict[str, Any]:
+        return trained_values(self)
+
+    def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
+        return rebuild(self, learned)
 
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
         n_series, (_, rows, columns) = history.values.shape[0], history.grid.shape
@@ -227,10 +305,10 @@ class NeuralForecaster(BaseForecaster):
         with seeded(draw_seed(self.random_state)):
             for start in range(0, len(origins), n_batch):
                 batch = origins[start : start + n_batch]
-                x, mask = self.scaling_.contexts(history, batch, self.context)
+                inputs = *self.scaling_.contexts(history, batch, self.context), self._clocks(history, batch)
                 for member in range(0, n_samples or 1, n_members):
                     n = min(n_members, (n_samples or 1) - member) if n_samples else 0
-                    values = self._forecast_scaled(self.module_, x, mask, horizon, n)
+                    values = self._forecast_scaled(self.module_, inputs, horizon, n)
                     out[member : member + max(n, 1), :, start : start + len(batch)] = values.reshape(
                         -1, n_series, len(batch), *values.shape[2:]
                     )
@@ -239,80 +317,60 @@ class NeuralForecaster(BaseForecaster):
         return self.scaling_.restore(out, history, leads, self.bounded)
 
     def _forecast_scaled(
-        self, module: nn.Module, x: np.ndarray, mask: np.ndarray, horizon: int, n_samples: int
+        self,
+        module: nn.Module,
+        inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+        horizon: int,
+        n_samples: int,
     ) -> np.ndarray:
-        """Return scaled means, or draws, (member, batch, horizon, channel, y, x)."""
+        """Return scaled means, or draws, (member, batch, horizon, channel, y, x), from contexts, masks and clocks."""
         device = next(module.parameters()).device
+        x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs)
         forecast: Any = module.forecast
-        loc, scale = forecast(
-            torch.as_tensor(x, device=device), torch.as_tensor(mask, device=device), horizon, n_samples
-        )
+        loc, scale = forecast(x, mask, horizon, n_samples, clock)
         values = loc + scale * torch.randn_like(loc) if n_samples else loc
         return values.float().cpu().numpy()
 
-    def _divide(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
-        """Return (sample, first step) of the training windows and (sample, origin) of the validation forecasts."""
-        n_samples, n_times = series.values.shape[:2]
-        starts = WindowSplitter(self.window, self.stride).windows(n_times)
-        samples = np.arange(n_samples)
-        if n_samples > 1:
-            n_held = round(self.validation_fraction * n_samples)
-            held, samples = samples[n_samples - n_held :], samples[: n_samples - n_held]
-            origins = np.arange(self.context - 1, n_times - 1)
-        else:
-            n_held = round(self.validation_fraction * n_times)
-            last_start = n_times - n_held - self.window
-            if n_held and last_start < 0:
-                raise ValueError(
-                    f"X has {n_times} steps: validation_fraction={self.validation_fraction} leaves {n_times - n_held} "
-                    f"for training, shorter than window={self.window}; give a longer series, a shorter window, or "
-                    "validation_fraction=0"
-                )
-            held, starts = samples[: min(n_held, 1)], starts[starts <= last_start]
-            origins = np.arange(max(n_times - n_held, self.context) - 1, n_times - 1)
-        pairs = np.array(np.meshgrid(held, origins, indexing="ij")).reshape(2, -1).T
-        chosen = np.unique(np.linspace(0, max(len(pairs) - 1, 0), N_VALIDATION).astype(int))
-        windows = np.array(np.meshgrid(samples, starts, indexing="ij")).reshape(2, -1).T
-        return windows, pairs[chosen] if len(pairs) else pairs
+    def _clocks(self, history: Series, origins: np.ndarray) -> np.ndarray | None:
+        """Return the time features of the first step of each context, (sample * origin, n_clock)."""
+        if self.time_features_ is None:
+            return None
+        clocks = self.time_features_.at(history.times[origins - self.context + 1])
+        return np.tile(clocks, (history.values.shape[0], 1))
 
-    def _validation(self, scaled: Series, held_out: np.ndarray, scaling: Scaling) -> Any:
-        """Return a function of a module: its mean squared one-step error on `held_out` (sample, origin), scaled."""
-        n = self.context + 1
-        blocks = _read(scaled, scaling, held_out - (0, self.context - 1), n)
-        x, mask = fill_missing(blocks[:, : self.context], scaling.default)
-        truth = blocks[:, self.context]
+    def _stream(self, data: TrainingData, spec: ModuleSpec, seed: int, fabric: Fabric) -> WindowStream:
+        return WindowStream(
+            data.scaled.values,
+            data.windows,
+            self.window,
+            self.batch_size,
+            data.scaling.default,
+            generator(seed),
+            patch=self._patch(spec.shape),
+            alignment=self.downsampling,
+            cycle=data.cycle,
+            noise=data.noise(self.observation_noise) if self.observation_noise else None,
+            clock=data.clock,
+            buffer_bytes=self.buffer_bytes,
+            pin=fabric.device.type == "cuda",
+            process=fabric.global_rank,
+            n_processes=fabric.world_size,
+        )
+
+    def _validation(self, data: TrainingData) -> Callable[[nn.Module], float]:
+        """Return a function of a module: its mean squared error in the held-out one-step forecasts, scaled."""
+        x, mask, clock, truth = data.validation()
         n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))
 
         def error(module: nn.Module) -> float:
-            total = [
-                self._forecast_scaled(module, x[i : i + n_batch], mask[i : i + n_batch], 1, 0)[0, :, 0]
-                for i in range(0, len(x), n_batch)
-            ]
+            total = []
+            for i in range(0, len(x), n_batch):
+                part = slice(i, i + n_batch)
+                inputs = x[part], mask[part], None if clock is None else clock[part]
+                total.append(self._forecast_scaled(module, inputs, 1, 0)[0, :, 0])
             return float(np.nanmean(np.square(np.concatenate(total) - truth, dtype=np.float64)))
 
         return error
-
-    def _stretches(self, scaled: Series, scaling: Scaling, windows: np.ndarray, n_steps: int) -> torch.Tensor:
-        """Return stretches at evenly spaced training windows; see `ModuleSpec`."""
-        n = int(np.clip(STRETCH_CELLS // (n_steps * int(np.prod(scaled.grid.shape))), 1, len(windows)))
-        chosen = windows[np.linspace(0, len(windows) - 1, n).astype(int)]
-        return torch.from_numpy(fill_missing(_read(scaled, scaling, chosen, n_steps), scaling.default)[0])
-
-    def _noise(self, scaled: Series, scaling: Scaling, windows: np.ndarray) -> Noise:
-        """Return the noise for training, relative to the changes from one step to the next."""
-        n = int(np.clip(STRETCH_CELLS // (2 * int(np.prod(scaled.grid.shape))), 1, min(len(windows), 500)))
-        blocks = _read(scaled, None, windows[np.linspace(0, len(windows) - 1, n).astype(int)], 2)
-        change = np.sqrt(np.nanmean(np.square(blocks[:, 1] - blocks[:, 0]), axis=(0, 2, 3)))[:, None, None]
-        high = self.observation_noise * np.maximum(change, 1e-6)
-        bounds = (scaling.statistics.low[:, None, None], scaling.statistics.high[:, None, None])
-        return Noise(NOISE_SHARE, high / NOISE_RANGE, high, bounds)
-
-    def _spec(self, series: Series, scaling: Scaling, stretches: Any) -> ModuleSpec:
-        if self.longitude not in ("auto", "periodic", "bounded"):
-            raise ValueError(f'longitude={self.longitude!r} is unknown: use "auto", "periodic" or "bounded"')
-        periodic = self.longitude == "periodic" or (self.longitude == "auto" and series.grid.spans_the_globe())
-        static = location_channels(scaling.statistics, periodic) if self.location_features else None
-        return ModuleSpec(series.grid.shape, scaling.statistics.complete, static, periodic, stretches)
 
     def _patch(self, shape: tuple[int, int, int]) -> tuple[int, int] | None:
         if self.patch_size is None:
@@ -332,47 +390,6 @@ class NeuralForecaster(BaseForecaster):
             patience=self.patience,
             verbose=self.verbose,
         )
-
-    def _check_parameters(self) -> None:
-        for name in ("window", "context", "stride", "batch_size", "max_epochs", "buffer_bytes"):
-            check_positive_integer(name, getattr(self, name))
-        if self.window < 2:
-            raise ValueError(f"window={self.window!r} must be at least 2")
-        for name in ("patch_size", "max_steps"):
-            if getattr(self, name) is not None:
-                check_positive_integer(name, getattr(self, name))
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction={self.validation_fraction!r} must be at least 0 and below 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate={self.learning_rate!r} must be positive")
-        if not self.observation_noise >= 0:
-            raise ValueError(f"observation_noise={self.observation_noise!r} must not be negative")
-        if self.learning_rate_schedule not in ("one_cycle", "constant"):
-            raise ValueError(f'learning_rate_schedule={self.learning_rate_schedule!r}: use "one_cycle" or "constant"')
-        if self.downsampling not in (1, 2, 4):
-            raise ValueError(f"downsampling={self.downsampling!r} must be 1, 2 or 4")
-        if self.kernel_size % 2 != 1:
-            raise ValueError(f"kernel_size={self.kernel_size!r} must be odd")
-        self._check_architecture()
-
-
-def _read(scaled: Series, scaling: Scaling | None, starts: np.ndarray, n: int) -> np.ndarray:
-    """Return `n` steps from each of `starts` (sample, step), as anomalies with `scaling`, gaps as NaN."""
-    blocks = np.empty((len(starts), n, *scaled.grid.shape), dtype=np.float32)
-    for i in range(0, len(starts), READ_TOGETHER):
-        part = starts[i : i + READ_TOGETHER]
-        blocks[i : i + len(part)] = np.stack(dask.compute(*(scaled.values[s, t : t + n] for s, t in part)))
-    if scaling is None or scaling.climatology is None:
-        return blocks
-    for block, (_, start) in zip(blocks, starts, strict=True):
-        block -= scaling.climatology.climatology(scaled.times[start : start + n])
-    return blocks
-
-
-def _cycle(scaling: Scaling, scaled: Series) -> Cycle | None:
-    if scaling.climatology is None:
-        return None
-    return Cycle(scaling.climatology.cycle_, scaling.climatology.phases(scaled.times))
 
 
 DEFAULT_TRANSFORMER = MinMaxTransformer()

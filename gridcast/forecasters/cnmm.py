@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -21,9 +22,9 @@ from gridcast.modules.convolutional import (
     Upsampler,
 )
 from gridcast.modules.frames import Frames
-from gridcast.modules.linear import fit_linear_forecast
+from gridcast.modules.linear import LinearForecast
 from gridcast.modules.markov import MarkovModule, Objective
-from gridcast.modules.noise import fit_correlated_noise
+from gridcast.modules.noise import CorrelatedNoise, sample_size
 from gridcast.modules.recurrent import ConvLSTM, Recurrence
 from gridcast.modules.residual import (
     LatentLayout,
@@ -135,6 +136,12 @@ class CNMMForecaster(NeuralForecaster):
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
+        compile: bool = False,
+        checkpoint_dir: Any = None,
+        checkpoint_every: int | str = "5min",
+        callbacks: Any = None,
+        static: Any = None,
+        time_features: Any = None,
         transformer: Any = DEFAULT_TRANSFORMER,
         longitude: str = "auto",
         random_state: Any = None,
@@ -162,6 +169,12 @@ class CNMMForecaster(NeuralForecaster):
             precision=precision,
             device=device,
             strategy=strategy,
+            compile=compile,
+            checkpoint_dir=checkpoint_dir,
+            checkpoint_every=checkpoint_every,
+            callbacks=callbacks,
+            static=static,
+            time_features=time_features,
             transformer=transformer,
             longitude=longitude,
             random_state=random_state,
@@ -194,10 +207,12 @@ class CNMMForecaster(NeuralForecaster):
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         factor, kernel, periodic = self.downsampling, self.kernel_size, spec.periodic
         frames = spec.frames(factor)
-        maps = self._maps(spec, frames) if self.residual and frames.n_static else None
+        maps = self._maps(spec, frames) if self.residual and self.location_features else None
         layout = self._layout(spec, frames, maps) if self.residual else None
         n_latent = layout.n_latent if layout else self.latent_channels
-        n_state = layout.n_fields if layout else n_latent
+        clock = spec.clock()
+        n_clock = clock.n_channels if clock else 0
+        n_state = (layout.n_fields if layout else n_latent) + n_clock
         n_location = N_LOCATION + (layout.n_local if layout else 0) if frames.n_static else 0
         state_shape = (1, 1)
         if self.initial_state == "cell":
@@ -231,9 +246,9 @@ class CNMMForecaster(NeuralForecaster):
         return MarkovModule(
             encoder=ConvEncoder(n_inputs, self.encoder_channels, kernel, downsampling=factor, **common),
             rnn=Recurrence(recurrences),
-            combiner=ResidualCombiner(layout, self.rnn_channels, kernel, **combiner)
+            combiner=ResidualCombiner(layout, self.rnn_channels, kernel, n_clock=n_clock, **combiner)
             if layout
-            else ConvCombiner(n_latent, self.rnn_channels, n_latent, kernel, **combiner),
+            else ConvCombiner(n_state, self.rnn_channels, n_latent, kernel, **combiner),
             transition=ResidualTransition(layout, transition) if layout else transition,
             emitter=ResidualEmitter(layout, emitter) if layout else emitter,
             start=torch.zeros(n_latent, *state_shape),
@@ -241,20 +256,28 @@ class CNMMForecaster(NeuralForecaster):
             layout=layout,
             locator=ConvLocator(frames.n_static, N_LOCATION, downsampling=factor, further=maps) if n_location else None,
             filtering=self.posterior == "filter",
+            clock=clock,
             objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
         )
 
     def _maps(self, spec: ModuleSpec, frames: Frames) -> LocalMaps:
-        static = frames.static_of(None, spec.shape[1:])
-        assert static is not None
-        return LocalMaps(static, 2 * spec.shape[0], self.downsampling)  # mean and standard deviation of each channel
+        n_local = min(2 * spec.shape[0], frames.n_static)  # mean and standard deviation of each channel
+        maps, static = LocalMaps(n_local, self.downsampling), frames.static_of(None, spec.shape[1:])
+        if spec.stretches is not None and static is not None:
+            maps.fit(static)
+        return maps
 
     def _layout(self, spec: ModuleSpec, frames: Frames, maps: LocalMaps | None) -> LatentLayout:
-        n_lags = min(self.lags, self.window - 1)
-        stretches = frames.pad(spec.stretches(n_lags + 1))
-        static = frames.static_of(None, spec.shape[1:])
-        local = maps(static) if maps is not None and static is not None else None
-        linear = fit_linear_forecast(
-            stretches, self.downsampling, n_lags, self.kernel_size, local=local, periodic=spec.periodic
+        n_lags, factor = min(self.lags, self.window - 1), self.downsampling
+        linear = LinearForecast(
+            spec.shape[0], factor, n_lags, self.kernel_size, n_local=maps.n_local if maps else 0, periodic=spec.periodic
         )
-        return LatentLayout(linear, self.latent_channels, fit_correlated_noise(linear, stretches, local))
+        rows, columns = (-(-size // factor) for size in spec.shape[1:])
+        shape = (linear.n_folded, rows, columns)
+        n_errors = sample_size(math.prod(shape), spec.n_stretches(n_lags + 1))
+        layout = LatentLayout(linear, self.latent_channels, CorrelatedNoise(n_errors, shape))
+        if spec.stretches is not None:
+            static = frames.static_of(None, spec.shape[1:])
+            local = maps(static) if maps is not None and static is not None else None
+            layout.fit(frames.pad(spec.stretches(n_lags + 1)), local)
+        return layout

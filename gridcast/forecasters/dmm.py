@@ -18,6 +18,7 @@ from gridcast.modules.dense import (
     DenseEmitter,
     DenseEncoder,
     DenseTransition,
+    Patterns,
     fit_patterns,
 )
 from gridcast.modules.markov import MarkovModule, Objective
@@ -84,6 +85,8 @@ class DMMForecaster(NeuralForecaster):
     CNMMForecaster : the same model with latent fields.
     """
 
+    _learns_from_patches = False
+
     def __init__(
         self,
         *,
@@ -123,6 +126,12 @@ class DMMForecaster(NeuralForecaster):
         precision: str = "32",
         device: str = "auto",
         strategy: str = "auto",
+        compile: bool = False,
+        checkpoint_dir: Any = None,
+        checkpoint_every: int | str = "5min",
+        callbacks: Any = None,
+        static: Any = None,
+        time_features: Any = None,
         transformer: Any = DEFAULT_TRANSFORMER,
         longitude: str = "auto",
         random_state: Any = None,
@@ -150,6 +159,12 @@ class DMMForecaster(NeuralForecaster):
             precision=precision,
             device=device,
             strategy=strategy,
+            compile=compile,
+            checkpoint_dir=checkpoint_dir,
+            checkpoint_every=checkpoint_every,
+            callbacks=callbacks,
+            static=static,
+            time_features=time_features,
             transformer=transformer,
             longitude=longitude,
             random_state=random_state,
@@ -185,7 +200,8 @@ class DMMForecaster(NeuralForecaster):
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         n_channels, factor, n_latent = spec.shape[0], self.downsampling, self.latent_channels
-        frames = spec.frames(factor)
+        frames, clock = spec.frames(factor), spec.clock()
+        n_clock = clock.n_channels if clock else 0
         rows, columns = (-(-size // factor) * factor for size in spec.shape[1:])
         latent_grid = (rows // factor, columns // factor)
         common = {"batch_norm": self.batch_norm, "periodic": spec.periodic}
@@ -193,7 +209,9 @@ class DMMForecaster(NeuralForecaster):
         upsampler = Upsampler(
             self.emitter_channels, n_channels, self.kernel_size, downsampling=factor, head=self.head, **common
         )
-        patterns = fit_patterns(frames.pad(spec.stretches(2)), n_latent) if self.residual else None
+        patterns = Patterns(n_latent, (n_channels, rows, columns)) if self.residual else None
+        if patterns is not None and spec.stretches is not None:
+            fit_patterns(patterns, frames.pad(spec.stretches(2)))
         return MarkovModule(
             encoder=DenseEncoder(
                 ConvEncoder(
@@ -209,9 +227,13 @@ class DMMForecaster(NeuralForecaster):
                 ]
             ),
             combiner=DenseCombiner(
-                n_latent, self.rnn_channels, use_previous=self.posterior != "mean_field", patterns=patterns
+                n_latent,
+                self.rnn_channels,
+                n_clock=n_clock,
+                use_previous=self.posterior != "mean_field",
+                patterns=patterns,
             ),
-            transition=DenseTransition(n_latent, self.transition_channels, patterns=patterns),
+            transition=DenseTransition(n_latent, self.transition_channels, n_clock=n_clock, patterns=patterns),
             emitter=DenseEmitter(
                 n_latent,
                 (self.emitter_channels[0], *latent_grid),
@@ -223,5 +245,6 @@ class DMMForecaster(NeuralForecaster):
             skip=patterns,
             free_start=self.residual,
             filtering=self.posterior == "filter",
+            clock=clock,
             objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from gridcast.anomaly import Anomaly
 from gridcast.calendars import Calendar
 from gridcast.fields import field_statistics, fill_missing
 from gridcast.forecasters._base import BaseForecaster
+from gridcast.forecasters._forms import check, check_array, take
 from gridcast.forecasters._random import generator
 from gridcast.grid import Series, extend
 
@@ -65,9 +67,8 @@ class NaiveForecaster(BaseForecaster):
         self.n_harmonics = n_harmonics
         self.random_state = random_state
 
-    def _fit(self, series: Series, calendar: Calendar | None, X: Any) -> dict[str, Any]:
-        if self.strategy not in ("persistence", "climatology", "seasonal"):
-            raise ValueError(f'strategy={self.strategy!r} is unknown: use "persistence", "climatology" or "seasonal"')
+    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+        self._check_strategy()
         learned: dict[str, Any] = {}
         if self.strategy != "persistence":
             learned["cycle_"] = Anomaly(self.period, self.n_harmonics).fit(X)
@@ -87,7 +88,29 @@ class NaiveForecaster(BaseForecaster):
             "mean_": np.where(statistics.observed, statistics.mean, np.float32(np.nan)),
             "archive_": archive.values,
             "archive_times_": archive.times,
+            "missing_share_": statistics.missing,
         }
+
+    def _learned(self) -> dict[str, Any]:
+        names = ("mean", "archive", "archive_times", *(("cycle",) if self.strategy != "persistence" else ()))
+        return {name: getattr(self, f"{name}_") for name in names}
+
+    def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
+        self._check_strategy()
+        mean, archive, times = take(learned, "mean", "archive", "archive_times")
+        self.calendar_.check(check(times, pd.Index, "learned/archive_times"))
+        shape = check_array(mean, self.grid_.shape, "learned/mean").shape
+        check_array(archive, (None, len(times), *shape), "learned/archive")
+        learned_again = {"mean_": mean, "archive_": archive, "archive_times_": times}
+        if self.strategy != "persistence":
+            (cycle,) = take(learned, "cycle")
+            check_array(check(cycle, Anomaly, "learned/cycle").cycle_, (None, *shape), "learned/cycle/cycle_")
+            learned_again["cycle_"] = cycle
+        return learned_again
+
+    def _check_strategy(self) -> None:
+        if self.strategy not in ("persistence", "climatology", "seasonal"):
+            raise ValueError(f'strategy={self.strategy!r} is unknown: use "persistence", "climatology" or "seasonal"')
 
     def _n_context(self) -> int:
         return self.cycle_.n_phases_ if self.strategy == "seasonal" else 1

@@ -108,6 +108,8 @@ class PriorChain(_Chain):
     memory : Memory
     first : (Tensor, Tensor), each (batch, *latent), optional
         loc and scale of z_1, which then does not come from the transition.
+    latent : tuple of int, optional
+        Shape of one z_t; by default that of `first`, else of `start`.
     """
 
     def __init__(
@@ -117,10 +119,11 @@ class PriorChain(_Chain):
         n_times: int,
         memory: Memory | None = None,
         first: tuple[Tensor, Tensor] | None = None,
+        latent: Sequence[int] | None = None,
     ) -> None:
         self.transition, self.first = transition, first
-        latent = start if first is None else first[0]
-        super().__init__(start, Size((n_times, *latent.shape[1:])), memory or FirstOrder())
+        shape = first[0].shape[1:] if first is not None else latent or start.shape[1:]
+        super().__init__(start, Size((n_times, *shape)), memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
         """Return p(z_t | z_{<t}) for all t, in one call of the transition."""

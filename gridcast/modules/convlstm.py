@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gridcast.modules.clock import Clock, spread
 from gridcast.modules.frames import Frames
 from gridcast.modules.layers import LocatedConv2d, go_around, identity_, log_rms, positive, softplus_inverse, zero_
 from gridcast.modules.recurrent import ConvLSTM
@@ -36,6 +37,8 @@ class ConvLSTMModule(nn.Module):
     locator : Module or None
     n_location : int
         Channels of the locator.
+    clock : Clock or None
+        Time features that the ConvLSTM sees with each frame.
     downsampling : int
         Pixels are folded into channels by this factor (space to depth), as in Shi et al. 2015.
     residual : bool
@@ -56,6 +59,7 @@ class ConvLSTMModule(nn.Module):
         frames: Frames,
         locator: nn.Module | None = None,
         n_location: int = 0,
+        clock: Clock | None = None,
         downsampling: int = 1,
         residual: bool = False,
         teacher_forcing: bool = True,
@@ -64,12 +68,12 @@ class ConvLSTMModule(nn.Module):
     ) -> None:
         super().__init__()
         self.relative = relative
-        self.frames, self.locator = frames, locator
+        self.frames, self.locator, self.clock = frames, locator, clock
         self.context, self.n_states = context, n_states
         self.downsampling, self.teacher_forcing = downsampling, teacher_forcing
         folded = n_channels * downsampling**2
         self.lstm = ConvLSTM(
-            frames.n_inputs(n_channels) * downsampling**2,
+            frames.n_inputs(n_channels) * downsampling**2 + (clock.n_channels if clock else 0),
             n_hidden,
             kernel_size,
             n_location=n_location,
@@ -91,6 +95,7 @@ class ConvLSTMModule(nn.Module):
         origin: Tensor | None = None,
         annealing: float = 1.0,
         target: Tensor | None = None,
+        clock: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the training loss of a batch of windows, per observed value.
 
@@ -106,6 +111,8 @@ class ConvLSTMModule(nn.Module):
             Without meaning here.
         target : Tensor, same shape, optional
             What is to be forecast, where `x` is noisier than that.
+        clock : Tensor, (batch, n_clock), optional
+            Time features of the first step, for a module with a clock.
 
         Returns
         -------
@@ -118,7 +125,8 @@ class ConvLSTMModule(nn.Module):
         static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
         n_context = min(self.context, x.shape[1] - 1)
         padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
-        inside, outside = self._run(padded[:, :n_context], padded_mask[:, :n_context], x.shape[1] - n_context, static)
+        horizon = x.shape[1] - n_context
+        inside, outside = self._run(padded[:, :n_context], padded_mask[:, :n_context], horizon, static, clock)
         first = 1 if self.teacher_forcing else n_context
         predicted = torch.cat([inside[:, first - 1 : n_context - 1], outside], dim=1)
         wanted = padded if target is None else self.frames.pad(target)
@@ -137,7 +145,9 @@ class ConvLSTMModule(nn.Module):
         return positive(self.raw_scale, SCALE_FLOOR)
 
     @torch.no_grad()
-    def forecast(self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0) -> tuple[Tensor, Tensor]:
+    def forecast(
+        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0, clock: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Forecast the fields after a context.
 
         Parameters
@@ -147,6 +157,8 @@ class ConvLSTMModule(nn.Module):
         horizon : int
         n_samples : int
             Number of forecasts that feed a draw back; 0 feeds the mean back.
+        clock : Tensor, (batch, n_clock), optional
+            Time features of the first step of the context.
 
         Returns
         -------
@@ -156,16 +168,24 @@ class ConvLSTMModule(nn.Module):
         go_around(self, True)
         static = self.frames.static_of(None, size)
         padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
-        _, out = self._run(padded, padded_mask, horizon, static, members, noisy=n_samples > 0)
+        _, out = self._run(padded, padded_mask, horizon, static, clock, members, noisy=n_samples > 0)
         loc = self.frames.crop(out, size).unflatten(0, (batch, members)).transpose(0, 1)
         return loc, self.scale.expand(loc.shape)
 
     def _run(
-        self, x: Tensor, mask: Tensor, horizon: int, static: Tensor | None, members: int = 1, noisy: bool = False
+        self,
+        x: Tensor,
+        mask: Tensor,
+        horizon: int,
+        static: Tensor | None,
+        clock: Tensor | None,
+        members: int = 1,
+        noisy: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Return the one-step forecasts inside the context and `horizon` fed-back forecasts after it."""
         location = self.locator(static) if self.locator is not None and static is not None else None
-        hidden, state = self.lstm.run(self._fold(x, mask), location)
+        clocks = self._clocks(clock, x.shape[1] + horizon)
+        hidden, state = self.lstm.run(self._fold(x, mask, static, clocks), location)
         parts = self.readout(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2])
         parts = parts.unflatten(2, (self.n_states, -1))  # (batch, time, lag, folded, y, x)
         inside = self._unfold(self._sum_lags(parts), x, location)
@@ -182,15 +202,32 @@ class ConvLSTMModule(nn.Module):
             if lead == horizon - 1:
                 break
             frame = frame + self.scale * torch.randn_like(frame) if noisy else frame
-            hidden_state, cell = self.lstm.step(self._fold(frame[:, None], ones)[:, 0], (hidden_state, cell), location)
+            later = None if clocks is None else repeat(clocks[:, x.shape[1] + lead :])
+            folded = self._fold(frame[:, None], ones, static, later)[:, 0]
+            hidden_state, cell = self.lstm.step(folded, (hidden_state, cell), location)
             lags = [*lags, self.readout(hidden_state).unflatten(1, (self.n_states, -1))][-self.n_states :]
             total = sum(part[:, lag] for lag, part in enumerate(reversed(lags)))
             frame = self._unfold(total[:, None], frame[:, None], location)[:, 0]  # type: ignore[index]
         return inside, torch.stack(forecasts, dim=1)
 
-    def _fold(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return encoder frames with pixels folded into channels."""
-        return F.pixel_unshuffle(self.frames.inputs(x, mask), self.downsampling)
+    def _clocks(self, clock: Tensor | None, n_times: int) -> Tensor | None:
+        """Return the time features of a context and a forecast, (batch, n_times, n_clock)."""
+        if self.clock is None:
+            return None
+        if clock is None:
+            raise ValueError("clock=None: the module has a clock, give the time features of the first steps")
+        return self.clock.path(clock, n_times)
+
+    def _fold(self, x: Tensor, mask: Tensor, static: Tensor | None, clocks: Tensor | None) -> Tensor:
+        """Return what the ConvLSTM sees of frames: pixels folded into channels, and the clock of each."""
+        static = (
+            static if static is None or static.shape[0] == 1 else static.repeat_interleave(len(x) // len(static), 0)
+        )
+        folded = F.pixel_unshuffle(self.frames.inputs(x, mask, static), self.downsampling)
+        if clocks is None:
+            return folded
+        now = clocks[:, : x.shape[1]].flatten(0, 1)
+        return torch.cat([folded, spread(now, folded).unflatten(0, x.shape[:2])], dim=2)
 
     def _unfold(self, total: Tensor, x: Tensor, location: Tensor | None) -> Tensor:
         """Return forecasts (batch, time, channel, y, x) from the read-out and the frames before them."""

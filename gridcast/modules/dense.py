@@ -35,8 +35,15 @@ class Patterns(nn.Module):
 
     Parameters
     ----------
+    n_latent : int
+        Number of patterns.
+    shape : (int, int, int)
+        Channels, rows and columns of a field.
+
+    Attributes
+    ----------
     patterns : Tensor, (n_latent, channel * y * x)
-        Orthonormal, or zero where the series has fewer.
+        Orthonormal, or zero where the series has fewer (and before `fit_patterns`).
     scale : Tensor, (n_latent,)
         Standard deviations of the amplitudes.
     linear : LinearForecast
@@ -49,11 +56,12 @@ class Patterns(nn.Module):
     scale: Tensor
     cell_step: Tensor
 
-    def __init__(self, patterns: Tensor, scale: Tensor, linear: LinearForecast, cell_step: Tensor) -> None:
+    def __init__(self, n_latent: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
-        for name, value in (("patterns", patterns), ("scale", scale), ("cell_step", cell_step)):
-            self.register_buffer(name, value)
-        self.linear = linear
+        self.register_buffer("patterns", torch.zeros(n_latent, math.prod(shape)))
+        self.register_buffer("scale", torch.ones(n_latent))
+        self.register_buffer("cell_step", torch.ones(shape[0], 1, 1))
+        self.linear = LinearForecast(n_latent, 1, 1, kernel_size=1)
 
     @property
     def step(self) -> Tensor:
@@ -76,18 +84,16 @@ class Patterns(nn.Module):
 
 
 @torch.no_grad()
-def fit_patterns(x: Tensor, n_latent: int) -> Patterns:
-    """Fit `Patterns` to pairs of steps (pair, 2, channel, y, x) with a mean near zero, in the order of time."""
+def fit_patterns(patterns: Patterns, x: Tensor) -> None:
+    """Fit new `Patterns`, in place, to pairs of steps (pair, 2, channel, y, x) with a mean near zero, in order."""
     flat = x.flatten(2)
-    n_found = min(n_latent, *flat[:, 0].shape)
-    patterns = torch.zeros(n_latent, flat.shape[2])
-    patterns[:n_found] = torch.linalg.svd(flat[:, 0], full_matrices=False).Vh[:n_found]
-    amplitudes = flat @ patterns.T
-    scale = amplitudes.square().mean((0, 1)).sqrt().clamp(min=1e-6)
-    linear = fit_linear_forecast((amplitudes / scale)[..., None, None], 1, 1, kernel_size=1)
-    left = (flat - amplitudes @ patterns).unflatten(2, x.shape[2:])
-    cell_step = left.square().mean((0, 1, 3, 4)).sqrt().clamp(min=STEP_FLOOR)[:, None, None]
-    return Patterns(patterns, scale, linear, cell_step)
+    n_found = min(len(patterns.patterns), *flat[:, 0].shape)
+    patterns.patterns[:n_found] = torch.linalg.svd(flat[:, 0], full_matrices=False).Vh[:n_found]
+    amplitudes = flat @ patterns.patterns.T
+    patterns.scale.copy_(amplitudes.square().mean((0, 1)).sqrt().clamp(min=1e-6))
+    fit_linear_forecast(patterns.linear, (amplitudes / patterns.scale)[..., None, None])
+    left = (flat - amplitudes @ patterns.patterns).unflatten(2, x.shape[2:])
+    patterns.cell_step.copy_(left.square().mean((0, 1, 3, 4)).sqrt().clamp(min=STEP_FLOOR)[:, None, None])
 
 
 class DenseCombiner(nn.Module):
@@ -97,10 +103,16 @@ class DenseCombiner(nn.Module):
     """
 
     def __init__(
-        self, n_latent: int, n_hidden: int, *, use_previous: bool = True, patterns: Patterns | None = None
+        self,
+        n_latent: int,
+        n_hidden: int,
+        *,
+        n_clock: int = 0,
+        use_previous: bool = True,
+        patterns: Patterns | None = None,
     ) -> None:
         super().__init__()
-        self.previous = nn.Linear(n_latent, n_hidden) if use_previous else None
+        self.previous = nn.Linear(n_latent + n_clock, n_hidden) if use_previous else None
         self.loc = nn.Linear(n_hidden, n_latent)
         self.scale = nn.Linear(n_hidden, n_latent)
         self.patterns = patterns
@@ -124,26 +136,28 @@ class DenseTransition(nn.Module):
     With `patterns` it is what to add to their linear forecast, in units of its error.
     """
 
-    def __init__(self, n_latent: int, n_hidden: int, *, patterns: Patterns | None = None) -> None:
+    def __init__(self, n_latent: int, n_hidden: int, *, n_clock: int = 0, patterns: Patterns | None = None) -> None:
         super().__init__()
-        self.gate = nn.Sequential(nn.Linear(n_latent, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_latent))
-        self.jump = nn.Sequential(nn.Linear(n_latent, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_latent))
-        self.linear = nn.Linear(n_latent, n_latent)
+        n_state = n_latent + n_clock
+        self.gate = nn.Sequential(nn.Linear(n_state, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_latent))
+        self.jump = nn.Sequential(nn.Linear(n_state, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_latent))
+        self.linear = nn.Linear(n_state, n_latent)
         self.scale = nn.Linear(n_latent, n_latent)
-        self.patterns = patterns
+        self.n_latent, self.patterns = n_latent, patterns
         if patterns is not None:
             zero_(self.linear)
             zero_(self.jump[-1])
             fill_bias_(self.scale, softplus_inverse(1.0))
 
-    def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_latent) of the latent after `z`; a vector has no `location`."""
-        jump = self.jump(z)
-        loc = torch.lerp(self.linear(z), jump, torch.sigmoid(self.gate(z))).float()
+    def forward(self, state: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_latent) of the latent after `state`, z and a clock; a vector has no `location`."""
+        jump = self.jump(state)
+        loc = torch.lerp(self.linear(state), jump, torch.sigmoid(self.gate(state))).float()
         scale = positive(self.scale(F.relu(jump)), LATENT_FLOOR)
         if self.patterns is None:
             return loc, scale
-        return self.patterns.forecast(z) + self.patterns.step * loc, self.patterns.step * scale
+        ahead = self.patterns.forecast(state[:, : self.n_latent])
+        return ahead + self.patterns.step * loc, self.patterns.step * scale
 
 
 class DenseEmitter(nn.Module):

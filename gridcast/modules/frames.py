@@ -20,18 +20,27 @@ class Frames(nn.Module):
         Whether the encoder sees the mask, because the training series has missing values.
     periodic : bool
         Pad columns around the globe, else by repeating the last one.
+    n_given : int
+        How many of the constant channels, the last ones, the encoder sees as well.
     """
 
     static: Tensor | None
 
     def __init__(
-        self, static: Tensor | None, *, multiple: int = 1, observed_channels: bool = False, periodic: bool = False
+        self,
+        static: Tensor | None,
+        *,
+        multiple: int = 1,
+        observed_channels: bool = False,
+        periodic: bool = False,
+        n_given: int = 0,
     ) -> None:
         super().__init__()
         self.register_buffer("static", static)
         self.multiple = multiple
         self.observed_channels = observed_channels
         self.periodic = periodic
+        self.n_given = n_given
 
     @property
     def n_static(self) -> int:
@@ -40,11 +49,15 @@ class Frames(nn.Module):
 
     def n_inputs(self, n_channels: int, n_further: int = 0) -> int:
         """Return the channels that the encoder sees for `n_channels` of data and `n_further` made of them."""
-        return n_channels * (2 if self.observed_channels else 1) + n_further
+        return n_channels * (2 if self.observed_channels else 1) + n_further + self.n_given
 
-    def inputs(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return what the encoder sees of padded frames, (batch, time, n_inputs, y, x)."""
-        return torch.cat([x, mask], dim=2) if self.observed_channels else x
+    def inputs(self, x: Tensor, mask: Tensor, static: Tensor | None = None) -> Tensor:
+        """Return what the encoder sees of padded frames, (batch, time, n_inputs, y, x), on their `static` channels."""
+        parts = [x, mask] if self.observed_channels else [x]
+        if self.n_given and static is not None:
+            given = static[:, None, -self.n_given :]
+            parts.append(given.expand(*x.shape[:2], *given.shape[2:]))
+        return torch.cat(parts, dim=2) if len(parts) > 1 else x
 
     def static_of(self, origin: Tensor | None, size: tuple[int, int]) -> Tensor | None:
         """Return the padded constant channels, (1, n_static, y, x), or of patches of `size` at `origin` (batch, 2)."""

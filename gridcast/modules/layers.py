@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -102,7 +103,7 @@ def log_rms(error: Tensor, seen: Tensor) -> Tensor:
 
 def softplus_inverse(value: float) -> float:
     """Return the argument at which softplus is `value`."""
-    return float(torch.tensor(value, dtype=torch.float64).expm1().log())
+    return math.log(math.expm1(value))
 
 
 def positive(raw: Tensor, floor: float) -> Tensor:

@@ -86,7 +86,7 @@ class LinearForecast(nn.Module):
         super().__init__()
         self.downsampling, self.n_lags, self.periodic = downsampling, n_lags, periodic
         self.n_folded = n_channels * downsampling**2
-        self.register_buffer("basis", torch.block_diag(*[cosines(downsampling)] * n_channels))
+        self.register_buffer("basis", torch.kron(torch.eye(n_channels), cosines(downsampling)))
         for name in ("scale", "change", "step"):
             self.register_buffer(name, torch.ones(self.n_folded, 1, 1))
         self.register_buffer("own", torch.zeros(1 + n_local, n_lags, self.n_folded, 1, 1))
@@ -169,36 +169,23 @@ class LinearForecast(nn.Module):
 
 
 @torch.no_grad()
-def fit_linear_forecast(
-    x: Tensor,
-    downsampling: int,
-    n_lags: int,
-    kernel_size: int = 3,
-    *,
-    local: Tensor | None = None,
-    periodic: bool = False,
-) -> LinearForecast:
-    """Fit a `LinearForecast` to stretches of a series.
+def fit_linear_forecast(linear: LinearForecast, x: Tensor, local: Tensor | None = None) -> None:
+    """Fit a new `LinearForecast` to stretches of a series, in place.
+
+    The ridge penalty has the smallest error in cross-validation over contiguous stretches; where a series is short, a
+    large one leaves the autoregression of each coefficient.
 
     Parameters
     ----------
+    linear : LinearForecast
+        As it was constructed.
     x : Tensor, (stretch, time, channel, y, x)
         At least `n_lags` + 1 steps, of which the last are used; in the order of time; rows and columns multiples of
         `downsampling`; with a mean near zero.
-    downsampling, n_lags, kernel_size, periodic
-        As in `LinearForecast`.
     local : Tensor, (1, n_local, y / d, x / d), optional
         Maps of what each block is like, of mean 0 and variance 1.
-
-    Returns
-    -------
-    LinearForecast
-        The ridge penalty has the smallest error in cross-validation over contiguous stretches; where a series is short,
-        a large one leaves the autoregression of each coefficient.
     """
-    x = x[:, -n_lags - 1 :]
-    n_local = 0 if local is None else local.shape[1]
-    linear = LinearForecast(x.shape[2], downsampling, n_lags, kernel_size, n_local=n_local, periodic=periodic)
+    x = x[:, -linear.n_lags - 1 :]
     blocks = x.split(max(1, BLOCK_CELLS // x[0].numel()))
     linear.cell_std.copy_(_rms(block.flatten(0, 1) for block in blocks))
     linear.scale.copy_(_rms(linear.fold(block.flatten(0, 1)) for block in blocks))
@@ -225,7 +212,6 @@ def fit_linear_forecast(
     linear.cell_step.copy_(cell_step.clamp(min=STEP_FLOOR))
     linear.own.div_(linear.step)
     linear.conv.weight.div_(linear.step[..., None])
-    return linear
 
 
 def _change(block: Tensor, linear: LinearForecast) -> Tensor:

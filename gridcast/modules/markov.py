@@ -13,9 +13,29 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from gridcast.modules.chains import FirstOrder, Memory, PosteriorChain, PriorChain
+from gridcast.modules.clock import Clock, ClockedMemory, spread
 from gridcast.modules.frames import Frames
 from gridcast.modules.layers import go_around, log_rms, positive, softplus_inverse
 from gridcast.modules.residual import LatentLayout
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """What is known of windows besides what was observed.
+
+    Parameters
+    ----------
+    static : Tensor, (batch or 1, n_static, y, x), or None
+        Constant channels of the padded frames.
+    location : Tensor, (batch or 1, n_location, y', x'), or None
+        What the locator makes of them.
+    clock : Tensor, (batch, n_clock), or None
+        Time features of the first step.
+    """
+
+    static: Tensor | None = None
+    location: Tensor | None = None
+    clock: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +74,8 @@ class MarkovModule(nn.Module):
     locator  locator(static) -> location                      (b, static, y, x) -> (b, location, y', x')
     ======== ================================================ ==============================================
 
-    The state is the latent z_t itself, or, with `layout`, z_t and the fields before it.
+    The state is the latent z_t itself, or, with `layout`, z_t and the fields before it; with `clock` it ends with the
+    time features of the next step.
 
     Parameters
     ----------
@@ -73,6 +94,8 @@ class MarkovModule(nn.Module):
         The posterior's states follow its means, see `PosteriorChain`.
     frames : Frames
         Pads, crops, and adds what is known of each place.
+    clock : Clock or None
+        How the time features go on.
     objective : Objective
     """
 
@@ -91,6 +114,7 @@ class MarkovModule(nn.Module):
         layout: LatentLayout | None = None,
         free_start: bool = False,
         filtering: bool = False,
+        clock: Clock | None = None,
         objective: Objective | None = None,
     ) -> None:
         super().__init__()
@@ -98,7 +122,7 @@ class MarkovModule(nn.Module):
         self.transition, self.emitter, self.locator = transition, emitter, locator
         self.start = nn.Parameter(start)
         self.frames = frames
-        self.skip, self.layout = skip, layout
+        self.skip, self.layout, self.clock = skip, layout, clock
         self.filtering = filtering
         free_start = free_start or layout is not None
         self.raw_start_scale = nn.Parameter(torch.full_like(start, softplus_inverse(1.0))) if free_start else None
@@ -106,20 +130,20 @@ class MarkovModule(nn.Module):
 
     # The generative model and the guide, as Pyro programs of one latent and one observed site
 
-    def model(self, x: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
+    def model(self, x: Tensor, mask: Tensor, known: Covariates) -> Tensor:
         """Define p(x, z) of padded frames (b, t, channel, y, x), observed where `mask` is 1: the generative network."""
-        prior = self._prior(x, location)
+        prior = self._prior(x, known)
         with pyro.plate("window", x.shape[0]):
             z = pyro.sample("z", prior)
-            loc, scale = self._emit(z, location)
+            loc, scale = self._emit(z, known.location)
             emission = Normal(loc, scale, validate_args=False).mask(mask.bool()).to_event(x.ndim - 1)
             pyro.sample("x", emission, obs=x)
         return z
 
-    def guide(self, x: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
+    def guide(self, x: Tensor, mask: Tensor, known: Covariates) -> Tensor:
         """Define q(z | x) of padded frames: the inference network."""
         with pyro.plate("window", x.shape[0]):
-            return pyro.sample("z", self._posterior(x, mask, location))
+            return pyro.sample("z", self._posterior(x, mask, known))
 
     # What training and forecasting call
 
@@ -130,6 +154,7 @@ class MarkovModule(nn.Module):
         origin: Tensor | None = None,
         annealing: float = 1.0,
         target: Tensor | None = None,
+        clock: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the training loss of a batch of windows, per observed value.
 
@@ -145,6 +170,8 @@ class MarkovModule(nn.Module):
             Weight of the KL divergence.
         target : Tensor, same shape, optional
             What the forecast term is to forecast, where `x` is noisier than that.
+        clock : Tensor, (batch, n_clock), optional
+            Time features of the first step, for a module with a clock.
 
         Returns
         -------
@@ -153,10 +180,10 @@ class MarkovModule(nn.Module):
             ``elbo`` (with the full KL), ``nll``, ``kl``, and ``forecast`` where it is part of the loss; nats per
             observed value.
         """
-        x, mask, location = self._prepare(x, mask, origin)
+        x, mask, known = self._prepare(x, mask, origin, clock)
         n_observed = mask.sum().clamp(min=1)
-        guide = poutine.trace(self.guide).get_trace(x, mask, location)
-        model = poutine.trace(poutine.replay(self.model, trace=guide)).get_trace(x, mask, location)
+        guide = poutine.trace(self.guide).get_trace(x, mask, known)
+        model = poutine.trace(poutine.replay(self.model, trace=guide)).get_trace(x, mask, known)
         z: Any = guide.nodes["z"]["value"]
         q: Any = guide.nodes["z"]["fn"]
         p: Any = model.nodes["z"]["fn"]
@@ -170,12 +197,14 @@ class MarkovModule(nn.Module):
         terms = {"elbo": -(nll + kl), "nll": nll, "kl": kl}
         if self.objective.forecast_weight:
             wanted = x if target is None else self.frames.pad(target)
-            terms["forecast"] = self._forecast_term(q.means[1], wanted, mask, location)
+            terms["forecast"] = self._forecast_term(q.means[1], wanted, mask, known.location)
             loss = loss + self.objective.forecast_weight * terms["forecast"]
         return loss, {name: value.detach() for name, value in terms.items()}
 
     @torch.no_grad()
-    def forecast(self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0) -> tuple[Tensor, Tensor]:
+    def forecast(
+        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0, clock: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Forecast the fields after a context.
 
         Parameters
@@ -187,6 +216,8 @@ class MarkovModule(nn.Module):
         n_samples : int
             Number of latent sequences drawn for each context. 0 carries the means of the posterior and of the
             transition on, which gives the predictive mean to first order in the latent noise.
+        clock : Tensor, (batch, n_clock), optional
+            Time features of the first step of the context.
 
         Returns
         -------
@@ -194,9 +225,9 @@ class MarkovModule(nn.Module):
             Mean and scale of the emission.
         """
         batch, size = x.shape[0], (x.shape[-2], x.shape[-1])
-        x, mask, location = self._prepare(x, mask, None)
-        members = max(n_samples, 1)
-        posterior = self._posterior(x, mask, location)
+        x, mask, known = self._prepare(x, mask, None, clock)
+        location, members = known.location, max(n_samples, 1)
+        posterior = self._posterior(x, mask, known)
         if n_samples and posterior.filtering:
             steps, states = posterior.means
             loc, scale = (p[:, -1].repeat_interleave(members, 0) for p in (steps.loc, steps.scale))
@@ -221,14 +252,16 @@ class MarkovModule(nn.Module):
 
     # Pieces
 
-    def _prepare(self, x: Tensor, mask: Tensor, origin: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return padded frames, their mask, and what is known of their places."""
+    def _prepare(
+        self, x: Tensor, mask: Tensor, origin: Tensor | None = None, clock: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Covariates]:
+        """Return padded frames, their mask, and what is known of their places and times."""
         go_around(self, origin is None)
         static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
         location = self.locator(static) if self.locator is not None and static is not None else None
-        return self.frames.pad(x), self.frames.pad_mask(mask), location
+        return self.frames.pad(x), self.frames.pad_mask(mask), Covariates(static, location, clock)
 
-    def _posterior(self, x: Tensor, mask: Tensor, location: Tensor | None) -> PosteriorChain:
+    def _posterior(self, x: Tensor, mask: Tensor, known: Covariates) -> PosteriorChain:
         batch_time = x.shape[:2]
         inputs, start = x, self._expand(self.start, x)
         latent = start.shape[1:]
@@ -236,28 +269,42 @@ class MarkovModule(nn.Module):
         if self.layout is not None:
             linear = self.layout.linear
             lagged = linear.lags(x)
-            start = self.layout.start(x, location)
+            start = self.layout.start(x, known.location)
             inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged, self.layout.local(start))], dim=2)
             skip = lagged[:, :, : linear.n_folded]
         elif skip is not None:
             start = skip[:, 0]
-        features = self.encoder(self.frames.inputs(inputs, mask).flatten(0, 1)).unflatten(0, batch_time)
+        frames = self.frames.inputs(inputs, mask, known.static)
+        features = self.encoder(frames.flatten(0, 1)).unflatten(0, batch_time)
+        start = self._timed(start, known)
         return PosteriorChain(
             self.combiner, self.rnn(features), skip, start, latent, self.memory, filtering=self.filtering
         )
 
-    def _prior(self, x: Tensor, location: Tensor | None) -> PriorChain:
+    def _prior(self, x: Tensor, known: Covariates) -> PriorChain:
         start, first = self._expand(self.start, x), None
         if self.raw_start_scale is not None:
             first = start, self._expand(positive(self.raw_start_scale, 0.0), x)
         if self.layout is not None:
-            start = self.layout.start(x, location)
-        return PriorChain(lambda s: self.transition(s, location), start, x.shape[1], self.memory, first)
+            start = self.layout.start(x, known.location)
+        latent, start = start.shape[1:], self._timed(start, known)
+        return PriorChain(
+            lambda s: self.transition(s, known.location), start, x.shape[1], self.memory, first, latent=latent
+        )
+
+    def _timed(self, start: Tensor, known: Covariates) -> Tensor:
+        """Return a state before the first step, with the clock of that step where there is one."""
+        if self.clock is None:
+            return start
+        if known.clock is None:
+            raise ValueError("clock=None: the module has a clock, give the time features of the first steps")
+        return torch.cat([start, spread(known.clock, start)], dim=1)
 
     @property
     def memory(self) -> Memory:
         """What a state holds of the past."""
-        return FirstOrder() if self.layout is None else self.layout
+        memory: Memory = FirstOrder() if self.layout is None else self.layout
+        return memory if self.clock is None else ClockedMemory(memory, self.clock)
 
     def _expand(self, start: Tensor, x: Tensor) -> Tensor:
         if start.ndim == 1:

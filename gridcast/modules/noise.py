@@ -20,16 +20,23 @@ class CorrelatedNoise(nn.Module):
 
     Parameters
     ----------
-    errors : Tensor, (n_errors, channel, y, x)
-        Errors of the same grid.
+    n_errors : int
+        Size of the sample, which is zero until `fit`.
+    shape : (int, int, int)
+        Channels, rows and columns of an error.
     """
 
     errors: Tensor
 
-    def __init__(self, errors: Tensor) -> None:
+    def __init__(self, n_errors: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
-        self.register_buffer("errors", errors / errors.square().mean(0).sqrt().clamp(min=1e-3))
-        self.share = len(errors) / (len(errors) + SHRINKAGE)
+        self.register_buffer("errors", torch.zeros(n_errors, *shape))
+        self.share = n_errors / (n_errors + SHRINKAGE)
+
+    @torch.no_grad()
+    def fit(self, errors: Tensor) -> None:
+        """Take the sample of errors, (n_errors, channel, y, x), of the same grid."""
+        self.errors.copy_(errors / errors.square().mean(0).sqrt().clamp(min=1e-3))
 
     def forward(self, like: Tensor) -> Tensor:
         """Return noise like `like` (n, channel, y, x), whole grids; channels beyond those of the errors are white."""
@@ -41,20 +48,27 @@ class CorrelatedNoise(nn.Module):
         return torch.cat([white + common.unflatten(1, self.errors.shape[1:]), noise[:, n_channels:]], dim=1)
 
 
+def sample_size(n_cells: int, n_stretches: int) -> int:
+    """Return how many errors of `n_cells` values are kept of a series of so many stretches."""
+    return max(1, min(N_ERRORS, CELLS // n_cells, n_stretches))
+
+
 @torch.no_grad()
-def fit_correlated_noise(linear: LinearForecast, x: Tensor, local: Tensor | None = None) -> CorrelatedNoise:
-    """Return noise with the correlations of the errors that `linear` makes.
+def fit_correlated_noise(
+    noise: CorrelatedNoise, linear: LinearForecast, x: Tensor, local: Tensor | None = None
+) -> None:
+    """Give `noise` the correlations of the errors that `linear` makes.
 
     Parameters
     ----------
+    noise : CorrelatedNoise
+        Of at most as many errors as there are stretches.
     linear : LinearForecast
     x : Tensor, (stretch, n_lags + 1, channel, y, x)
         Whole fields, in the order of time.
     local : Tensor, (1, n_local, y, x), optional
         Maps as in `LinearForecast`.
     """
-    n_cells = linear.n_folded * x.shape[-2] * x.shape[-1] // linear.downsampling**2
-    n_errors = max(1, min(N_ERRORS, CELLS // n_cells, len(x)))
-    chosen = x[torch.linspace(0, len(x) - 1, n_errors).long(), -linear.n_lags - 1 :]
+    chosen = x[torch.linspace(0, len(x) - 1, len(noise.errors)).long(), -linear.n_lags - 1 :]
     features, following = linear.pair(chosen)
-    return CorrelatedNoise(following - linear(features, local))
+    noise.fit(following - linear(features, local))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from gridcast.modules.convolutional import ConvCombiner, ConvEmitter, ConvTransition
 from gridcast.modules.layers import GridConv2d, fill_bias_, pad_columns, positive, softplus_inverse, zero_
-from gridcast.modules.linear import LinearForecast
+from gridcast.modules.linear import LinearForecast, fit_linear_forecast
+from gridcast.modules.noise import CorrelatedNoise, fit_correlated_noise
 
 FEATURE_LIMIT = 10.0
 FREE_STEP, FREE_LIMIT = 0.3, 10.0
@@ -36,7 +37,7 @@ class LatentLayout(nn.Module):
     step: Tensor
     carry: Tensor
 
-    def __init__(self, linear: LinearForecast, n_free: int, noise: nn.Module | None = None) -> None:
+    def __init__(self, linear: LinearForecast, n_free: int, noise: CorrelatedNoise | None = None) -> None:
         super().__init__()
         self.linear, self.correlated = linear, noise
         self.n_local = len(linear.own) - 1
@@ -46,6 +47,15 @@ class LatentLayout(nn.Module):
         self.n_state = self.n_fields + 2 + self.n_local
         self.register_buffer("step", torch.cat([linear.step, torch.full((n_free, 1, 1), FREE_STEP)]))
         self.register_buffer("carry", torch.cat([linear.persistence(), torch.zeros(n_free, 1, 1)]))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, local: Tensor | None = None) -> None:
+        """Fit the linear forecast and its noise to stretches, as `fit_linear_forecast` takes them."""
+        fit_linear_forecast(self.linear, x, local)
+        if self.correlated is not None:
+            fit_correlated_noise(self.correlated, self.linear, x, local)
+        self.step[: self.n_folded] = self.linear.step
+        self.carry[: self.n_folded] = self.linear.persistence()
 
     def start(self, x: Tensor, location: Tensor | None = None) -> Tensor:
         """Return the state before a window (batch, time, channel, y, x): its first field, as if it had always been.
@@ -92,7 +102,7 @@ class LatentLayout(nn.Module):
 
     def local(self, state: Tensor) -> Tensor | None:
         """Return the maps of a state, (n, n_local, y, x)."""
-        return state[:, self.n_fields + 2 :] if self.n_local else None
+        return state[:, self.n_fields + 2 : self.n_state] if self.n_local else None
 
     def noise(self, like: Tensor) -> Tensor:
         """Return noise of unit variance with the shape of `like` (n, n_latent, y, x)."""
@@ -117,9 +127,12 @@ class LatentLayout(nn.Module):
         return self.linear(features, self.local(state), weight.clamp(0.0, WEIGHT_LIMIT))
 
     def inputs(self, features: Tensor, state: Tensor) -> Tensor:
-        """Return what the networks see: bounded features and the free channels, (n, n_fields, y, x)."""
-        both = torch.cat([features, state[:, self.n_folded : self.n_latent]], dim=1)
-        return both.clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
+        """Return what the networks see: bounded features, the free channels and what else a state ends with.
+
+        (n, n_fields + channels beyond `n_state`, y, x); a clock, for instance.
+        """
+        all_ = torch.cat([features, state[:, self.n_folded : self.n_latent], state[:, self.n_state :]], dim=1)
+        return all_.clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
 
     def latent(self, now: Tensor, correction: Tensor) -> Tensor:
         """Return coefficients `now` and zeros, plus `correction` (n, n_latent, y, x) in units of `step`, bounded."""
@@ -150,8 +163,6 @@ class LocalMaps(nn.Module):
 
     Parameters
     ----------
-    static : Tensor, (1, n_static, y, x)
-        The constant channels of the grid.
     n_local : int
         How many of them count.
     downsampling : int
@@ -161,12 +172,18 @@ class LocalMaps(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, static: Tensor, n_local: int, downsampling: int) -> None:
+    def __init__(self, n_local: int, downsampling: int) -> None:
         super().__init__()
         self.n_local, self.downsampling = n_local, downsampling
-        blocks = F.avg_pool2d(static[:, :n_local], downsampling)
-        self.register_buffer("mean", blocks.mean((2, 3), keepdim=True))
-        self.register_buffer("std", blocks.std((2, 3), keepdim=True, correction=0).clamp(min=1e-6))
+        self.register_buffer("mean", torch.zeros(1, n_local, 1, 1))
+        self.register_buffer("std", torch.ones(1, n_local, 1, 1))
+
+    @torch.no_grad()
+    def fit(self, static: Tensor) -> None:
+        """Learn mean and variance from the constant channels of the whole grid, (1, n_static, y, x)."""
+        blocks = F.avg_pool2d(static[:, : self.n_local], self.downsampling)
+        self.mean.copy_(blocks.mean((2, 3), keepdim=True))
+        self.std.copy_(blocks.std((2, 3), keepdim=True, correction=0).clamp(min=1e-6))
 
     def forward(self, static: Tensor) -> Tensor:
         """Map (n, n_static, y, x) to (n, n_local, y / d, x / d)."""
@@ -187,13 +204,14 @@ class ResidualCombiner(nn.Module):
         kernel_size: int,
         *,
         use_previous: bool = True,
+        n_clock: int = 0,
         batch_norm: bool = False,
         periodic: bool = False,
     ) -> None:
         super().__init__()
         self.layout = layout
         self.network = ConvCombiner(
-            layout.n_fields,
+            layout.n_fields + n_clock,
             n_hidden,
             layout.n_latent,
             kernel_size,

@@ -35,7 +35,7 @@ def test_reverse_reads_from_the_end():
 def test_read_out_is_the_1x1_convolution_of_the_concatenated_states():
     m = module()
     x = torch.randn(2, 6, 1, 6, 7)
-    inside, _ = m._run(x, torch.ones_like(x), 1, None)
+    inside, _ = m._run(x, torch.ones_like(x), 1, None, None)
     hidden = m.lstm(x)
     last = [hidden[:, 5], hidden[:, 4], hidden[:, 3]]
     weight, bias = m.readout.weight.unflatten(0, (3, 1)), m.readout.bias.unflatten(0, (3, 1))

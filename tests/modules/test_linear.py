@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import convolve
 
 from gridcast.modules.linear import LinearForecast, cosines, fit_linear_forecast
-from gridcast.modules.noise import CorrelatedNoise, fit_correlated_noise
+from gridcast.modules.noise import CorrelatedNoise, fit_correlated_noise, sample_size
 from gridcast.modules.residual import LatentLayout, LocalMaps
 
 
@@ -20,6 +20,14 @@ def diffusing(n=60, n_times=4, size=(12, 16), noise=0.05, seed=0):
         x = np.stack([convolve(f, stencil, mode="wrap") for f in x]) + noise * rng.normal(size=x.shape)
         path.append(x)
     return torch.tensor(np.stack(path[3:], axis=1)[:, :, None], dtype=torch.float32)
+
+
+def fitted(x, downsampling, n_lags, local=None, periodic=False):
+    """Return a linear forecast of `x` (stretch, time, channel, y, x)."""
+    n_local = 0 if local is None else local.shape[1]
+    linear = LinearForecast(x.shape[2], downsampling, n_lags, n_local=n_local, periodic=periodic)
+    fit_linear_forecast(linear, x, local)
+    return linear
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
@@ -40,7 +48,7 @@ def test_unfold_undoes_fold(downsampling, n_channels):
 @pytest.mark.parametrize(("downsampling", "n_lags"), [(1, 1), (2, 2), (4, 1), (4, 3)])
 def test_error_of_a_local_linear_process_is_its_noise(downsampling, n_lags):
     x = diffusing(n_times=n_lags + 1, n=200)
-    linear = fit_linear_forecast(x, downsampling, n_lags, periodic=True)
+    linear = fitted(x, downsampling, n_lags, periodic=True)
     new = diffusing(n_times=n_lags + 1, seed=1)
     forecast = linear.unfold(linear(linear.features(linear.lags(new)[:, -2])))
     inside = (slice(None), slice(None), slice(4, -4))  # rows are not periodic
@@ -54,7 +62,7 @@ def test_error_of_a_local_linear_process_is_its_noise(downsampling, n_lags):
 def test_a_random_walk_is_forecast_by_persistence():
     steps = torch.randn(40, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     x = steps.cumsum(1)
-    linear = fit_linear_forecast(x, 4, 2)
+    linear = fitted(x, 4, 2)
     forecast = linear.unfold(linear(linear.features(linear.lags(x)[:, -2])))
     assert (forecast - x[:, -2]).square().mean().sqrt() < 0.15
     assert float(linear.cell_step) == pytest.approx(1.0, rel=0.1)
@@ -62,7 +70,7 @@ def test_a_random_walk_is_forecast_by_persistence():
 
 def test_errors_are_those_of_the_forecast_in_units_of_their_size():
     x = diffusing()
-    linear = fit_linear_forecast(x, 4, 2, periodic=True)
+    linear = fitted(x, 4, 2, periodic=True)
     errors = linear.errors(x, linear.lags(x))
     assert not errors[:, 0].any()
     assert errors[:, 2:].square().mean().sqrt() == pytest.approx(1.0, rel=0.2)
@@ -70,7 +78,7 @@ def test_errors_are_those_of_the_forecast_in_units_of_their_size():
 
 def test_a_forecast_around_the_globe_turns_with_its_input():
     x = diffusing()
-    linear = fit_linear_forecast(x, 4, 2, periodic=True)
+    linear = fitted(x, 4, 2, periodic=True)
     lagged = linear.lags(x)[:, -1]
     turned = linear.lags(x.roll(8, dims=-1))[:, -1]
     forecast = [linear(linear.features(f)) for f in (lagged, turned)]
@@ -78,7 +86,7 @@ def test_a_forecast_around_the_globe_turns_with_its_input():
 
 
 def test_a_long_run_stays_bounded_even_where_the_weights_would_explode():
-    linear = fit_linear_forecast(diffusing(), 4, 1)
+    linear = fitted(diffusing(), 4, 1)
     linear.conv.weight.mul_(0).add_(3.0)
     z = torch.ones(1, linear.n_folded, 3, 4)
     for _ in range(50):
@@ -95,17 +103,18 @@ def test_weights_of_the_own_past_vary_with_the_place():
     for _ in range(3):
         path.append(weight * path[-1] + 0.2 * torch.randn(2000, 1, 6, 8))
     x = torch.stack(path, dim=1)
-    linear = fit_linear_forecast(x, 2, 2, local=place)
+    linear = fitted(x, 2, 2, local=place)
     error = linear.unfold(linear(linear.features(linear.lags(x)[:, -2]), place)) - x[:, -1]
     assert error.square().mean().sqrt() == pytest.approx(float(linear.cell_step), rel=1e-3)
-    without = fit_linear_forecast(x, 2, 2)
+    without = fitted(x, 2, 2)
     assert 0.2 < float(linear.cell_step) < 0.97 * float(without.cell_step)
     assert (linear.own[1, 0] > 0).all()  # the map's slope
 
 
 def test_maps_have_mean_zero_and_variance_one_over_the_grid_and_follow_a_patch():
     static = torch.randn(1, 3, 8, 12) * torch.tensor([1.0, 5.0, 1.0])[:, None, None] + 3
-    maps = LocalMaps(static, 2, 4)
+    maps = LocalMaps(2, 4)
+    maps.fit(static)
     whole = maps(static)
     torch.testing.assert_close(whole.mean((2, 3)), torch.zeros(1, 2), atol=1e-5, rtol=0)
     torch.testing.assert_close(whole.var((2, 3), correction=0), torch.ones(1, 2))
@@ -134,7 +143,7 @@ def test_states_of_a_sequence_are_those_that_pushing_builds(n_lags, n_free, n_lo
 @pytest.mark.parametrize(("truth", "low", "high"), [(0.0, 0.0, 0.25), (0.6, 0.45, 0.75), (1.0, 0.9, 1.1)])
 def test_neighbours_have_the_weight_that_the_steps_before_ask_for(truth, low, high):
     torch.manual_seed(0)
-    linear = fit_linear_forecast(diffusing(n=200), 4, 2, periodic=True)
+    linear = fitted(diffusing(n=200), 4, 2, periodic=True)
     layout = LatentLayout(linear, 0)
     evidence = 0.0
     for seed in range(13):
@@ -152,7 +161,7 @@ def test_neighbours_have_the_weight_that_the_steps_before_ask_for(truth, low, hi
 
 
 def test_evidence_is_forgotten_and_an_unknown_past_leaves_the_fitted_weight():
-    linear = fit_linear_forecast(diffusing(n=200), 4, 2, periodic=True)
+    linear = fitted(diffusing(n=200), 4, 2, periodic=True)
     layout = LatentLayout(linear, 0)
     start = layout.start(diffusing(n=1, seed=2))
     features = layout.features(start)
@@ -167,7 +176,9 @@ def test_evidence_is_forgotten_and_an_unknown_past_leaves_the_fitted_weight():
 def test_noise_has_unit_variance_and_the_correlations_of_the_errors():
     torch.manual_seed(0)
     common = torch.randn(200, 1, 1, 1) * torch.tensor([1.0, 2.0])[:, None, None] + 0.1 * torch.randn(200, 2, 3, 4)
-    noise = CorrelatedNoise(common)(torch.zeros(4000, 3, 3, 4))
+    correlated = CorrelatedNoise(200, (2, 3, 4))
+    correlated.fit(common)
+    noise = correlated(torch.zeros(4000, 3, 3, 4))
     assert noise.var(0).mean() == pytest.approx(1.0, rel=0.1)
     correlation = np.corrcoef(noise[:, [0, 0, 1, 2], [0, 2, 1, 0], [0, 3, 1, 0]].T)
     assert (np.abs(correlation[0, 1:3] - 200 / 232) < 0.05).all()
@@ -175,7 +186,19 @@ def test_noise_has_unit_variance_and_the_correlations_of_the_errors():
 
 
 def test_noise_of_a_fit_follows_the_errors_of_the_linear_forecast():
-    linear = fit_linear_forecast(diffusing(), 4, 2, periodic=True)
-    fitted = fit_correlated_noise(linear, diffusing(n_times=3))
-    assert fitted.errors.shape == (60, 16, 3, 4)
-    torch.testing.assert_close(fitted.errors.square().mean(0), torch.ones(16, 3, 4))
+    linear = fitted(diffusing(), 4, 2, periodic=True)
+    noise = CorrelatedNoise(sample_size(16 * 3 * 4, 60), (16, 3, 4))
+    fit_correlated_noise(noise, linear, diffusing(n_times=3))
+    assert noise.errors.shape == (60, 16, 3, 4)
+    torch.testing.assert_close(noise.errors.square().mean(0), torch.ones(16, 3, 4))
+
+
+def test_a_layout_takes_the_steps_of_the_forecast_that_it_fits():
+    x = diffusing(n_times=3)
+    layout = LatentLayout(LinearForecast(1, 4, 2, periodic=True), 1, CorrelatedNoise(10, (16, 3, 4)))
+    layout.fit(x)
+    linear = fitted(x, 4, 2, periodic=True)
+    torch.testing.assert_close(layout.linear.own, linear.own)
+    torch.testing.assert_close(layout.step, torch.cat([linear.step, torch.full((1, 1, 1), 0.3)]))
+    torch.testing.assert_close(layout.carry, torch.cat([linear.persistence(), torch.zeros(1, 1, 1)]))
+    assert (layout.correlated.errors != 0).any()

@@ -27,7 +27,7 @@ def untrained(forecaster, shape=SHAPE, complete=True, periodic=False):
     def stretches(n_steps):
         return 0.3 * torch.randn(20, n_steps, *shape)
 
-    return forecaster._build_module(ModuleSpec(shape, complete, static, periodic, stretches))
+    return forecaster._build_module(ModuleSpec(shape, complete, static, periodic, 20, stretches))
 
 
 def build(*args, **options):
@@ -71,11 +71,9 @@ def windows(shape=SHAPE, batch=3, n_times=5, missing=0.2):
 
 def per_step_elbo(module, x, mask, z):
     """ELBO of a Pyro model and guide with one latent and one observed site a step, on the draws `z`."""
-    x, mask, location = module._prepare(x, mask, None)
-    n_times = x.shape[1]
-    posterior = module._posterior(x, mask, location)
-
-    prior = module._prior(x, location)
+    x, mask, known = module._prepare(x, mask)
+    n_times, location = x.shape[1], known.location
+    posterior, prior = module._posterior(x, mask, known), module._prior(x, known)
 
     def model():
         state = prior.start
@@ -108,19 +106,19 @@ def test_elbo_equals_that_of_a_per_time_step_pyro_model(make, posterior):
     torch.manual_seed(7)
     _, terms = module.loss(x, mask)
     torch.manual_seed(7)
-    padded, padded_mask, location = module._prepare(x, mask, None)
-    z = module._posterior(padded, padded_mask, location).rsample()
+    padded, padded_mask, known = module._prepare(x, mask)
+    z = module._posterior(padded, padded_mask, known).rsample()
     expected = per_step_elbo(module, x, mask, z).detach() / mask.sum()
     assert float(terms["elbo"]) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_trace_elbo_of_pyro_takes_the_model_and_the_guide():
     module = build(small_cnmm(kl="monte_carlo", forecast_weight=0.0))
-    x, mask, location = module._prepare(*windows(), None)
+    x, mask, known = module._prepare(*windows())
     torch.manual_seed(3)
     ours, _ = module.loss(x, mask)
     torch.manual_seed(3)
-    theirs = pyro.infer.Trace_ELBO().differentiable_loss(module.model, module.guide, x, mask, location)
+    theirs = pyro.infer.Trace_ELBO().differentiable_loss(module.model, module.guide, x, mask, known)
     assert float(theirs.detach()) / float(mask.sum()) == pytest.approx(float(ours.detach()), rel=1e-4)
     assert not pyro.get_param_store().keys()
 
@@ -153,12 +151,12 @@ def test_every_parameter_of_every_module_has_a_gradient(forecaster, complete):
 
 def test_analytic_divergence_is_the_mean_of_the_monte_carlo_one():
     module = build(small_dmm(posterior="forward"))
-    x, mask, location = module._prepare(*windows(batch=1), None)
+    x, mask, known = module._prepare(*windows(batch=1))
     analytic, sampled = [], []
     with torch.no_grad():
         for _ in range(600):
-            q = module._posterior(x, mask, location)
-            p = module._prior(x, location)
+            q = module._posterior(x, mask, known)
+            p = module._prior(x, known)
             z = q.rsample()
             analytic.append(kl_divergence(q, p).item())
             sampled.append((q.log_prob(z) - p.log_prob(z)).item())
@@ -264,7 +262,7 @@ def test_untrained_cnmm_forecasts_what_its_linear_model_does(posterior):
     x, mask = windows(missing=0.0)
     observed = torch.cat([layout.linear.fold(f)[:, None] for f in x.unbind(1)], dim=1)
     z = torch.cat([observed, observed.new_zeros(*observed.shape[:2], layout.n_free, *observed.shape[3:])], dim=2)
-    location = module._prepare(x, mask, None)[2]
+    location = module._prepare(x, mask)[2].location
     state = layout.states(layout.start(x, location), z)[:, -1]
     for lead in range(3):
         following = layout.forecast(layout.features(state), state)
@@ -296,14 +294,14 @@ def test_forward_posterior_does_not_see_the_future_and_backward_does():
         ("mean_field", True),
     ]:
         module = build(small_cnmm(posterior=posterior))
-        paths = [module._posterior(*module._prepare(v, mask, None)).means[0].loc[:, :-1] for v in (x, later)]
+        paths = [module._posterior(*module._prepare(v, mask)).means[0].loc[:, :-1] for v in (x, later)]
         assert bool((paths[0] != paths[1]).any()) is sees, posterior
 
 
 def test_mean_field_posterior_does_not_use_the_previous_latent():
     module = build(small_cnmm(posterior="mean_field"))
     x, mask = windows(missing=0.0)
-    q = module._posterior(*module._prepare(x, mask, None))
+    q = module._posterior(*module._prepare(x, mask))
     z = torch.randn(3, *q.event_shape)
     assert torch.equal(q.steps(z).loc, q.steps(z + 1).loc)
 
@@ -322,9 +320,9 @@ def test_masked_values_do_not_matter_to_the_loss():
     losses = []
     for filling in (0.0, 5.0):
         torch.manual_seed(2)
-        padded, seen, location = module._prepare(x, mask, None)
-        z = module._posterior(padded, seen, location).rsample()
+        padded, seen, known = module._prepare(x, mask)
+        z = module._posterior(padded, seen, known).rsample()
         filled = torch.where(seen.bool(), padded, torch.full_like(padded, filling))
-        trace = poutine.trace(poutine.condition(module.model, data={"z": z})).get_trace(filled, seen, location)
+        trace = poutine.trace(poutine.condition(module.model, data={"z": z})).get_trace(filled, seen, known)
         losses.append(trace.nodes["x"]["fn"].log_prob(filled).sum())
     assert torch.equal(*losses)

@@ -1,0 +1,101 @@
+"""Checkpoints of a training: written so that a crash at any moment leaves one that opens."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+LAST, BEST, VERSION = "last.ckpt", "best.ckpt", 1
+
+
+@dataclass
+class Checkpoints:
+    """A folder with the last state of a training and the best weights so far.
+
+    Parameters
+    ----------
+    folder : Path
+    identity : mapping of str to str
+        What the training depends on; a state of another training is refused.
+    seed : int
+        Of the training; after `read`, that of the training that was read.
+    steps, seconds : int, float or None
+        Write after so many steps, or seconds.
+    writes : bool
+        Of processes that train together, one writes.
+    """
+
+    folder: Path
+    identity: Mapping[str, str]
+    seed: int = 0
+    steps: int | None = None
+    seconds: float | None = None
+    writes: bool = True
+    _written: float = field(default_factory=time.monotonic, init=False)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the last state, on the CPU, or None where there is none.
+
+        Raises
+        ------
+        ValueError
+            If the file is not a checkpoint, or one of a training with other parameters or data.
+        """
+        path = self.folder / LAST
+        if not path.exists():
+            return None
+        way_out = f"remove {path}, or give another checkpoint_dir"
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            version, identity, seed, state = (content[key] for key in ("version", "identity", "seed", "state"))
+        except Exception as error:  # a damaged file raises whatever its bytes make of the reader
+            raise ValueError(f"checkpoint_dir={str(self.folder)!r}: {LAST} can not be read; {way_out}") from error
+        if version != VERSION:
+            raise ValueError(f"checkpoint_dir={str(self.folder)!r}: format {version} is not {VERSION}; {way_out}")
+        names = [*self.identity, *(name for name in identity if name not in self.identity)]
+        differing = [
+            f"{name} was {identity.get(name, 'absent')} and is {self.identity.get(name, 'absent')}"
+            for name in names
+            if identity.get(name) != self.identity.get(name)
+        ]
+        if differing:
+            raise ValueError(
+                f"checkpoint_dir={str(self.folder)!r} holds another training: {'; '.join(differing)}. To train anew "
+                f"{way_out}"
+            )
+        self.seed = seed
+        return state
+
+    def due(self, step: int) -> bool:
+        """Whether the state after `step` steps is to be written."""
+        if self.steps is not None:
+            return step % self.steps == 0
+        return self.seconds is not None and time.monotonic() - self._written >= self.seconds
+
+    def write(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the last state."""
+        if self.writes:
+            content = {"version": VERSION, "identity": dict(self.identity), "seed": self.seed, "state": state()}
+            self._replace(LAST, content)
+        self._written = time.monotonic()
+
+    def write_best(self, weights: Mapping[str, torch.Tensor], record: Mapping[str, float]) -> None:
+        """Write the best weights so far, with the record of their epoch, for whoever looks at a running training."""
+        if self.writes:
+            self._replace(BEST, {"version": VERSION, "weights": dict(weights), "record": dict(record)})
+
+    def _replace(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write to a file beside and rename it: on disk is the old file or the new one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f"{name}.tmp"
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.folder / name)

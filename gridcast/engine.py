@@ -1,0 +1,127 @@
+"""Where and how a module runs: device, precision, random numbers, memory, compilation."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+MMAP_THRESHOLD_BYTES, NEVER = 2**30, -1
+
+
+def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
+    """Return the engine that places modules and batches; of all processes together where ``torchrun`` started them.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+    precision : str
+        Fabric's: ``"32"``, ``"bf16-mixed"``, ...
+    strategy : str
+        Fabric's.
+
+    Raises
+    ------
+    ValueError
+        If the device or the precision is unknown or not there.
+    """
+    kind, _, index = str(device).partition(":")
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if (kind != "auto" and not available.get(kind, False)) or (index and not index.isdecimal()):
+        there = [name for name, present in available.items() if present]
+        raise ValueError(f'device={device!r} is unknown or not available: use "auto" or one of {there}')
+    accelerator = next((k for k in ("cuda", "mps") if available[k]), "cpu") if kind == "auto" else kind
+    devices: int | list[int] = [int(index)] if index and accelerator != "cpu" else 1
+    n_nodes, together = 1, int(os.environ.get("WORLD_SIZE", 1))
+    if together > 1:  # started by torchrun
+        devices = int(os.environ.get("LOCAL_WORLD_SIZE", together))
+        n_nodes, strategy = together // devices, "ddp" if strategy == "auto" else strategy
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=n_nodes,
+            precision=precision,  # type: ignore[arg-type]
+            strategy=strategy,
+        )
+        fabric.launch()
+        return fabric
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"precision={precision!r} or strategy={strategy!r} is not known here: {error}") from error
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random numbers from `seed` inside, and leave the global state as it was."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed buffers for the next step; fresh ones cost page faults at every first touch.
+
+    It holds for the process from then on: memory that was once in use stays with it. Elsewhere it does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def place(module: nn.Module, fabric: Fabric) -> nn.Module:
+    """Move a module to the engine's device."""
+    return module.to(device=fabric.device)
+
+
+@contextmanager
+def compiled(module: nn.Module, wanted: bool) -> Iterator[None]:
+    """Run the parts of `module` through ``torch.compile`` inside, and as they were outside.
+
+    The parts are its direct children: convolutions and what stands between them are fused, the loops over time and the
+    Pyro programs stay Python. Shapes other than the first compile again.
+
+    Warns
+    -----
+    UserWarning
+        If nothing can be compiled here, for instance without a C++ compiler; the module then runs as it is.
+    """
+    parts = [part for part in module.children() if wanted]
+    if parts and not _can_compile():
+        parts = []
+    for part in parts:
+        part.compile()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None
+
+
+def _can_compile() -> bool:
+    """Compile something small, since the parts would fail in the middle of the training."""
+    try:
+        torch.compile(torch.exp)(torch.zeros(2))
+    except Exception as error:  # whatever the compiler's stack raises
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        warnings.warn(
+            f"compile=True has no effect: torch.compile failed here ({type(error).__name__}: {first}); the model "
+            "trains without it. It needs a C++ compiler on the path (on GPUs Triton); compile=False is silent",
+            stacklevel=2,
+        )
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""Callbacks see a forecaster while it trains."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from gridcast.calendars import Calendar
+from gridcast.callbacks import call, check_callbacks
+from gridcast.forecasters._base import BaseForecaster
+from gridcast.grid import Series
+
+
+class Watch:
+    """Calls the callbacks of a forecaster with a copy of it that has all that is learned so far.
+
+    Parameters
+    ----------
+    forecaster : NeuralForecaster
+    learned : dict
+        The learned attributes; the module in it is the one that trains.
+    series, calendar
+        Of the training.
+    """
+
+    def __init__(self, forecaster: BaseForecaster, learned: dict[str, Any], series: Series, calendar: Calendar) -> None:
+        self.callbacks: list[Any] = check_callbacks(forecaster.get_params(deep=False)["callbacks"])
+        self.learned = learned
+        if self.callbacks:
+            self.est: Any = copy.copy(forecaster)
+            self.est.__dict__.update(learned | forecaster._origin(learned, series, calendar))
+            call(self.callbacks, "on_fit_begin", self.est)
+
+    def on_epoch_end(self, history: list[dict[str, float]]) -> bool:
+        """Tell of an epoch; return whether the training shall end."""
+        if not self.callbacks:
+            return False
+        self.est.history_ = history
+        return call(self.callbacks, "on_epoch_end", self.est, history[-1])
+
+    def on_fit_end(self) -> None:
+        """Tell of the end, with the best weights in the module."""
+        if self.callbacks:
+            self.est.history_ = self.learned["history_"]
+            call(self.callbacks, "on_fit_end", self.est)
