@@ -39,23 +39,24 @@ def main() -> None:
     found: dict[str, Any] = {"archives": [], "grids": []}
     for gigabytes in arguments.gigabytes:
         n_times = int(gigabytes * 1e9 / (4 * np.prod(SHAPE)))
-        found["archives"].append({"gigabytes": gigabytes} | apart(n_times, SHAPE, 36))
+        found["archives"].append({"gigabytes": gigabytes} | apart(n_times, SHAPE, 36, 200))
         print(found["archives"][-1], flush=True)
     for size in arguments.grids:
-        found["grids"].append({"size": size} | apart(300, (size, size), None))
+        n_steps = max(5, 60 * 32**2 // size**2)
+        found["grids"].append({"size": size} | apart(300, (size, size), None, n_steps))
         print(found["grids"][-1], flush=True)
     if arguments.out:
         (arguments.out / "archive.json").write_text(json.dumps(found | machine(), indent=1))
 
 
-def apart(n_times: int, shape: tuple[int, int], patch_size: int | None) -> dict[str, float]:
+def apart(n_times: int, shape: tuple[int, int], patch_size: int | None, n_steps: int) -> dict[str, float]:
     """Measure in a fresh process."""
     folder = Path(tempfile.mkdtemp())
     try:
         write(folder / "series.zarr", n_times, shape)
         context = multiprocessing.get_context("spawn")
         with context.Pool(1) as pool:
-            return pool.apply(measure, (folder / "series.zarr", patch_size))
+            return pool.apply(measure, (folder / "series.zarr", patch_size, n_steps))
     finally:
         shutil.rmtree(folder)
 
@@ -77,11 +78,17 @@ def lazy_selection(decade: np.ndarray, index: np.ndarray) -> Any:
     return dask.delayed(lambda: decade[index])()
 
 
-def measure(path: Path, patch_size: int | None) -> dict[str, float]:
+def measure(path: Path, patch_size: int | None, n_steps: int) -> dict[str, float]:
     """Fit from a store; return peak memory above that before, in GiB, and frames per second of the training."""
     series = xr.open_zarr(path)["precip"]
     model = gc.CNMMForecaster(
-        max_epochs=1, max_steps=200, patch_size=patch_size, buffer_bytes=BUFFER_BYTES, random_state=0, verbose=0
+        max_epochs=1,
+        max_steps=n_steps,
+        patch_size=patch_size,
+        buffer_bytes=BUFFER_BYTES,
+        validation_fraction=0.0,
+        random_state=0,
+        verbose=0,
     )
     before, peak, stop = resident(), [0.0], threading.Event()
 
@@ -97,7 +104,6 @@ def measure(path: Path, patch_size: int | None) -> dict[str, float]:
     stop.set()
     watcher.join()
     record = model.history_[0]
-    n_steps = min(200, -(-(len(series) * 9 // 10) // model.batch_size))
     return {
         "peak_gib": (peak[0] - before) / GIB,
         "frames_per_second": n_steps * model.batch_size * model.window / record["seconds"],

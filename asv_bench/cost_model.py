@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ Assumptions, not measured here:
   part of each frame.
 - **What to choose.** Train on patches: `patch_size=64` computes {patch} of a frame for each window, and neighbouring
   windows bring other patches. Give `max_steps`, not epochs: the default of 3000 steps of 8 windows sees {default}
-  frames, whatever the archive's size. A smaller `max_epochs` pass still reads in the order of the chunks, so that
-  3000 steps read a part of the archive.
+  frames, whatever the archive's size, and reads the part of it that they need. The time in the table is a floor:
+  on patches this small a GPU waits for the launches of its kernels, so raise `batch_size`.
 - **Chunks.** Whole fields, and as many steps as make a chunk of 64 to 128 MB ({steps} hours here): long chunks,
   because a window of {window} steps that reaches into the next block has that chunk read again, about {again} of the
   bytes with four chunks in a block. Zarr rather than NetCDF where several processes read: NetCDF is read by one
@@ -78,7 +79,20 @@ Assumptions, not measured here:
 def main() -> None:
     speed, archive = (json.loads((DOCS / "results" / f"{name}.json").read_text()) for name in ("speed", "archive"))
     costs = {name: cost(model) for name, model in MODELS.items()}
-    (DOCS / "scaling.md").write_text(TEXT.format(**parts(costs, speed, archive)))
+    paragraphs = TEXT.format(**parts(costs, speed, archive)).split("\n\n")
+    (DOCS / "scaling.md").write_text("\n\n".join(map(wrapped, paragraphs)) + "\n")
+
+
+def wrapped(paragraph: str) -> str:
+    """Return a paragraph, or a list, in lines of 118 characters; tables and headings as they are."""
+    if paragraph.startswith(("|", "#")):
+        return paragraph
+    items = paragraph.replace("\n- ", "\0- ").split("\0")
+    fill = {"width": 118, "break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(
+        textwrap.fill(" ".join(item.split()), subsequent_indent="  " if item.startswith("- ") else "", **fill)
+        for item in items
+    )
 
 
 def cost(model: Any, size: int = 64) -> dict[str, float]:

@@ -46,6 +46,8 @@ def main() -> None:
     for name, title in TITLES.items():
         if f"real_{name}" in found:
             parts += [f"## {title}", REAL_TEXT, real_table(name, found[f"real_{name}"])]
+    if "speed" in found:
+        parts += ["## Speed and memory", *speed_tables(found)]
     if "ablation" in found:
         parts += ["## What each choice is worth", ablation_table(found["ablation"])]
     notes = RESULTS / "notes.md"
@@ -100,6 +102,28 @@ def bars(found: dict[str, Any]) -> dict[str, tuple[list[dict[str, Any]], Reading
         for lead in (k for k in (5, 10, 20) if k <= len(runs[0]["multi_step"])):
             best = min([1e4 * r["multi_step"][lead - 1] for r in references] + [published.get(lead, np.inf)])
             out[f"{name}, lead {lead}"] = runs, (lambda r, k=lead: 1e4 * r["multi_step"][k - 1]), best
+    return out
+
+
+def speed_tables(found: dict[str, Any]) -> list[str]:
+    """Return what the scripts of ``asv_bench`` measured."""
+    speed = found["speed"]
+    rows = header(["`python asv_bench/compare.py`", "measured", "bar"])
+    rows += [line([name, f"{v:.4g}", f"{speed['bars'].get(name, '')}"]) for name, v in speed["measured"].items()]
+    out = [f"Commit {speed['commit']}; {speed['machine']}.\n", "\n".join(rows) + "\n"]
+    if "archive" in found:
+        keys = ["peak_gib", "frames_per_second", "fit_seconds"]
+        rows = header(["`python asv_bench/archive.py`", "peak above the process [GiB]", "frames per second", "fit [s]"])
+        for of, unit in (("archives", "gigabytes"), ("grids", "size")):
+            label = "{:g} GB, 72 x 144, patches of 36" if of == "archives" else "{0:g} x {0:g}, whole frames"
+            rows += [line([label.format(r[unit]), *(f"{r[k]:.4g}" for k in keys)]) for r in found["archive"][of]]
+        out.append("\n".join(rows) + "\n")
+    if "ranks" in found:
+        rows = header(["`python asv_bench/ranks.py`", "loss, relative difference by epoch", "speed of two against one"])
+        for model in (m for m in NAMES if m in found["ranks"]):
+            apart, gain = found["ranks"][model].values()
+            rows.append(line([NAMES[model], ", ".join(f"{a:.1e}" for a in apart), f"{gain:.2f}"]))
+        out.append("\n".join(rows) + "\n")
     return out
 
 
