@@ -40,7 +40,7 @@ def main() -> None:
     train, test = gc.train_test_split(open_series(arguments.series), test_fraction=0.3)
     factor = 2 / float(train.max() - train.min())
     for name in arguments.models.split(","):
-        for seed in range(arguments.seeds if name in NEURAL else 1):
+        for seed in range(arguments.seeds if name.partition("+")[0] in NEURAL else 1):
             key = f"{name}/{seed}"
             if key in results:
                 continue
@@ -115,7 +115,7 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
         errors = [np.nanmean(np.square(forecast[origins, k] - truth[origins + k])) for k in range(horizon)]
         result["multi_step"] = [float(e) * factor**2 for e in errors]
     else:
-        model = build(name, seed).fit(train)
+        model = build(name, seed, train).fit(train)
         fitted = time.perf_counter()
         one = gc.backtest(model, test, 1)
         result["one_step"] = float(gc.metrics.mse(one, test.sel(time=one.time), weights=None)) * factor**2
@@ -141,11 +141,23 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
     }
 
 
-def build(name: str, seed: int) -> Any:
-    """Return a forecaster with its default parameters."""
-    if name in NEURAL:
-        return NEURAL[name](random_state=seed)
-    return gc.NaiveForecaster(name, random_state=seed)
+def build(name: str, seed: int, train: xr.DataArray) -> Any:
+    """Return a forecaster with its default parameters; ``+time`` or ``+static`` adds the covariate of that name."""
+    model, _, covariate = name.partition("+")
+    if model not in NEURAL:
+        return gc.NaiveForecaster(name, random_state=seed)
+    parameters: dict[str, Any] = {}
+    if covariate == "time":
+        parameters["time_features"] = ("season", "day") if len(train) > 1000 else "day"
+    elif covariate == "static":
+        parameters["static"] = diurnal_range(train)
+    return NEURAL[model](random_state=seed, **parameters)
+
+
+def diurnal_range(train: xr.DataArray) -> xr.DataArray:
+    """Return the range of each cell's mean day: it tells sea from land and dry land from wet."""
+    hours = train.groupby("time.hour").mean()
+    return (hours.max("hour") - hours.min("hour")).rename("diurnal range")
 
 
 def table(results: dict[str, Any]) -> str:

@@ -16,7 +16,14 @@ Written by `python examples/report.py` from the files in `docs/results/`, which 
 settings, versions, commit and machine. Mean squared errors are of data scaled to [-1, 1]. A cell is the median over
 seeds, with the worst seed in brackets. Parameters are the defaults of each class unless a line says otherwise.
 """
-NAMES = {"lim": "linear inverse model (60 components, order 2)", "cnmm": "CNMM", "convlstm": "ConvLSTM", "dmm": "DMM"}
+NAMES = {
+    "cnmm+time": "CNMM with time of year and day",
+    "cnmm+static": "CNMM with the range of the mean day as a static field",
+    "lim": "linear inverse model (60 components, order 2)",
+    "cnmm": "CNMM",
+    "convlstm": "ConvLSTM",
+    "dmm": "DMM",
+}
 TITLES = {
     "air": "Six-hourly air temperature over North America (25 x 53)",
     "era5": "Hourly 2 m temperature over the United Kingdom (33 x 49)",
