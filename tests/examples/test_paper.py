@@ -1,6 +1,7 @@
 """The Kalman limit against a filter with dense matrices, and the paper's window averages by hand."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -89,3 +90,34 @@ def test_windows_average_their_last_targets(load):
     by_target = np.random.default_rng(2).random(23)  # four windows
     expected = np.mean([by_target[s + 10 : s + 20].mean() for s in range(4)])
     assert last(by_target, 10) == pytest.approx(expected)
+
+
+def test_the_cmap_experiment_on_a_file_of_the_same_format_and_again_from_where_it_stopped(load, tmp_path, monkeypatch):
+    precip = gc.datasets.make_precipitation(n_times=240, shape=(18, 36), random_state=0)
+    precip.rename("precip").to_netcdf(tmp_path / "precip.pentad.mean.nc")
+    reproduce, out = load("reproduce"), tmp_path / "out"
+    arguments = [
+        "reproduce.py",
+        "cmap",
+        "--models",
+        "naive,convlstm",
+        "--scale",
+        "smoke",
+        "--seeds",
+        "1",
+        "--threads",
+        "1",
+    ]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--out", str(out), "--data", str(tmp_path / "precip.pentad.mean.nc")])
+    monkeypatch.setattr(reproduce.torch, "set_num_threads", lambda n: None)
+    reproduce.main()
+    results = json.loads((out / "results.json").read_text())
+    assert set(results["runs"]) == {"naive/default/0", "convlstm/default/0"}
+    scores = results["runs"]["convlstm/default/0"]["scores"]["test"]
+    assert set(scores["one_step"]) == {"5", "10", "15", "20"}
+    assert len(scores["multi_step"]) == 20
+    assert np.isfinite([*scores["one_step"].values(), *scores["multi_step"], *scores["crps"]]).all()
+    assert {path.name.split("_")[1] for path in out.glob("figure_*.png")} >= {"4", "6", "8", "10"}
+    monkeypatch.setattr(reproduce, "run", lambda *_: pytest.fail("what is there is not run again"))
+    reproduce.main()
+    assert json.loads((out / "results.json").read_text())["runs"] == results["runs"]
