@@ -211,7 +211,7 @@ def real_table(name: str, results: dict[str, Any]) -> str:
 def ablation_table(results: dict[str, Any]) -> str:
     """Return what the default model loses without each of its choices."""
     lines = [
-        "The default CNMM with one choice changed, 800 steps on ten simulations of the heat experiment, scored on",
+        "The default CNMM with one choice changed, 300 steps on ten simulations of the heat experiment, scored on",
         "eight others that no other table uses. Ratios to the default of the same seed; below 1 the change helps.",
         "",
         *header(["", "E1 one-step", "E1 leads 1 to 20", "E1 CRPS lead 20", "E2 one-step", "E2 leads 1 to 20", "seeds"]),
