@@ -48,7 +48,7 @@ def make_precipitation(
         w(t, \phi, \lambda) = \rho\, w(t - 1, \phi, \lambda - u(\phi))
                               + \sqrt{1 - \rho^2}\, \eta(t, \phi, \lambda)
 
-    with :math:`\rho` = 0.7, :math:`\eta` correlated as :math:`\exp(-(d / 10°)^2)` over a distance d and
+    with :math:`\rho` = 0.7, :math:`\eta` correlated as :math:`\exp(-(d / 10^\circ)^2)` over a distance d and
     periodic in longitude, and u the drift in degrees per pentad: 12 eastward at 45 degN and 45 degS, 8
     westward at the equator.
 

@@ -1,0 +1,131 @@
+"""The sources of the site: every public name has its page, every example is in the gallery's form."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import gridcast as gc
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+SUBMODULES = ("callbacks", "datasets", "metrics", "plotting", "presets")
+
+
+def public_names() -> set[str]:
+    """Return the full name of everything public, submodules apart."""
+    names = {f"gridcast.{name}" for name in gc.__all__ if name not in SUBMODULES}
+    for submodule in SUBMODULES:
+        module = getattr(gc, submodule)
+        names |= {f"{module.__name__}.{name}" for name in public_names_of(module)}
+    return names
+
+
+def public_names_of(module) -> list[str]:
+    if hasattr(module, "__all__"):
+        return module.__all__
+    # The helpers of `callbacks` are functions, those of `presets` are private.
+    kind = inspect.isclass if module is gc.callbacks else inspect.isfunction
+    return [n for n, m in inspect.getmembers(module, kind) if m.__module__ == module.__name__ and not n.startswith("_")]
+
+
+def documented_names() -> list[str]:
+    """Return the full names that the reference lists."""
+    module, names, listing = "", [], False
+    for line in (ROOT / "docs" / "api" / "index.rst").read_text("utf-8").splitlines():
+        if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif found := re.match(r"\.\. py:data:: (\S+)", line):
+            names.append(found[1])
+        elif line.startswith(".. "):
+            listing = line.startswith(".. autosummary::")
+        elif listing and re.fullmatch(r"   \w+", line):
+            names.append(f"{module}.{line.strip()}")
+    return names
+
+
+def test_every_public_name_is_in_the_reference():
+    assert public_names() - set(documented_names()) == set()
+
+
+def test_the_reference_lists_what_there_is_and_once():
+    names = documented_names()
+    assert len(names) == len(set(names))
+    more = {"gridcast.forecasters.BaseForecaster", "gridcast.forecasters.NeuralForecaster"}
+    assert set(names) - public_names() == more
+
+
+def test_every_public_name_has_a_docstring():
+    for name in public_names() - {"gridcast.__version__"}:
+        member = gc
+        for part in name.split(".")[1:]:
+            member = getattr(member, part)
+        assert (inspect.getdoc(member) or "").strip(), name
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 8
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path):
+    source = path.read_text("utf-8")
+    tree = ast.parse(source)
+    compile(tree, path.name, "exec")
+    title, underline = ast.get_docstring(tree).splitlines()[:2]
+    assert len(underline) == len(title)
+    assert set(underline) == {"="}
+    assert "**What was seen.**" in source.rpartition("# %%")[2], "an example ends with what was seen"
+    assert list(private_uses(tree)) == []
+
+
+def private_uses(tree):
+    """Yield what an example takes of gridcast that is not public."""
+    public = public_names() | {f"gridcast.{name}" for name in SUBMODULES}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gridcast":
+            yield f"from {node.module} import"
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.startswith("gridcast."))
+        elif isinstance(node, ast.Attribute):
+            parts = ast.unparse(node).split(".") if is_dotted(node) else []
+            is_ours = parts[:1] == ["gc"] and len(parts) == (3 if parts[1] in SUBMODULES else 2)
+            if is_ours and f"gridcast.{'.'.join(parts[1:])}" not in public:
+                yield ".".join(parts)
+            if node.attr.startswith("_") and not node.attr.startswith("__"):
+                yield node.attr
+
+
+def is_dotted(node) -> bool:
+    """Return whether a node is names joined by dots."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def test_a_private_name_is_found():
+    uses = (
+        "import gridcast.windows",
+        "gc.grid.unwrap(x)",
+        "gc.metrics.checked(x)",
+        "m._fit()",
+        "gc.metrics.mse(a, b).mean()",
+    )
+    tree = ast.parse("\n".join(uses))
+    assert set(private_uses(tree)) == {"gc.grid", "gc.metrics.checked", "_fit", "gridcast.windows"}
+
+
+def test_pages_that_scripts_write_are_linked_without_being_needed():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    assert ":glob:" in index
+    assert "scaling*" in index
+
+
+def test_the_citation_is_that_of_the_card():
+    from gridcast.forecasters._card import CITATION
+
+    text = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert CITATION.rpartition("doi.org/")[2] in text
+    assert f"version: {gc.__version__}\n" in text
