@@ -44,7 +44,8 @@ except ValueError as error:
 series = dataset["rain"].rename(valid_time="time")
 train, test = gc.train_test_split(series, test_fraction=0.25)
 model = gc.CNMMForecaster(max_steps=60, random_state=0, verbose=0).fit(train)
-print(f"skill against persistence: {model.score(test):.2f}")
+skill = model.score(test)
+print(f"skill against persistence: {skill:.2f}")
 
 # %%
 # Write the forecast
@@ -74,13 +75,13 @@ xr.open_dataset(folder / "forecast.nc")
 # One file of JSON and safetensors, without pickle: opening it runs no code. A model that was trained on a GPU opens on
 # a CPU. Inside is a card for people, which takes scores.
 
-model.save(folder / "rain.gridcast", scores={"skill against persistence": model.score(test)})
+model.save(folder / "rain.gridcast", scores={"skill against persistence": skill})
 again = gc.load(folder / "rain.gridcast")
 print("the loaded model forecasts the same:", bool((again.predict(10) == mean).all()))
 
 # %%
 
-card = model.card(scores={"skill against persistence": model.score(test)})
+card = model.card(scores={"skill against persistence": skill})
 print(card[: card.index("## Parameters at their defaults")])
 
 # %%
