@@ -75,7 +75,7 @@ gc.plotting.plot_reliability(forecast, observed, threshold=10.0, ax=axes[2])
 
 histogram = gc.metrics.rank_histogram(forecast, observed)
 curve = gc.metrics.reliability(forecast, observed, threshold=10.0, n_bins=5)
-print("share of observations outside the ensemble:", round(float(histogram[0] + histogram[-1]), 3))
+print("share of observations at the lowest and the highest rank:", round(float(histogram[0] + histogram[-1]), 3))
 curve.to_dataframe().round(3)
 
 # %%

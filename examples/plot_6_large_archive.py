@@ -56,11 +56,11 @@ class TimeIsUp(gc.callbacks.Callback):
 def forecaster(**more):
     """Return the forecaster of this training."""
     return gc.CNMMForecaster(
-        stride=20,
+        stride=6,
         max_epochs=4,
         buffer_bytes=int(train.nbytes / 1.5),
         checkpoint_dir=folder / "training",
-        checkpoint_every=10,
+        checkpoint_every=5,
         random_state=0,
         verbose=0,
         **more,

@@ -6,7 +6,7 @@ Halim and Kawamoto (2020) compare models on a hot disc that cools on a noisy pla
 dynamics are linear and its noise is Gaussian, so the best possible forecast is known: that of a Kalman filter which is
 told the equation. A model that has to learn the equation from data can come near this limit, and not below it.
 
-The paper's plate has 100 x 100 cells and 100 simulations; here are 24 x 24 cells and a few simulations. The full
+The paper's plate has 100 x 100 cells and 100 simulations; here are 64 x 64 cells and a few simulations. The full
 experiment is ``examples/paper/reproduce.py``, its figures are on :doc:`/results`.
 """
 
@@ -25,16 +25,16 @@ import gridcast as gc
 #
 # A dimension ``sample`` holds independent sequences. The test windows are of other simulations.
 
-SHAPE, CONTEXT = (24, 24), 10
-train = gc.datasets.make_heat(30, n_windows=10, window=20, shape=SHAPE, random_state=0)
-test = gc.datasets.make_heat(20, n_windows=2, window=30, shape=SHAPE, random_state=1)
+SHAPE, CONTEXT = (64, 64), 10
+train = gc.datasets.make_heat(20, n_windows=6, window=20, shape=SHAPE, random_state=0)
+test = gc.datasets.make_heat(12, n_windows=2, window=30, shape=SHAPE, random_state=1)
 train.sizes
 
 # %%
 # Models
 # ------
 
-cnmm = gc.CNMMForecaster(context=CONTEXT, max_steps=120, random_state=0, verbose=0).fit(train)
+cnmm = gc.CNMMForecaster(context=CONTEXT, patch_size=24, max_steps=90, random_state=0, verbose=0).fit(train)
 persistence = gc.NaiveForecaster("persistence").fit(train)
 
 # %%
@@ -91,7 +91,7 @@ gc.plotting.plot_film(truth, film, leads=(1, 2, 5, 10, 20))
 # The distribution has a limit, too
 # ---------------------------------
 
-ensemble = gc.backtest(cnmm, test, 20, n_samples=10)
+ensemble = gc.backtest(cnmm, test, 20, n_samples=8)
 observed = test.sel(time=ensemble.time)
 over = [d for d in observed.dims if d != "lead_time"]
 crps = gc.metrics.crps(ensemble, observed, dim=over, weights=None)
