@@ -98,4 +98,5 @@ print(clone(search.best_estimator_).get_params()["lags"])
 # %%
 # **What was seen.** Cross-validation in time, a scorer over several leads and a search take scikit-learn's own tools.
 # Here one past field is enough, since the made weather remembers no more than one step, and the learning rate hardly
-# matters at so small a budget. At short leads the CNMM is best, at long ones all that know the season are alike. Bands are 95 % confidence intervals by a block bootstrap.
+# matters at so small a budget. At short leads the CNMM is best, at long ones all that know the season are alike.
+# Bands are 95 % confidence intervals by a block bootstrap.

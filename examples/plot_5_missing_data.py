@@ -85,6 +85,6 @@ except ValueError as error:
 gc.NaiveForecaster().fit(broken.reindex(time=series.time))
 
 # %%
-# **What was seen.** More than a quarter of the values was missing, and the model trained on what was there. Land stays
-# missing in the forecasts, the sea under clouds does not: it is forecast nearly as well as the sea under a clear sky, and
-# both better than by the climatology.
+# **What was seen.** More than a quarter of the values was missing, and the model trained on what was there. Land
+# stays missing in the forecasts, the sea under clouds does not: it is forecast nearly as well as the sea under a
+# clear sky, and both better than by the climatology.
