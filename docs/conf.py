@@ -43,6 +43,7 @@ suppress_warnings = ["myst.header"]  # pages that scripts write may begin where 
 
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 
 
@@ -82,9 +83,12 @@ html_theme = "pydata_sphinx_theme"
 html_title = "gridcast"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/logo.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_show_copyright = False
 html_theme_options = {
+    "logo": {"text": "gridcast", "image_light": "_static/logo.svg", "image_dark": "_static/logo.svg"},
     "navbar_align": "left",
     "header_links_before_dropdown": 7,
     "navigation_depth": 3,

@@ -95,4 +95,5 @@ figure.cbar.set_label("spread of the ensemble [mm/day]")
 # %%
 # **What was seen.** The array stayed on disk until training read it; an unsuitable name of the time axis is an error
 # that says the way out. The forecast went back to NetCDF with its labels, and the loaded model forecasts what the saved
-# one did, to the last bit. The ensemble spreads with lead time, most where it rains most.
+# one did, to the last bit. The ensemble spreads a little with lead time, and most where it rains
+# most.

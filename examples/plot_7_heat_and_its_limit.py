@@ -28,7 +28,7 @@ import gridcast as gc
 SHAPE, CONTEXT = (64, 64), 10
 train = gc.datasets.make_heat(20, n_windows=6, window=20, shape=SHAPE, random_state=0)
 test = gc.datasets.make_heat(12, n_windows=2, window=30, shape=SHAPE, random_state=1)
-train.sizes
+print(dict(train.sizes))
 
 # %%
 # Models
@@ -42,7 +42,8 @@ persistence = gc.NaiveForecaster("persistence").fit(train)
 # ---------
 #
 # In sine modes three steps of the simulation are a multiplication, so the filter is a scalar one for each mode.
-# ``examples/paper/oracle.py`` is short; it is no part of the package, so it is imported by its path.
+# ``examples/paper/oracle.py`` is short; it is no part of the package, so it is imported by its path. It ignores that
+# the data are clipped at 0 K, which matters on plates that are small or have cooled.
 
 
 def import_by_path(path):
@@ -67,7 +68,7 @@ limit = oracle.KalmanOracle(emission_sd=1.0, shape=SHAPE).multi_step(test.values
 def by_lead(forecast):
     """Return the mean squared error by lead time."""
     error = (forecast - test.sel(time=forecast.time)) ** 2
-    return error.mean([d for d in error.dims if d != "lead_time"]).rename("mse").assign_attrs(units="K^2")
+    return error.mean([d for d in error.dims if d != "lead_time"]).rename("mse").drop_attrs().assign_attrs(units="K^2")
 
 
 series = test.isel(time=slice(CONTEXT - 1, None))
@@ -80,12 +81,13 @@ errors["Kalman filter"] = xr.DataArray(
 gc.plotting.plot_error_by_lead(errors)
 
 # %%
-# Beside the limit the course of one window:
+# Beside the limit the course of the hottest window:
 
-window = {"sample": 0, "init_time": 0}
-film = {name: forecast.isel(window) for name, forecast in forecasts.items()}
-truth = test.isel(sample=0).sel(time=film["CNMM"].time)
-gc.plotting.plot_film(truth, film, leads=(1, 2, 5, 10, 20))
+hottest = int(test.isel(time=0).mean(("y", "x")).argmax("sample"))
+film = {name: forecast.isel(sample=hottest, init_time=0) for name, forecast in forecasts.items()}
+truth = test.isel(sample=hottest).sel(time=film["CNMM"].time)
+film = {name: forecast.drop_vars("time") for name, forecast in film.items()}
+gc.plotting.plot_film(truth.drop_vars("time"), film, leads=(1, 2, 5, 10, 20))
 
 # %%
 # The distribution has a limit, too
@@ -97,7 +99,8 @@ over = [d for d in observed.dims if d != "lead_time"]
 crps = gc.metrics.crps(ensemble, observed, dim=over, weights=None)
 limits = xr.DataArray(limit.crps(test.values[:, CONTEXT:]), coords={"lead_time": crps.lead_time}, attrs=crps.attrs)
 shown = {"lead_time": [1, 5, 10, 20]}
-gc.plotting.plot_score_bars({"CNMM": crps.sel(shown)}, limits={"Kalman filter": limits.sel(shown)}, score="crps")
+ax = gc.plotting.plot_score_bars({"CNMM": crps.sel(shown)}, limits={"Kalman filter": limits.sel(shown)})
+ax.set_xlabel("lead time [steps]")
 
 # %%
 
@@ -109,4 +112,7 @@ for lead in (1, 20):
     )
 
 # %%
-# **What was seen.** WHAT
+# **What was seen.** One step ahead a short training on patches comes within a few percent of what is possible, in the
+# mean and in the distribution. Twenty steps ahead there is more to gain, and a longer training gains it:
+# :doc:`/results`. Persistence zigzags because the scheme of the simulation does: a step is the mean of the four
+# neighbours, so that noise goes to and fro between the cells of a checkerboard.
