@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from gridcast.files import replacing
+
+__all__ = ["CSVLogger", "Callback", "TensorBoardLogger"]
 
 
 class Callback:
@@ -50,9 +53,8 @@ class CSVLogger(Callback):
         """Write the records so far."""
         path = Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        pd.DataFrame(est.history_).to_csv(temporary, index=False)
-        temporary.replace(path)
+        with replacing(path) as file:
+            pd.DataFrame(est.history_).to_csv(file, index=False)
 
 
 class TensorBoardLogger(Callback):
@@ -82,24 +84,3 @@ class TensorBoardLogger(Callback):
             for name, value in record.items():
                 if name != "epoch":
                     writer.add_scalar(f"training/{name}", value, int(record["epoch"]))
-
-
-def check_callbacks(callbacks: Any) -> list[Any]:
-    """Return the callbacks as a list; raise a TypeError for what is none."""
-    if callbacks is None:
-        return []
-    if not isinstance(callbacks, Iterable) or isinstance(callbacks, str):
-        raise TypeError(f"callbacks={callbacks!r} must be a list of gridcast.callbacks.Callback")
-    found = list(callbacks)
-    for callback in found:
-        if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in HOOKS):
-            raise TypeError(f"callbacks holds {callback!r}: give instances that have one of the methods {HOOKS}")
-    return found
-
-
-def call(callbacks: list[Any], hook: str, *arguments: Any) -> bool:
-    """Call a method of every callback that has it; return whether one returned True."""
-    return any([bool(getattr(c, hook)(*arguments)) for c in callbacks if hasattr(c, hook)])
-
-
-HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from gridcast.files import replacing
 
 LAST, BEST, VERSION = "last.ckpt", "best.ckpt", 1
 
@@ -91,11 +92,6 @@ class Checkpoints:
             self._replace(BEST, {"version": VERSION, "weights": dict(weights), "record": dict(record)})
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write to a file beside and rename it: on disk is the old file or the new one."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"{name}.tmp"
-        with temporary.open("wb") as file:
+        with replacing(self.folder / name) as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.folder / name)

@@ -86,7 +86,7 @@ def backtest(
     DataArray, shape ([member,] [sample,] init_time, lead_time=horizon, [channel,] y, x)
         Physical units. ``init_time`` is the last observed step before the forecast, ``lead_time`` counts steps from 1,
         and the coordinate ``time`` (init_time, lead_time) is the time that is forecast:
-        ``X.sel(time=forecast.time)`` is its observation.
+        ``X.sel(time=forecast.time)`` is its observation. ``forecast.lead_time.attrs["mode"]`` is `mode`.
 
     Raises
     ------
@@ -209,7 +209,7 @@ class _Rolled:
 
 def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None) -> _Rolled:
     forecaster, series, undo = _resolve(estimator, X)
-    values, history, origins = forecaster.roll(series, horizon, mode, stride, n_samples)
+    values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples)
     init_times = history.times[origins]
     leading = {} if n_samples is None else {"member": np.arange(n_samples)}
     values = values[0] if n_samples is None else values
@@ -232,15 +232,16 @@ def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_sample
     ]
     persisted = [observe(origins + (k - 1 if mode == "one_step" else 0)) for k in leads]
     return _Rolled(
-        _stack(forecasts, leads),
-        _stack([observe(origins + k) for k in leads], leads),
-        _stack([p.assign_coords({TIME: f[TIME]}) for p, f in zip(persisted, forecasts, strict=True)], leads),
+        _stack(forecasts, leads, mode),
+        _stack([observe(origins + k) for k in leads], leads, mode),
+        _stack([p.assign_coords({TIME: f[TIME]}) for p, f in zip(persisted, forecasts, strict=True)], leads, mode),
     )
 
 
-def _stack(fields: list[xr.DataArray], leads: np.ndarray) -> xr.DataArray:
+def _stack(fields: list[xr.DataArray], leads: np.ndarray, mode: str) -> xr.DataArray:
     """Join the fields of each lead, (..., init_time, lead_time, ...)."""
-    joined = xr.concat(fields, xr.Variable("lead_time", leads, {"long_name": "lead time", "units": "steps"}))
+    attributes = {"long_name": "lead time", "units": "steps", "mode": mode}
+    joined = xr.concat(fields, xr.Variable("lead_time", leads, attributes))
     if "lead_time" not in joined[TIME].dims:  # a single lead
         joined = joined.assign_coords({TIME: joined[TIME].expand_dims({"lead_time": leads}, axis=-1)})
     first = [d for d in ("member", SAMPLE, "init_time", "lead_time") if d in joined.dims]

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from gridcast.preprocessing import MinMaxTransformer
 
+__all__ = ["paper"]
+
 _DATA_RANGE = {"heat": (0, 1000), "cmap": (0, 80)}
 
 _TRAINING: dict[str, Any] = {

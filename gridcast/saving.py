@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as arrays_from_bytes
 from safetensors.numpy import save as bytes_from_arrays
+
+from gridcast.files import replacing
 
 FORMAT, VERSION = "gridcast", 1
 VALUES, ARRAYS, TEXT, SUMS = "model.json", "arrays.safetensors", "README.md", "SHA256SUMS"
@@ -69,17 +70,9 @@ def write_file(path: PathLike, values: Mapping[str, Any], arrays: Mapping[str, n
     for name, most in MOST_BYTES.items():
         if len(content[name]) > most:
             raise ValueError(f"{name} would have {len(content[name])} bytes, the most is {most}: drop long text labels")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for name in ENTRIES:
-                    archive.writestr(zipfile.ZipInfo(name, BEGINNING_OF_TIME), content[name])
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name in ENTRIES:
+            archive.writestr(zipfile.ZipInfo(name, BEGINNING_OF_TIME), content[name])
 
 
 def read_file(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray], str]:

@@ -18,9 +18,11 @@ from gridcast.anomaly import Anomaly
 from gridcast.bootstrap import block_counts, block_length
 from gridcast.forecasters._random import generator
 from gridcast.grid import SAMPLE, TIME
-from gridcast.metrics._checks import Dims, check_dims, check_same_labels, squared, units
+from gridcast.metrics._checks import Dims, check_dims, check_same_labels
 from gridcast.metrics._ensembles import sampling_variance
 from gridcast.metrics._weights import Weights, resolve_weights
+from gridcast.units import squared, units_of
+from gridcast.windows import check_positive_integer
 
 INIT, LEAD = "init_time", "lead_time"
 _VALUES_AT_ONCE = 1 << 21
@@ -103,10 +105,10 @@ def verify(
     Raises
     ------
     TypeError
-        If `forecast`, `observations` or `climatology` is of another type.
+        If `forecast`, `observations` or `climatology` is of another type, or `n_resamples` no positive integer.
     ValueError
-        If `forecast` is no backtest, a time that it forecasts is not in `observations` or in `climatology`, labels
-        differ along a dimension, or another parameter is out of its range.
+        If `forecast` is no backtest or one of ``mode="one_step"``, a time that it forecasts is not in `observations`
+        or in `climatology`, labels differ along a dimension, or another parameter is out of its range.
 
     See Also
     --------
@@ -165,7 +167,8 @@ def verify(
         totals = xr.concat(by_lead, leads).compute()
     length = _memory(totals) if block == "auto" else int(block)
     counts = DataArray(block_counts(n_init, length, n_resamples, random), dims=("resample", INIT))
-    scores = _labelled(_scores(totals.sum(INIT)), *_interval(totals, counts, confidence), units(observations, forecast))
+    interval = _interval(totals, counts, confidence)
+    scores = _labelled(_scores(totals.sum(INIT)), *interval, units_of(observations, forecast))
     return scores.assign_attrs(confidence=confidence, n_resamples=n_resamples, block=length, n_init_times=n_init)
 
 
@@ -301,6 +304,11 @@ def _check_backtest(forecast: DataArray, observations: DataArray) -> tuple[DataA
             "init_time and lead_time and the time over both: give what gridcast.backtest returns; of one lead, "
             ".isel(lead_time=[0]) keeps the dimension"
         )
+    if forecast.sizes[LEAD] > 1 and forecast[LEAD].attrs.get("mode") == "one_step":
+        raise ValueError(
+            'forecast comes from backtest(..., mode="one_step"): its steps are all forecast one step ahead and have no '
+            "lead times to score; give backtest(..., horizon=1), or average gridcast.metrics over it"
+        )
     if forecast.sizes[LEAD] == 1 and forecast[TIME].dims == (INIT,):  # a backtest of one lead time
         forecast = forecast.assign_coords({TIME: forecast[TIME].expand_dims(LEAD)})
     if set(forecast[TIME].dims) != {INIT, LEAD}:
@@ -342,8 +350,7 @@ def _resolved(weights: Weights, averaged: list[Hashable], observations: DataArra
 def _check_bootstrap(confidence: float, n_resamples: int, block: int | str, n_init_times: int) -> None:
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence={confidence!r} must lie between 0 and 1, both excluded")
-    if not isinstance(n_resamples, numbers.Integral) or n_resamples < 1:
-        raise ValueError(f"n_resamples={n_resamples!r} must be an integer of at least 1")
+    check_positive_integer("n_resamples", n_resamples)
     if block == "auto":
         return
     longest = max(1, n_init_times - 1)

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gridcast"
 
 # A file imports from the rows above its own; the files of a folder that ends in / also from one another.
 LAYERS = (
-    ("calendars", "fields", "windows", "background", "callbacks", "sources", "encoding", "_version", "bootstrap"),
-    ("grid",),
+    ("calendars", "fields", "windows", "background", "sources", "encoding", "_version", "bootstrap", "units", "files"),
+    ("grid", "callbacks"),
     ("preprocessing", "metrics/", "plotting/", "datasets/", "modules/"),
     ("streaming", "saving", "checkpoints", "engine"),
     ("anomaly", "training", "cost", "forecasters/_quantiles"),

@@ -5,31 +5,18 @@ import pandas as pd
 import pytest
 import xarray as xr
 from sklearn.model_selection import KFold
+from small import NEURAL, small
 
 import gridcast as gc
 
-SHARED = {
-    "window": 8,
-    "context": 4,
-    "max_epochs": 1,
-    "random_state": 0,
-    "device": "cpu",
-    "verbose": 0,
-}
-MARKOV = {"encoder_channels": (4, 4), "emitter_channels": (4, 4), "rnn_channels": 8, "transition_channels": 4}
 NAIVE = ["persistence", "climatology", "seasonal"]
-NEURAL = ["cnmm", "dmm", "convlstm"]
 
 
 def make_estimator(name):
     if name in NAIVE:
         period = "auto" if name == "persistence" else 6
         return gc.NaiveForecaster(name, period=period, random_state=0)
-    if name == "cnmm":
-        return gc.CNMMForecaster(latent_channels=4, lags=2, **MARKOV, **SHARED)
-    if name == "dmm":
-        return gc.DMMForecaster(encoder_features=8, latent_channels=4, **MARKOV, **SHARED)
-    return gc.ConvLSTMForecaster(rnn_channels=4, n_states=2, **SHARED)
+    return small(name)
 
 
 def make_series(n_times=30, shape=(5, 6)):

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import Pipeline
+from small import small
 
 import gridcast as gc
 
@@ -36,12 +37,7 @@ def make_series(n_times=60, shape=(4, 6)):
 
 
 def make_cnmm(**parameters):
-    small = {
-        "encoder_channels": (4, 4), "emitter_channels": (4, 4), "rnn_channels": 8, "transition_channels": 4,
-        "latent_channels": 16, "window": 8, "context": 4, "max_epochs": 1, "random_state": 0, "device": "cpu",
-        "verbose": 0,
-    }  # fmt: skip
-    return gc.CNMMForecaster(**small | parameters)
+    return small("cnmm", **{"latent_channels": 16, "lags": 6} | parameters)
 
 
 def steps():

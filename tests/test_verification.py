@@ -245,6 +245,14 @@ def test_of_a_backtest_of_one_lead(series):
     np.testing.assert_allclose(scores["mse"], [expected.mean()], rtol=1e-5)
 
 
+def test_a_backtest_of_one_step_forecasts_has_no_lead_times(series):
+    series = series.fillna(0.0)
+    forecast = gc.backtest(gc.NaiveForecaster().fit(series[:20]), series[20:], horizon=3, mode="one_step")
+    assert forecast["lead_time"].attrs["mode"] == "one_step"
+    with pytest.raises(ValueError, match=r'mode="one_step".*give backtest\(\.\.\., horizon=1\)'):
+        gc.verify(forecast, series)
+
+
 def test_climatologies_of_a_season():
     times = xr.date_range("2001-01-01", periods=72, freq="MS", calendar="noleap", use_cftime=True)
     cycle = 10.0 * np.sin(2 * np.pi * np.arange(72) / 12)

@@ -249,7 +249,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         tags.target_tags.required = False
         return tags
 
-    def roll(
+    def _roll(
         self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None
     ) -> tuple[np.ndarray, Series, np.ndarray]:
         """Forecast every stretch of `horizon` steps inside `X`; `gridcast.backtest` is the labelled form.

@@ -120,5 +120,9 @@ def _fields(part: Any, grid: Grid) -> np.ndarray:
     try:
         Grid((y, x), (1, *grid.shape[1:]), grid.coords).check_same(field)
     except ValueError as error:
-        raise ValueError(f"static is not on the grid of X: {str(error).replace('X has', 'static has')}") from error
+        sizes = " x ".join(f"{part.sizes[dim]} {dim}" for dim in (y, x))
+        raise ValueError(
+            f"static, of {sizes}, is not on the grid of X, whose sizes are {grid.shape[-2:]}, or has other labels: "
+            "interpolate it, static.interp_like(X)"
+        ) from error
     return part.values.astype(np.float64).reshape(-1, *part.shape[-2:])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gridcast.callbacks import check_callbacks
 from gridcast.forecasters._base import check_positive_integer
 from gridcast.forecasters._covariates import check_time_features
 from gridcast.forecasters._resume import check_checkpoint_every
+from gridcast.forecasters._watch import check_callbacks
 
 
 def check_training_parameters(forecaster: Any) -> None:

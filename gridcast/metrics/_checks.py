@@ -91,18 +91,6 @@ def _difference(a: DataArray, b: DataArray, dim: Hashable) -> str:
     return f"first {ours.values[where]} against {theirs.values[where]}"
 
 
-def units(observed: DataArray, forecast: DataArray) -> str | None:
-    """Return the units of the data, where either side has them."""
-    return observed.attrs.get("units", forecast.attrs.get("units"))
-
-
-def squared(units: str | None) -> str | None:
-    """Return `units` squared."""
-    if units in (None, "1"):
-        return units
-    return f"{units}^2" if units.isalpha() else f"({units})^2"
-
-
 def named(score: DataArray, name: str, units: str | None) -> DataArray:
     """Return a score by its name, with no other attribute than its units."""
     return score.rename(name).drop_attrs().assign_attrs({} if units is None else {"units": units})

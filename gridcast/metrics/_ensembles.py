@@ -11,8 +11,9 @@ from scores import continuous, probability
 from scores.processing import aggregate
 from xarray import DataArray
 
-from gridcast.metrics._checks import Dims, checked, chunked, named, units
+from gridcast.metrics._checks import Dims, checked, chunked, named
 from gridcast.metrics._weights import Weights
+from gridcast.units import units_of
 
 
 def crps(
@@ -61,7 +62,7 @@ def crps(
         forecast = _in_small_blocks(forecast, member_dim)  # all pairs at once take M times the ensemble
         pairs = probability.crps_for_ensemble(forecast, observed, member_dim, method="fair", **options)
         score = pairs if lazy else _computed(pairs)
-    return named(score, "crps", units(observed, forecast))
+    return named(score, "crps", units_of(observed, forecast))
 
 
 def spread_skill_ratio(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from scores import continuous
 from xarray import DataArray
 
-from gridcast.metrics._checks import Dims, check_same_labels, checked, named, squared, units
+from gridcast.metrics._checks import Dims, check_same_labels, checked, named
 from gridcast.metrics._weights import Weights
+from gridcast.units import squared, units_of
 
 
 def mse(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: Weights = "auto") -> DataArray:
@@ -65,7 +66,7 @@ def mse(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: 
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights)
     score = continuous.mse(forecast, observed, reduce_dims=dims, weights=weights)
-    return named(score, "mse", squared(units(observed, forecast)))
+    return named(score, "mse", squared(units_of(observed, forecast)))
 
 
 def rmse(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: Weights = "auto") -> DataArray:
@@ -89,7 +90,7 @@ def rmse(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights:
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights)
     score = continuous.rmse(forecast, observed, reduce_dims=dims, weights=weights)
-    return named(score, "rmse", units(observed, forecast))
+    return named(score, "rmse", units_of(observed, forecast))
 
 
 def mae(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: Weights = "auto") -> DataArray:
@@ -113,7 +114,7 @@ def mae(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: 
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights)
     score = continuous.mae(forecast, observed, reduce_dims=dims, weights=weights)
-    return named(score, "mae", units(observed, forecast))
+    return named(score, "mae", units_of(observed, forecast))
 
 
 def bias(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: Weights = "auto") -> DataArray:
@@ -137,7 +138,7 @@ def bias(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights:
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights)
     score = continuous.additive_bias(forecast, observed, reduce_dims=dims, weights=weights)
-    return named(score, "bias", units(observed, forecast))
+    return named(score, "bias", units_of(observed, forecast))
 
 
 def mse_skill(

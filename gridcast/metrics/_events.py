@@ -13,6 +13,7 @@ from xarray import DataArray, Dataset
 
 from gridcast.metrics._checks import Dims, check_same_labels, checked, named
 from gridcast.metrics._weights import Weights
+from gridcast.windows import check_positive_integer
 
 
 def reliability(
@@ -74,7 +75,7 @@ def reliability(
         n_bins, middles = n_members + 1, np.arange(n_members + 1) / n_members
         highest = n_members + 1
     else:
-        _check_positive("n_bins", n_bins)
+        check_positive_integer("n_bins", n_bins)
         middles, highest = (np.arange(n_bins) + 0.5) / n_bins, n_members
     seen = forecast.notnull().all(member_dim) & observed.notnull() & _defined(threshold)
     votes = (forecast >= threshold).sum(member_dim)
@@ -186,7 +187,7 @@ def _window_sizes(
     if len(spatial) != 2 or len(sizes) != 2:
         raise ValueError(f"window={window!r} and spatial_dims={spatial!r} must have two entries, for y and x")
     for dim, size in zip(spatial, sizes, strict=True):
-        _check_positive("window", size)
+        check_positive_integer("window", size)
         for field in fields:
             if dim not in field.dims:
                 raise ValueError(f"spatial_dims has {dim!r}, forecast and observed have not both: {field.dims}")
@@ -206,10 +207,3 @@ def _check_threshold(threshold: float | DataArray, **data: DataArray) -> None:
 
 def _defined(threshold: float | DataArray) -> bool | DataArray:
     return threshold.notnull() if isinstance(threshold, DataArray) else True
-
-
-def _check_positive(name: str, value: int) -> None:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}={value} must be at least 1")

@@ -32,18 +32,6 @@ def with_units(name: str, units: Any) -> str:
     return f"{name} [{text}]" if text else name
 
 
-def units_of(*arrays: xr.DataArray) -> str | None:
-    """Return the units of the first array that has any."""
-    return next((str(data.attrs["units"]) for data in arrays if data.attrs.get("units")), None)
-
-
-def squared(units: str | None) -> str | None:
-    """Return the units of a squared error."""
-    if units is None or units == "1":
-        return units
-    return f"{units}²" if units.isalpha() else f"({units})²"
-
-
 def score_name(score: xr.DataArray) -> str:
     """Return how an axis calls a score."""
     if score.name is None:
@@ -62,7 +50,7 @@ def date_names(data: xr.DataArray) -> list[str]:
     """Return the steps of ``time`` as text, with the hour where one is not midnight."""
     labels = data.get_index("time")
     if not hasattr(labels, "strftime"):
-        return [f"time {label}" for label in labels]
+        return [f"time {label:g}" if isinstance(label, float) else f"time {label}" for label in labels]
     names = list(labels.strftime("%Y-%m-%d %H:%M"))
     at_midnight = all(name.endswith(" 00:00") for name in names)
     return [name.removesuffix(" 00:00") for name in names] if at_midnight else names

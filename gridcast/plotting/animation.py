@@ -12,8 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gridcast.plotting._fields import MapGrid, add_colorbar, draw_coastlines, error_scale, field_scale
-from gridcast.plotting._labels import date_names, units_of
+from gridcast.plotting._labels import date_names
 from gridcast.plotting.maps import same_steps
+from gridcast.units import units_of
 
 
 def animate(

@@ -14,11 +14,11 @@ from gridcast.plotting._labels import (
     label_lead_axis,
     lead_times,
     time_positions,
-    units_of,
     valid_times,
     with_units,
 )
 from gridcast.plotting._style import COLORS, GREY, legend_above, new_axes, without_box
+from gridcast.units import units_of
 
 _BAND_SHADES = (0.18, 0.32, 0.5, 0.65)
 

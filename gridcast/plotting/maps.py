@@ -19,7 +19,8 @@ from gridcast.plotting._fields import (
     is_projected,
     size_scale,
 )
-from gridcast.plotting._labels import date_names, lead_times, units_of, valid_times
+from gridcast.plotting._labels import date_names, lead_times, valid_times
+from gridcast.units import units_of
 
 _MOST_STEPS_OF_FILM = 6
 

@@ -17,11 +17,10 @@ from gridcast.plotting._labels import (
     label_lead_axis,
     lead_times,
     score_name,
-    squared,
-    units_of,
     with_units,
 )
 from gridcast.plotting._style import BASELINES, GREY, legend_above, line_styles, new_axes, without_box
+from gridcast.units import squared, units_of
 
 Score = xr.DataArray | xr.Dataset | tuple[xr.DataArray, ...]
 
@@ -244,7 +243,7 @@ def plot_score_bars(
         ends = (centres - 0.45, centres + 0.45)
         ax.hlines(limit.value.values, *ends, color="black", linestyle=dashes, linewidth=1.2, label=name)
     _label_scores(ax, intervals)
-    if groups.dtype.kind == "m":
+    if groups.dtype.kind == "m" or dim == "lead_time":
         (labels,), unit = lead_times([first], dim)
         ax.set_xticks(centres, [f"{label:g}" for label in labels])
         ax.set_xlabel(f"lead time [{unit}]")

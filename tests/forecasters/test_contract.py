@@ -10,22 +10,12 @@ import pytest
 import xarray as xr
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from small import NEURAL, TRAINING, small
 
 import gridcast as gc
 
-WINDOW, CONTEXT, PERIOD = 8, 4, 12
+PERIOD, WINDOW, CONTEXT = 12, TRAINING["window"], TRAINING["context"]
 N_TRAIN, N_TEST, SHAPE = 48, 12, (8, 12)
-
-SHARED = {
-    "window": WINDOW,
-    "context": CONTEXT,
-    "max_epochs": 1,
-    "batch_size": 8,
-    "random_state": 0,
-    "device": "cpu",
-    "verbose": 0,
-}
-MARKOV = {"encoder_channels": (4, 4), "emitter_channels": (4, 4), "rnn_channels": 8, "transition_channels": 4}
 
 
 def make_estimators() -> dict:
@@ -34,14 +24,10 @@ def make_estimators() -> dict:
         "persistence": gc.NaiveForecaster(random_state=0),
         "climatology": gc.NaiveForecaster("climatology", period=PERIOD, random_state=0),
         "seasonal": gc.NaiveForecaster("seasonal", period=PERIOD, random_state=0),
-        "cnmm": gc.CNMMForecaster(latent_channels=4, lags=2, **MARKOV, **SHARED),
-        "dmm": gc.DMMForecaster(encoder_features=8, latent_channels=4, **MARKOV, **SHARED),
-        "convlstm": gc.ConvLSTMForecaster(rnn_channels=4, n_states=2, **SHARED),
-    }
+    } | {name: small(name) for name in NEURAL}
 
 
 NAMES = list(make_estimators())
-NEURAL = ["cnmm", "dmm", "convlstm"]
 N_CONTEXT = {"persistence": 1, "climatology": 1, "seasonal": PERIOD}
 every_estimator = pytest.mark.parametrize("name", NAMES)
 

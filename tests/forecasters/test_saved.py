@@ -18,20 +18,13 @@ import xarray as xr
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
+from small import MARKOV, TRAINING, small
 
 import gridcast as gc
 from gridcast.saving import ARRAYS, TEXT, VALUES, read_file, write_file
 
-WINDOW, CONTEXT, PERIOD = 8, 4, 12
+PERIOD, WINDOW, CONTEXT = 12, TRAINING["window"], TRAINING["context"]
 N_TRAIN, N_TEST, SHAPE = 40, 10, (8, 12)
-SHARED = {"window": WINDOW, "context": CONTEXT, "max_epochs": 1, "random_state": 0, "device": "cpu", "verbose": 0}
-MARKOV = {
-    "encoder_channels": (4, 4),
-    "emitter_channels": (4, 4),
-    "rnn_channels": 8,
-    "transition_channels": 4,
-    "latent_channels": 4,
-}
 
 
 def make_series(n_times=N_TRAIN + N_TEST, shape=SHAPE, time=None, lead=(), channels=(), seed=0):
@@ -63,9 +56,9 @@ ESTIMATORS = {
     "persistence": lambda: gc.NaiveForecaster(random_state=0),
     "climatology": lambda: gc.NaiveForecaster("climatology", period=PERIOD, random_state=0),
     "seasonal": lambda: gc.NaiveForecaster("seasonal", period=PERIOD, random_state=np.int64(0)),
-    "cnmm": lambda: gc.CNMMForecaster(lags=2, **MARKOV, **SHARED),
-    "dmm": lambda: gc.DMMForecaster(encoder_features=8, **MARKOV, **SHARED),
-    "convlstm": lambda: gc.ConvLSTMForecaster(rnn_channels=4, n_states=2, **SHARED),
+    "cnmm": lambda: small("cnmm"),
+    "dmm": lambda: small("dmm"),
+    "convlstm": lambda: small("convlstm"),
 }
 SERIES = make_series()
 TRAIN, TEST = SERIES[:N_TRAIN], SERIES[N_TRAIN:]
@@ -146,7 +139,7 @@ def test_an_update_is_saved(dmm, tmp_path):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_model_of_a_gpu_opens_on_a_gpu_and_on_a_cpu(tmp_path):
-    estimator = gc.ConvLSTMForecaster(**SHARED | {"device": "cuda"}, rnn_channels=4).fit(TRAIN)
+    estimator = gc.ConvLSTMForecaster(**TRAINING | {"device": "cuda"}, rnn_channels=4).fit(TRAIN)
     estimator.save(tmp_path / "a")
     xr.testing.assert_identical(gc.load(tmp_path / "a", device="cuda").predict(2), estimator.predict(2))
     on_cpu = gc.load(tmp_path / "a", device="cpu")
@@ -197,10 +190,10 @@ def test_every_kind_of_series_is_kept(name, series, tmp_path):
 
 VARIANTS = {
     "cnmm paper": lambda: gc.CNMMForecaster(
-        **MARKOV | SHARED, residual=False, batch_norm=True, initial_state="cell", posterior="backward", head="tanh"
+        **MARKOV | TRAINING, residual=False, batch_norm=True, initial_state="cell", posterior="backward", head="tanh"
     ),
     "cnmm all": lambda: gc.CNMMForecaster(
-        **MARKOV | SHARED,
+        **MARKOV | TRAINING,
         posterior="bidirectional",
         patch_size=8,
         static=xr.Dataset({"oro": TRAIN[0].drop_vars("land"), "land": TRAIN.land * 1.0}).drop_vars("station"),
@@ -208,12 +201,12 @@ VARIANTS = {
         transformer=gc.MinMaxTransformer(data_range=[(200, 300)]),
         climatology=None,
     ),
-    "cnmm no location": lambda: gc.CNMMForecaster(**MARKOV | SHARED, location_features=False, downsampling=2),
+    "cnmm no location": lambda: gc.CNMMForecaster(**MARKOV | TRAINING, location_features=False, downsampling=2),
     "dmm": lambda: gc.DMMForecaster(
-        **MARKOV | SHARED, residual=False, posterior="mean_field", transformer=gc.Anomaly(PERIOD), batch_norm=True
+        **MARKOV | TRAINING, residual=False, posterior="mean_field", transformer=gc.Anomaly(PERIOD), batch_norm=True
     ),
     "convlstm": lambda: gc.ConvLSTMForecaster(
-        **SHARED, rnn_channels=4, longitude="periodic", static=[TRAIN.land * 1.0, np.ones(SHAPE)], downsampling=1
+        **TRAINING, rnn_channels=4, longitude="periodic", static=[TRAIN.land * 1.0, np.ones(SHAPE)], downsampling=1
     ),
 }
 
@@ -234,7 +227,7 @@ def test_a_generator_goes_on_where_it_was(make, tmp_path):
 
 def test_what_belongs_to_one_training_is_not_saved(tmp_path):
     callback = gc.callbacks.Callback()
-    estimator = gc.ConvLSTMForecaster(rnn_channels=4, **SHARED, callbacks=[callback], checkpoint_dir=tmp_path / "c")
+    estimator = gc.ConvLSTMForecaster(rnn_channels=4, **TRAINING, callbacks=[callback], checkpoint_dir=tmp_path / "c")
     estimator.fit(TRAIN).save(tmp_path / "model.gridcast")
     loaded = gc.load(tmp_path / "model.gridcast")
     assert (loaded.callbacks, loaded.checkpoint_dir) == (None, None)
@@ -309,7 +302,7 @@ def test_a_parameter_that_can_not_be_saved_is_named(dmm, parameters, message, tm
 
 
 def test_a_fitted_transformer_of_someone_else_is_named(dmm, tmp_path):
-    estimator = gc.ConvLSTMForecaster(rnn_channels=4, transformer=Shift(), **SHARED).fit(TRAIN)
+    estimator = gc.ConvLSTMForecaster(rnn_channels=4, transformer=Shift(), **TRAINING).fit(TRAIN)
     estimator.transformer = gc.MinMaxTransformer()
     with pytest.raises(ValueError, match=r"transformer=.* can not be saved: use MinMaxTransformer or Anomaly"):
         estimator.save(tmp_path / "a")

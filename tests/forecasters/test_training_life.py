@@ -16,31 +16,12 @@ import torch
 import xarray as xr
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from small import NEURAL, small
 
 import gridcast as gc
 from gridcast import training
 
-SMALL = {
-    "window": 8,
-    "context": 4,
-    "max_epochs": 3,
-    "batch_size": 8,
-    "random_state": 0,
-    "device": "cpu",
-    "verbose": 0,
-}
-FORECASTERS = {
-    "cnmm": gc.CNMMForecaster(
-        encoder_channels=(4, 4), emitter_channels=(4, 4), rnn_channels=4, transition_channels=4, lags=2,
-        latent_channels=2, **SMALL,
-    ),
-    "dmm": gc.DMMForecaster(
-        encoder_channels=(4, 4), emitter_channels=(4, 4), rnn_channels=4, transition_channels=4, latent_channels=2,
-        encoder_features=4, **SMALL,
-    ),
-    "convlstm": gc.ConvLSTMForecaster(rnn_channels=4, n_states=2, **SMALL),
-}  # fmt: skip
-every_forecaster = pytest.mark.parametrize("name", FORECASTERS)
+every_forecaster = pytest.mark.parametrize("name", NEURAL)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +35,7 @@ def series():
 
 
 def make(name, **parameters):
-    return clone(FORECASTERS[name]).set_params(**parameters)
+    return small(name, **{"max_epochs": 3} | parameters)
 
 
 class Recorder(gc.callbacks.Callback):
@@ -239,6 +220,8 @@ def test_compilation_changes_the_weights_by_rounding_alone(series):
 KILLED = """
 import sys
 import numpy as np, torch
+from small import NEURAL, small
+
 import gridcast as gc
 torch.set_num_threads(1)
 x = np.random.default_rng(0).normal(size=(40, 8, 8)).astype(np.float32).cumsum(0)

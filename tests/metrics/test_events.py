@@ -144,8 +144,8 @@ def test_event_scores_stay_lazy(rain, votes, seen):
 @pytest.mark.parametrize(
     ("window", "options", "error", "message"),
     [
-        (0, {}, ValueError, "window=0 must be at least 1"),
-        (2.0, {}, TypeError, "window must be an integer, not 2.0"),
+        (0, {}, ValueError, "window=0 must be an integer of at least 1"),
+        (2.0, {}, TypeError, "window=2.0 must be an integer of at least 1"),
         (10, {}, ValueError, "window=10 is larger than the 9 cells along 'lat'"),
         ((1, 2, 3), {}, ValueError, r"window=\(1, 2, 3\) and spatial_dims"),
         (1, {"spatial_dims": ("lat", "x")}, ValueError, "spatial_dims has 'x'"),
@@ -161,7 +161,7 @@ def test_thresholds_and_bins_that_make_no_sense_are_an_error(votes, seen):
         metrics.reliability(votes, seen, NAN)
     with pytest.raises(TypeError, match="threshold must be a number or a DataArray, not list"):
         metrics.reliability(votes, seen, [1.0])
-    with pytest.raises(ValueError, match="n_bins=0 must be at least 1"):
+    with pytest.raises(ValueError, match="n_bins=0 must be an integer of at least 1"):
         metrics.reliability(votes, seen, 1.0, n_bins=0)
     with pytest.raises(ValueError, match="forecast and threshold differ along 'time'"):
         metrics.reliability(votes, seen, seen[:3])

@@ -238,6 +238,8 @@ def test_bars_stand_side_by_side_and_as_high_as_the_scores(by_length):
         assert np.mean(edges) == pytest.approx(group)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["5", "10", "20"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("length [steps]", "MSE [K²]")
+    by_lead = by_length.rename(length="lead_time").assign_coords(lead_time=[5, 10, 20])
+    assert plot_score_bars({"CNMM": by_lead}).get_xlabel() == "lead time [steps]"
     lines = {
         line.get_label(): line for line in plot_error_by_lead({"CNMM": by_length.rename(length="lead_time")}).lines
     }

@@ -1,0 +1,32 @@
+"""Small forecasters that train in a second, with every part in them."""
+
+import gridcast as gc
+
+TRAINING = {
+    "window": 8,
+    "context": 4,
+    "max_epochs": 1,
+    "batch_size": 8,
+    "random_state": 0,
+    "device": "cpu",
+    "verbose": 0,
+}
+MARKOV = {
+    "encoder_channels": (4, 4),
+    "emitter_channels": (4, 4),
+    "rnn_channels": 8,
+    "transition_channels": 4,
+    "latent_channels": 4,
+}
+SMALL = {
+    "cnmm": (gc.CNMMForecaster, {"lags": 2, **MARKOV, **TRAINING}),
+    "dmm": (gc.DMMForecaster, {"encoder_features": 8, **MARKOV, **TRAINING}),
+    "convlstm": (gc.ConvLSTMForecaster, {"rnn_channels": 4, "n_states": 2, **TRAINING}),
+}
+NEURAL = list(SMALL)
+
+
+def small(name, **parameters):
+    """Return a small, untrained neural forecaster; `parameters` come before those that make it small."""
+    forecaster, defaults = SMALL[name]
+    return forecaster(**defaults | parameters)
