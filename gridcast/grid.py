@@ -15,6 +15,13 @@ from gridcast.calendars import Calendar
 from gridcast.sources import naming_the_file
 
 TIME, SAMPLE = "time", "sample"
+# Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
+CF: dict[str, dict[str, str]] = {
+    "member": {"standard_name": "realization", "long_name": "ensemble member", "units": "1"},
+    "quantile": {"long_name": "quantile of the forecast distribution", "units": "1"},
+    "init_time": {"standard_name": "forecast_reference_time", "long_name": "last observed time"},
+    "lead_time": {"long_name": "lead time in steps", "units": "1"},
+}
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,8 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
     Returns
     -------
     DataArray
-        Dimensions, coordinates, name and attributes (units) of the user's array.
+        Dimensions, coordinates, name and attributes (units) of the user's array, without ``actual_range``, which was
+        that of the observations.
     """
     grid, leading = series.grid, dict(leading or {})
     if len(grid.dims) == 2:
@@ -193,12 +201,17 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
     if series.samples is None:
         values = values[(slice(None),) * len(leading) + (0,)]
         dims.remove(SAMPLE)
-    out = xr.DataArray(values, dims=dims, coords=dict(grid.coords), name=grid.name, attrs=dict(grid.attrs))
-    out = out.assign_coords({name: (name, np.asarray(labels)) for name, labels in leading.items()})
-    out = out.assign_coords({TIME: (TIME, times, dict(series.time_attrs or {}))})
+    out = xr.DataArray(values, dims=dims, coords=dict(grid.coords), name=grid.name, attrs=_of_any(grid.attrs))
+    out = out.assign_coords({name: (name, np.asarray(labels), CF.get(name)) for name, labels in leading.items()})
+    out = out.assign_coords({TIME: (TIME, times, _of_any(series.time_attrs or {}))})
     if series.samples is not None:
         out = out.assign_coords({SAMPLE: series.samples})
     return out
+
+
+def _of_any(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what attributes say of other values too."""
+    return {name: value for name, value in attributes.items() if name != "actual_range"}
 
 
 def join(first: Series, second: Series) -> Series:

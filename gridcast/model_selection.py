@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from gridcast import metrics
 from gridcast.forecasters import BaseForecaster
-from gridcast.grid import SAMPLE, TIME, wrap
+from gridcast.grid import CF, SAMPLE, TIME, wrap
 
 Metric = Literal["mse", "mae", "crps", "skill"]
 
@@ -218,7 +218,9 @@ def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_sample
         """Name the time of a forecast by its origin."""
         valid = fields[TIME].variable
         fields = fields.assign_coords({TIME: init_times}).rename({TIME: "init_time"})
-        return fields.assign_coords({TIME: ("init_time", valid.values, valid.attrs)})
+        fields = fields.assign_coords({TIME: ("init_time", valid.values, valid.attrs)})
+        fields["init_time"].attrs.update(CF["init_time"])
+        return fields
 
     def observe(steps: np.ndarray) -> xr.DataArray:
         block = history.load(int(steps[0]), int(steps[-1]) + 1)[:, steps - steps[0]]
@@ -240,8 +242,7 @@ def _roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_sample
 
 def _stack(fields: list[xr.DataArray], leads: np.ndarray, mode: str) -> xr.DataArray:
     """Join the fields of each lead, (..., init_time, lead_time, ...)."""
-    attributes = {"long_name": "lead time", "units": "steps", "mode": mode}
-    joined = xr.concat(fields, xr.Variable("lead_time", leads, attributes))
+    joined = xr.concat(fields, xr.Variable("lead_time", leads, CF["lead_time"] | {"mode": mode}))
     if "lead_time" not in joined[TIME].dims:  # a single lead
         joined = joined.assign_coords({TIME: joined[TIME].expand_dims({"lead_time": leads}, axis=-1)})
     first = [d for d in ("member", SAMPLE, "init_time", "lead_time") if d in joined.dims]

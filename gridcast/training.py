@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from gridcast.checkpoints import Checkpoints
 from gridcast.engine import keep_freed_memory
+from gridcast.history import History
 from gridcast.streaming import Batch, WindowStream
 
 Record = dict[str, float]
@@ -163,7 +164,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     saved: dict[str, Any] | None = None,
     on_epoch_end: Callable[[list[Record]], bool] | None = None,
-) -> list[Record]:
+) -> History:
     """Train `module` in place and leave its best weights in it.
 
     Parameters
@@ -185,7 +186,7 @@ def train(
 
     Returns
     -------
-    list of dict
+    History
         One record per epoch: ``epoch``, ``loss`` and its terms (``elbo``, ``nll``, ``kl``, ...; nats per observed
         value), ``gradient_norm``, ``learning_rate``, ``annealing``, ``validation_error`` (scaled data squared),
         ``seconds``.
@@ -212,7 +213,7 @@ def train(
                 checkpoints.write(run.state)
     module.load_state_dict(progress.best)
     module.eval()
-    return progress.history
+    return History(progress.history)
 
 
 class _Run:

@@ -13,7 +13,19 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gridcast"
 
 # A file imports from the rows above its own; the files of a folder that ends in / also from one another.
 LAYERS = (
-    ("calendars", "fields", "windows", "background", "sources", "encoding", "_version", "bootstrap", "units", "files"),
+    (
+        "calendars",
+        "fields",
+        "windows",
+        "background",
+        "sources",
+        "encoding",
+        "_version",
+        "bootstrap",
+        "units",
+        "files",
+        "history",
+    ),
     ("grid", "callbacks"),
     ("preprocessing", "metrics/", "plotting/", "datasets/", "modules/"),
     ("streaming", "saving", "checkpoints", "engine"),

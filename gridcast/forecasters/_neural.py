@@ -117,8 +117,8 @@ class NeuralForecaster(BaseForecaster):
         The trained torch module.
     transformer_ : transformer
         The fitted transformer.
-    history_ : list of dict
-        One record per epoch, see `gridcast.training.train`.
+    history_ : History
+        A list of one record per epoch, see `gridcast.training.train`; a table in notebooks and by ``to_dataframe()``.
     n_parameters_ : int
         Number of trained weights.
     scaling_ : Scaling

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from gridcast.grid import CF
+
 
 def check_levels(q: Any) -> np.ndarray:
     """Return the probabilities `q` as an array; raise a ValueError unless they are between 0 and 1."""
@@ -18,4 +20,6 @@ def check_levels(q: Any) -> np.ndarray:
 
 def quantiles(samples: xr.DataArray, levels: np.ndarray) -> xr.DataArray:
     """Return the quantiles over ``member``, as the first dimension ``quantile``, in the type of `samples`."""
-    return samples.quantile(levels, dim="member", keep_attrs=True, skipna=False).astype(samples.dtype)
+    found = samples.quantile(levels, dim="member", keep_attrs=True, skipna=False).astype(samples.dtype)
+    found["quantile"].attrs.update(CF["quantile"])
+    return found

@@ -16,6 +16,7 @@ from gridcast.forecasters._forms import check, check_array, take
 from gridcast.forecasters._parameters import check_training_parameters
 from gridcast.forecasters._scaling import Scaling
 from gridcast.forecasters._spec import make_spec
+from gridcast.history import History
 from gridcast.preprocessing import MinMaxTransformer
 
 
@@ -73,7 +74,7 @@ def rebuild(forecaster: Any, learned: dict[str, Any]) -> dict[str, Any]:
         "transformer_": transformer,
         "scaling_": Scaling(transformer, climatology, statistics, calendar),
         "time_features_": time_features,
-        "history_": history,
+        "history_": History(history),
         "n_windows_": n_windows,
         "n_parameters_": sum(p.numel() for p in module.parameters()),
     }

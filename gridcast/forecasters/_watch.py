@@ -9,6 +9,7 @@ from typing import Any
 from gridcast.calendars import Calendar
 from gridcast.forecasters._base import BaseForecaster
 from gridcast.grid import Series
+from gridcast.history import History
 
 HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 
@@ -37,7 +38,7 @@ class Watch:
         """Tell of an epoch; return whether the training shall end."""
         if not self.callbacks:
             return False
-        self.est.history_ = history
+        self.est.history_ = History(history)
         return _call(self.callbacks, "on_epoch_end", self.est, history[-1])
 
     def on_fit_end(self) -> None:

@@ -681,3 +681,22 @@ def test_rain_stays_non_negative(name, bounded):
     lowest = estimator.predict_samples(3, n_samples=10).min()
     assert lowest == 0 if bounded else lowest < 0
     assert estimator.predict(3).min() >= 0 or not bounded
+
+
+def test_forecasts_keep_their_labels_in_files(tmp_path):
+    series = make_series().assign_attrs(actual_range=[0.0, 1.0])
+    model = make_estimators()["persistence"].fit(series[:N_TRAIN])
+    forecasts = {
+        "mean": model.predict(3),
+        "members": model.predict_samples(3, n_samples=4),
+        "quantiles": model.predict_quantiles(3, n_samples=4),
+        "backtest": gc.backtest(model, series[N_TRAIN:], 3, n_samples=4),
+    }
+    for name, forecast in forecasts.items():
+        assert forecast.attrs == make_series().attrs
+        forecast.to_netcdf(tmp_path / f"{name}.nc")
+        xr.testing.assert_identical(xr.load_dataarray(tmp_path / f"{name}.nc"), forecast)
+        forecast.to_zarr(tmp_path / f"{name}.zarr", zarr_format=2)
+        xr.testing.assert_identical(xr.open_dataarray(tmp_path / f"{name}.zarr", engine="zarr").load(), forecast)
+    assert forecasts["members"]["member"].attrs["standard_name"] == "realization"
+    assert forecasts["backtest"]["init_time"].attrs["standard_name"] == "forecast_reference_time"

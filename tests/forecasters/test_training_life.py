@@ -220,8 +220,6 @@ def test_compilation_changes_the_weights_by_rounding_alone(series):
 KILLED = """
 import sys
 import numpy as np, torch
-from small import NEURAL, small
-
 import gridcast as gc
 torch.set_num_threads(1)
 x = np.random.default_rng(0).normal(size=(40, 8, 8)).astype(np.float32).cumsum(0)
@@ -253,6 +251,17 @@ def test_a_training_that_is_killed_again_and_again_ends_as_if_it_never_was(tmp_p
         process.wait()
     assert start(str(killed)).wait() == 0
     np.testing.assert_array_equal(np.load(killed / "forecast.npy"), np.load(whole / "forecast.npy"))
+
+
+def test_the_history_is_a_table_in_a_notebook(series):
+    history = make("convlstm").fit(series).history_
+    assert [record["epoch"] for record in history] == [0, 1, 2]
+    html = history._repr_html_()
+    for expected in ("3 epochs", "<table", "validation_error"):
+        assert expected in html
+    table = history.to_dataframe()
+    assert table.index.name == "epoch"
+    np.testing.assert_array_equal(table["loss"], [record["loss"] for record in history])
 
 
 @every_forecaster

@@ -1,0 +1,35 @@
+"""The record of a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+_MOST_ROWS = 20
+
+
+class History(list[dict[str, float]]):
+    """One record an epoch; a list that notebooks show as a table.
+
+    Examples
+    --------
+    >>> history = History([{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}])
+    >>> history[-1]["loss"], history.to_dataframe().loc[0, "loss"]
+    (0.25, np.float64(0.5))
+    """
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the records as a table with the epoch as its index.
+
+        Returns
+        -------
+        DataFrame
+        """
+        table = pd.DataFrame(list(self))
+        return table.set_index("epoch") if "epoch" in table else table
+
+    def _repr_html_(self) -> str:
+        table = self.to_dataframe()
+        formats: dict[str, Any] = {"float_format": "{:.4g}".format, "border": 0, "na_rep": ""}
+        return f"<p>{len(self)} epochs</p>{table.to_html(max_rows=_MOST_ROWS, **formats)}"
