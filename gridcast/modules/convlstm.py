@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.clock import Clock, spread
 from gridcast.modules.frames import Frames
-from gridcast.modules.layers import LocatedConv2d, go_around, identity_, log_rms, positive, softplus_inverse, zero_
+from gridcast.modules.layers import LocatedConv2d, go_around, identity_, log_rms, zero_
 from gridcast.modules.recurrent import ConvLSTM
 
 SCALE_FLOOR = 1e-3
+SCALE_PACE = 10.0  # the logarithm of the scale goes as many times as far in a training step as a weight
 
 
 class ConvLSTMModule(nn.Module):
@@ -19,7 +22,7 @@ class ConvLSTMModule(nn.Module):
 
     ``x_{t+1} = sum_k W_k h_{t-k}``, ``k < n_states``, which is the 1 x 1 convolution of the concatenated states. With
     `residual` a 1 x 1 convolution of x_t that starts as the identity is added: the untrained module is persistence. The
-    forecast error has one scale a channel, learned beside the mean; samples feed noisy forecasts back, so spread grows
+    one-step error has one scale a channel, learned beside the mean; samples feed noisy forecasts back, so spread grows
     with lead time.
 
     Parameters
@@ -81,7 +84,7 @@ class ConvLSTMModule(nn.Module):
         )
         self.readout = nn.Conv2d(n_hidden, n_states * folded, 1)
         self.skip = LocatedConv2d(folded, folded, 1, n_location=n_location) if residual else None
-        self.raw_scale = nn.Parameter(torch.full((n_channels, 1, 1), softplus_inverse(0.1)))
+        self.raw_scale = nn.Parameter(torch.full((n_channels, 1, 1), math.log(0.1) / SCALE_PACE))
         if self.skip is not None:
             zero_(self.readout)
             identity_(self.skip.conv)
@@ -99,7 +102,8 @@ class ConvLSTMModule(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the training loss of a batch of windows, per observed value.
 
-        The mean is trained on its errors, the scale on the likelihood of those in windows without added noise.
+        The mean is trained on all errors, the scale on the likelihood of those one step ahead in windows without added
+        noise.
 
         Parameters
         ----------
@@ -132,9 +136,11 @@ class ConvLSTMModule(nn.Module):
         wanted = padded if target is None else self.frames.pad(target)
         error, seen = predicted - wanted[:, first:], padded_mask[:, first:]
         mse = (error.square() * seen).sum() / seen.sum().clamp(min=1)
-        clean = seen * (padded == wanted).flatten(1).all(1)[:, None, None, None, None]
+        one_step = slice(n_context + 1 - first)  # what follows is fed back
+        clean = seen[:, one_step] * (padded == wanted).flatten(1).all(1)[:, None, None, None, None]
         variance = self.scale**2
-        likelihood = -0.5 * (error.detach().square() / variance + torch.log(2 * torch.pi * variance))
+        squared = error[:, one_step].detach().square()
+        likelihood = -0.5 * (squared / variance + torch.log(2 * torch.pi * variance))
         nll = -(likelihood * clean).sum() / clean.sum().clamp(min=1)
         loss = log_rms(error, seen).mean() if self.relative else mse
         return loss + nll, {"mse": mse.detach(), "nll": nll.detach()}
@@ -142,7 +148,7 @@ class ConvLSTMModule(nn.Module):
     @property
     def scale(self) -> Tensor:
         """Standard deviation of a one-step forecast error, (channel, 1, 1)."""
-        return positive(self.raw_scale, SCALE_FLOOR)
+        return torch.exp(SCALE_PACE * self.raw_scale.float()) + SCALE_FLOOR
 
     @torch.no_grad()
     def forecast(

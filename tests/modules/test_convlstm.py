@@ -67,6 +67,18 @@ def test_spread_grows_with_lead_time():
     assert scale.min() > 0
 
 
+@pytest.mark.parametrize("teacher_forcing", [True, False])
+def test_the_scale_is_that_of_one_step_errors(teacher_forcing):
+    m = module(residual=True, teacher_forcing=teacher_forcing)  # persistence, as it is not trained
+    x = (0.02 * torch.randn(16, 9, 1, 6, 7)).cumsum(1)
+    optimizer = torch.optim.Adam([m.raw_scale], lr=1e-3)
+    for _ in range(300):
+        optimizer.zero_grad()
+        m.loss(x, torch.ones_like(x))[0].backward()
+        optimizer.step()
+    assert m.scale.item() == pytest.approx(0.02, rel=0.05)
+
+
 def test_teacher_forcing_also_trains_inside_the_context():
     x = torch.randn(2, 6, 1, 6, 7)
     with_context, _ = module(residual=True).loss(x, torch.ones_like(x))
