@@ -163,13 +163,15 @@ def heat_tables(results: dict[str, Any]) -> str:
     lines += header(
         ["", "finite", "smallest and largest value [K]", "training range [K]", "spread in space by fifths [K]"]
     )
-    for label, runs in heat_runs(results):
-        free = [run["scores"]["free run"] for run in runs if "free run" in run["scores"]]
-        if free:
+    found = [(label, [run["scores"].get("free run") for run in runs]) for label, runs in heat_runs(results)]
+    found.insert(0, ("the simulation itself", [results.get("long run")]))
+    for label, free in found:
+        if all(free):
             low, high = min(f["range"][0] for f in free), max(f["range"][1] for f in free)
             fifths = np.median([f["spread_by_fifth"] for f in free], axis=0)
             cells = [str(all(f["finite"] for f in free)), f"{low:.0f} to {high:.0f}"]
-            cells += ["{:.0f} to {:.0f}".format(*free[0]["training_range"]), ", ".join(f"{v:.0f}" for v in fifths)]
+            trained = "{:.0f} to {:.0f}".format(*free[0]["training_range"]) if "training_range" in free[0] else ""
+            cells += [trained, ", ".join(f"{v:.0f}" for v in fifths)]
             lines.append(line([label, *cells]))
     machines = sorted({run["machine"] for run in results["runs"].values()})
     command = "python examples/paper/reproduce.py heat --models naive,convlstm,dmm,cnmm --variant {default,paper}"

@@ -57,14 +57,24 @@ def after_context(model: Any, series: xr.DataArray) -> xr.DataArray:
 
 def free_run(model: Any, series: xr.DataArray) -> dict[str, Any]:
     """Return what a member does in a run of 500 steps: finite, its range, and the spread in space of each fifth."""
+    transformer = model.transformer_
+    return describe(model.predict_samples(long_start(series), LONG_RUN, n_samples=1)) | {
+        "training_range": [float(transformer.data_min_[0]), float(transformer.data_max_[0])]
+    }
+
+
+def long_start(series: xr.DataArray) -> xr.DataArray:
+    """Return the context of long runs."""
     start = series.isel(time=slice(0, CONTEXT))
-    start = start.isel(sample=slice(0, 2)) if "sample" in start.dims else start
-    run = model.predict_samples(start, LONG_RUN, n_samples=1)
+    return start.isel(sample=slice(0, 2)) if "sample" in start.dims else start
+
+
+def describe(run: xr.DataArray) -> dict[str, Any]:
+    """Return whether a long run is finite, its range, and the spread in space of each fifth of it."""
     spread = run.std(run.dims[-2:]).mean([d for d in run.dims if d not in ("time", *run.dims[-2:])])
     return {
         "finite": bool(np.isfinite(run).all()),
         "range": [float(run.min()), float(run.max())],
-        "training_range": [float(model.transformer_.data_min_[0]), float(model.transformer_.data_max_[0])],
         "spread_by_fifth": [float(part.mean()) for part in np.array_split(spread.values, 5)],
     }
 

@@ -49,6 +49,9 @@ def main() -> None:
         if name not in results["limits"]:
             results["limits"][name] = evaluate.oracle_scores(test, experiment.factor)
         results["windows"] = test.series.sizes.get("sample", 1)
+    if experiment.go_on is not None and "long run" not in results:
+        start = evaluate.long_start(next(iter(experiment.tests.values())).series)
+        results["long run"] = evaluate.describe(experiment.go_on(start.isel(time=-1), evaluate.LONG_RUN))
     for model_name in arguments.models.split(","):
         for seed in range(arguments.seeds if model_name != "naive" else 1):
             key = f"{model_name}/{arguments.variant}/{seed}"
