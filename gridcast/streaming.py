@@ -199,7 +199,7 @@ class WindowStream:
         plan = [(i, self.rng.permutation(self.blocks[i])) for i in self.rng.permutation(len(self.blocks))]
         if self.n_processes == 1:
             return plan
-        n_mine = len(self) * self.batch_size // self.n_processes  # all processes take the same number of steps
+        n_mine = -(-len(self.windows) // self.n_processes)  # all processes take the same number of equal steps
         if len(plan) < self.n_processes:  # too few blocks to have some of one's own: every batch is dealt out
             every = np.concatenate([np.column_stack([np.full(len(w), i), w]) for i, w in plan])
             mine = every[(self.process + self.n_processes * np.arange(n_mine)) % len(every)]

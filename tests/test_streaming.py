@@ -125,6 +125,12 @@ def test_processes_share_every_window_and_take_the_same_number_of_steps(chunks, 
             assert sorted(together[:, 0, 0, 0, 0].tolist()) == sorted(batch.x[:, 0, 0, 0, 0].tolist())
 
 
+def test_processes_share_the_last_batch_evenly():
+    epochs = [list(stream(numbered(), all_windows()[:46], process=i, n_processes=2)) for i in range(2)]
+    assert [[len(b.x) for b in e] for e in epochs] == [[2] * 11 + [1]] * 2
+    assert len({w for e in epochs for w in where_from(e)}) == 46
+
+
 def test_processes_without_a_window_of_their_own_take_those_of_the_others():
     epochs = [list(stream(numbered(), all_windows()[:1], process=i, n_processes=4)) for i in range(4)]
     assert [where_from(e) for e in epochs] == [[(0, 0)]] * 4

@@ -141,9 +141,11 @@ class ConvLSTMModule(nn.Module):
         variance = self.scale**2
         squared = error[:, one_step].detach().square()
         likelihood = -0.5 * (squared / variance + torch.log(2 * torch.pi * variance))
-        nll = -(likelihood * clean).sum() / clean.sum().clamp(min=1)
+        total = -(likelihood * clean).sum()
         loss = log_rms(error, seen).mean() if self.relative else mse
-        return loss + nll, {"mse": mse.detach(), "nll": nll.detach()}
+        # per value seen, not per clean one, so that the parts of a batch average to the whole
+        loss = loss + total / seen[:, one_step].sum().clamp(min=1)
+        return loss, {"mse": mse.detach(), "nll": total.detach() / clean.sum().clamp(min=1)}
 
     @property
     def scale(self) -> Tensor:
