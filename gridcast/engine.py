@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -67,6 +68,16 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+def draw_apart(seed: int, process: int, step: int) -> None:
+    """Give a process that trains with others torch random numbers of its own; the first keeps those it has.
+
+    They depend on nothing but the arguments, so that a training that goes on from a checkpoint, which the first process
+    wrote, draws what it would have drawn.
+    """
+    if process:
+        torch.manual_seed(int(np.random.SeedSequence((seed, process, step)).generate_state(1, np.uint64)[0] >> 1))
 
 
 @functools.cache

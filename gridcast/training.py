@@ -18,7 +18,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from gridcast.checkpoints import Checkpoints
-from gridcast.engine import keep_freed_memory
+from gridcast.engine import draw_apart, keep_freed_memory
 from gridcast.history import History
 from gridcast.streaming import Batch, WindowStream
 
@@ -235,6 +235,7 @@ class _Run:
         self.recovery = _Recovery(module, optimizer)
         self.progress = _Progress(best=self.recovery.good[0])
         self.n_steps = plan.n_steps(len(stream))
+        self.seed = torch.initial_seed()
         quiet = not (plan.verbose and fabric.is_global_zero)
         self.bar = tqdm(total=self.n_steps, disable=quiet, unit="step", mininterval=0.5)
 
@@ -271,6 +272,7 @@ class _Run:
                 rate, annealing = self._schedule(n_before + progress.batch)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
+                draw_apart(self.seed, self.fabric.global_rank, n_before + progress.batch)
                 self._record(_step(batch, self.module, self.optimizer, self.plan, self.fabric, annealing))
                 progress.batch += 1
                 progress.seconds = time.perf_counter() - began

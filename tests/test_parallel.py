@@ -10,10 +10,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import torch
 from dask.distributed import Client, LocalCluster
 from sklearn.model_selection import GridSearchCV
 
 import gridcast as gc
+from gridcast.engine import draw_apart, seeded
 
 SCRIPT = """
 import json, os, sys
@@ -92,3 +94,17 @@ def test_a_search_on_a_cluster_finds_what_it_finds_alone():
         np.testing.assert_allclose(search.fit(series).cv_results_["mean_test_score"], alone, rtol=1e-4)
         forecast = search.best_estimator_.predict(series, 2)
     assert np.isfinite(forecast).all()
+
+
+def test_every_process_draws_numbers_of_its_own():
+    def draw(process, step):
+        with seeded(3):
+            draw_apart(3, process, step)
+            return torch.randn(4)
+
+    drawn = [draw(process, step) for process in (0, 1, 2) for step in (0, 1)]
+    with seeded(3):
+        assert torch.equal(drawn[0], torch.randn(4))  # the first goes on with its own
+    assert torch.equal(drawn[0], drawn[1])
+    assert len({tuple(numbers.tolist()) for numbers in drawn[1:]}) == 5
+    assert torch.equal(drawn[3], draw(1, 1))
