@@ -35,6 +35,10 @@ evenly drawn from the 750 of the paper's protocol. The Kalman filter knows the e
 clipped. "Paper" is the paper's architecture and objective, with the budget and the learning-rate schedule of the
 defaults.
 """
+PRECIPITATION_TEXT = """
+`gridcast.datasets.make_precipitation`, 2774 pentads of 72 x 72 cells, cut as the paper cuts CMAP: 1901 training windows
+of 30 steps and 815 test windows that share no step with them. No limit is known; climatology is not in the paper.
+"""
 REAL_TEXT = """
 Trained on the first 70 % of the steps, tested on the rest; multi-step forecasts start every fifth step.
 """
@@ -44,12 +48,13 @@ LENGTHS = ("5", "10", "15", "20")
 
 def main() -> None:
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    heat = RESULTS / "heat" / "results.json"
-    found |= {"heat": json.loads(heat.read_text())} if heat.exists() else {}
+    found |= {path.parent.name: json.loads(path.read_text()) for path in RESULTS.glob("*/results.json")}
     parts = [HEAD, bars_table(found)]
     if "heat" in found:
         text = HEAT_TEXT.format(windows=found["heat"].get("windows", 75))
-        parts += ["## Heat equation (the paper's experiment)", text, heat_tables(found["heat"])]
+        parts += ["## Heat equation (the paper's experiment)", text, paper_tables(found["heat"])]
+    if "precipitation" in found:
+        parts += ["## Made precipitation like CMAP's", PRECIPITATION_TEXT, paper_tables(found["precipitation"])]
     for name, title in TITLES.items():
         if f"real_{name}" in found:
             parts += [f"## {title}", REAL_TEXT, real_table(name, found[f"real_{name}"])]
@@ -131,6 +136,10 @@ def speed_tables(found: dict[str, Any]) -> list[str]:
             apart, gain = found["ranks"][model].values()
             rows.append(line([NAMES[model], ", ".join(f"{a:.1e}" for a in apart), f"{gain:.2f}"]))
         out.append("\n".join(rows) + "\n")
+    if "kills" in found:
+        good, same = found["kills"]["checkpoints that open"], found["kills"]["same forecast as without kills"]
+        rows = header(["`python asv_bench/kills.py`", "checkpoints that open", "same forecast as without kills"])
+        out.append("\n".join([*rows, line([f"{found['kills']['kills']} kills", str(good), str(same)])]) + "\n")
     return out
 
 
@@ -142,28 +151,26 @@ def spread_factor(run: dict[str, Any]) -> float:
     return float(np.exp(np.abs(np.log(run["scores"]["emission 1"]["spread_skill"])).max()))
 
 
-def heat_tables(results: dict[str, Any]) -> str:
-    """Return a table for each emission, and what long runs do."""
-    out = []
+def paper_tables(results: dict[str, Any]) -> str:
+    """Return a table for each test set of an experiment of the paper, and what long runs do."""
+    out, unit, name = [], results["unit"], results["experiment"]
     for test, limits in results["limits"].items():
         rows = [(f"{name} (limit)", [limit], []) for name, limit in limits.items()]
-        rows += [(label, [run["scores"][test] for run in runs], runs) for label, runs in heat_runs(results)]
+        rows += [(label, [run["scores"][test] for run in runs], runs) for label, runs in paper_runs(results)]
         columns = [f"L = {k}" for k in LENGTHS]
         columns += ["leads 1 to 20", "CRPS lead 1", "CRPS lead 20", "spread-skill", "fit [s]", "commit"]
-        lines = [f"### {test}, MSE x 1e4", "", *header(["", *columns])]
+        lines = [f"### {test}, MSE x {1 / unit:.0e}".replace("e+0", "e"), "", *header(["", *columns])]
         for label, scores, runs in rows:
-            cells = [summary([1e4 * s["one_step"][k] for s in scores]) for k in LENGTHS]
-            cells.append(summary([1e4 * s["multi_step_mean"] for s in scores]))
+            cells = [summary([s["one_step"][k] / unit for s in scores]) for k in LENGTHS]
+            cells.append(summary([s["multi_step_mean"] / unit for s in scores]))
             cells += [summary([s["crps"][k] for s in scores], 5) for k in (0, -1)]
             cells += [span([r for s in scores for r in s.get("spread_skill", [])])]
             cells += [summary([r["fit_seconds"] for r in runs], 0) if runs else "", commits(runs)]
             lines.append(line([label, *cells]))
         out.append("\n".join(lines) + "\n")
-    lines = ["### Free run of 500 steps from emission 1", ""]
-    lines += header(
-        ["", "finite", "smallest and largest value [K]", "training range [K]", "spread in space by fifths [K]"]
-    )
-    found = [(label, [run["scores"].get("free run") for run in runs]) for label, runs in heat_runs(results)]
+    lines = ["### Free run of 500 steps", ""]
+    lines += header(["", "finite", "smallest and largest value", "training range", "spread in space by fifths"])
+    found = [(label, [run["scores"].get("free run") for run in runs]) for label, runs in paper_runs(results)]
     found.insert(0, ("the simulation itself", [results.get("long run")]))
     for label, free in found:
         if all(free):
@@ -174,11 +181,12 @@ def heat_tables(results: dict[str, Any]) -> str:
             cells += [trained, ", ".join(f"{v:.0f}" for v in fifths)]
             lines.append(line([label, *cells]))
     machines = sorted({run["machine"] for run in results["runs"].values()})
-    command = "python examples/paper/reproduce.py heat --models naive,convlstm,dmm,cnmm --variant {default,paper}"
-    return "\n".join([*out, *lines, "", f"`{command} --threads 1 --out docs/results/heat`; {'; '.join(machines)}.", ""])
+    command = f"python examples/paper/reproduce.py {name} --models naive,convlstm,dmm,cnmm --variant {{default,paper}}"
+    text = f"`{command} --threads 1 --out docs/results/{name}`; {'; '.join(machines)}. Long runs: in the data's units."
+    return "\n".join([*out, *lines, "", text, ""])
 
 
-def heat_runs(results: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+def paper_runs(results: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the runs by model and variant, with a label."""
     out = []
     for name in dict.fromkeys(key.rpartition("/")[0] for key in results["runs"]):
@@ -203,7 +211,8 @@ def real_table(name: str, results: dict[str, Any]) -> str:
         lines.append(line([f"{NAMES.get(model, model)}, {len(runs)} seed(s)", *cells]))
     land = [r["land_stays_missing"] for r in results.values() if "land_stays_missing" in r]
     machines = sorted({run["machine"] for run in results.values()})
-    command = f"python examples/benchmark_real.py {name} --seeds 3 --threads 1 --out docs/results"
+    seeds = max(int(key.rpartition("/")[2]) for key in results) + 1
+    command = f"python examples/benchmark_real.py {name} --seeds {seeds} --threads 1 --out docs/results"
     text = f"`{command}`; {'; '.join(machines)}."
     if name == "sst":
         text += f" Land stays missing in every forecast: {all(land)}."
@@ -234,7 +243,9 @@ def ablation_table(results: dict[str, Any]) -> str:
                 f"{np.median(values):.3g}" if name == "default" else f"{np.median(np.divide(values, base)):.3f}"
             )
         lines.append(line([name, *cells, str(len(seeds))]))
-    return "\n".join([*lines, "", "`python examples/paper/ablation.py --seeds 2 --threads 1 --out docs/results`", ""])
+    seeds = max(int(key.rpartition("/")[2]) for key in runs) + 1
+    command = f"python examples/paper/ablation.py --seeds {seeds} --threads 1 --out docs/results"
+    return "\n".join([*lines, "", f"`{command}`", ""])
 
 
 def summary(values: list[float], digits: int = 3) -> str:
