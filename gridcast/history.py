@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+__all__ = ["History"]
+
 _MOST_ROWS = 20
 
 
