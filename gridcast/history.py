@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -14,12 +15,23 @@ _MOST_ROWS = 20
 class History(list[dict[str, float]]):
     """One record an epoch; a list that notebooks show as a table.
 
+    Parameters
+    ----------
+    records : iterable of dict
+    start_error : float or None
+        Validation error before the first epoch, where the model starts from one that is fitted. If no epoch comes below
+        it, the forecaster has the weights of the start. A saved forecaster does not keep it.
+
     Examples
     --------
     >>> history = History([{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}])
     >>> history[-1]["loss"], history.to_dataframe().loc[0, "loss"]
     (0.25, np.float64(0.5))
     """
+
+    def __init__(self, records: Iterable[dict[str, float]] = (), start_error: float | None = None) -> None:
+        super().__init__(records)
+        self.start_error = start_error
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the records as a table with the epoch as its index.
@@ -34,4 +46,5 @@ class History(list[dict[str, float]]):
     def _repr_html_(self) -> str:
         table = self.to_dataframe()
         formats: dict[str, Any] = {"float_format": "{:.4g}".format, "border": 0, "na_rep": ""}
-        return f"<p>{len(self)} epochs</p>{table.to_html(max_rows=_MOST_ROWS, **formats)}"
+        start = "" if self.start_error is None else f", validation_error {self.start_error:.4g} before the first"
+        return f"<p>{len(self)} epochs{start}</p>{table.to_html(max_rows=_MOST_ROWS, **formats)}"

@@ -147,6 +147,7 @@ class _Progress:
     seconds: float = 0.0
     order: dict[str, Any] = field(default_factory=dict)
     history: list[Record] = field(default_factory=list)
+    start_error: float | None = None
     best_error: float = math.inf
     since_best: int = 0
     finished: bool = False
@@ -174,7 +175,8 @@ def train(
     stream : WindowStream
         One pass over the training windows each time it is iterated.
     validate : callable or None
-        Returns the validation forecast error of a module; the weights of the epoch where it is smallest are kept.
+        Returns the validation forecast error of a module; the weights of the epoch where it is smallest are kept, or
+        those of the start, where `module` has ``starts_fitted`` and no epoch comes below their error.
     plan : TrainingPlan
     fabric : Fabric
     checkpoints : Checkpoints, optional
@@ -200,6 +202,8 @@ def train(
     run = _Run(module, stream, plan, fabric, checkpoints)
     if saved is not None:
         run.resume(saved)
+    elif validate is not None and getattr(module, "starts_fitted", False):
+        run.judge_start(validate)
     progress = run.progress
     with run.bar:
         while not progress.finished:
@@ -213,7 +217,7 @@ def train(
                 checkpoints.write(run.state)
     module.load_state_dict(progress.best)
     module.eval()
-    return History(progress.history)
+    return History(progress.history, progress.start_error)
 
 
 class _Run:
@@ -281,6 +285,15 @@ class _Run:
         rate, annealing = self._schedule(n_before + progress.batch - 1)
         means = {name: value / progress.n_finite for name, value in progress.sums.items()}
         return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate, "annealing": annealing}
+
+    def judge_start(self, validate: Callable[[nn.Module], float]) -> None:
+        """Take the weights before training for the best so far."""
+        self.raw.eval()
+        error = validate(self.raw)
+        if math.isfinite(error):
+            self.progress.start_error = self.progress.best_error = error
+            if self.checkpoints is not None:
+                self.checkpoints.write_best(self.progress.best, {"validation_error": error})
 
     def judge(self, record: Record, validate: Callable[[nn.Module], float] | None) -> None:
         """Close the epoch: keep its weights where they are the best, go back where they are not finite."""
