@@ -18,6 +18,8 @@ from gridcast.calendars import Calendar
 from gridcast.grid import TIME, Series, unwrap
 from gridcast.preprocessing import has_channels, labelled
 
+DAYS = 7  # from fewer no daily cycle is learned unasked
+
 
 class Anomaly(TransformerMixin, BaseEstimator):
     """Subtract the mean seasonal (and daily) cycle of each cell, and add it back in the inverse.
@@ -29,7 +31,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
     ----------
     period : {"auto", "year", "day"} or int, default="auto"
         Length of the cycle: the calendar year, the day, or a number of steps. ``"auto"`` takes the year where the
-        series covers one, else the day where it has several steps a day, else the mean of each cell.
+        series covers one, else the day where it covers a week with several steps a day, else the mean of each cell.
     n_harmonics : int or None, default=3
         Annual harmonics kept; a cycle of several steps a day keeps as many daily harmonics. None keeps the raw means.
 
@@ -201,9 +203,9 @@ class Anomaly(TransformerMixin, BaseEstimator):
             return self._need_calendar(series).steps_per(self.period) and self.period
         if self.period != "auto":
             raise ValueError(f'period={self.period!r} must be "auto", "year", "day" or a number of steps')
-        for period in ("year", "day"):
+        for period, least in (("year", 1), ("day", DAYS)):
             try:
-                if 1 < self._need_calendar(series).steps_per(period) <= len(series):
+                if 1 < self._need_calendar(series).steps_per(period) <= len(series) // least:
                     return period
             except ValueError:  # a calendar of plain numbers, or steps longer than the period
                 continue

@@ -190,7 +190,10 @@ class Calendar:
     def _own(self, times: pd.Index) -> _Parts:
         parts = _take_apart(times)
         if parts.axis != self.axis:
-            raise ValueError(f"X: its time axis is {parts.axis}, but the series before it has {self.axis}.")
+            raise ValueError(
+                f"X: its time axis is {parts.axis}, but the series before it has {self.axis}: convert it, "
+                "X.convert_calendar(...), or open both files alike"
+            )
         return parts
 
     def _holds(self, parts: _Parts) -> np.ndarray:
@@ -349,7 +352,7 @@ def _complaint(times: pd.Index, i: int, rule: Calendar | None, irregular: bool =
     elif irregular and rule is not None:
         problem, remedy = "the steps are irregular", "Interpolate to regular steps (X.interp, X.resample)"
     elif rule is not None and here > rule.after(before, 1)[0]:
-        problem, remedy = "a gap", "Fill it with missing values (X.reindex)"
+        problem, remedy = "a gap", "Fill it with missing values (X.resample(time=...).asfreq() or X.reindex)"
     else:
         problem, remedy = "a step too short", "Drop it (X.drop_isel)"
     step = f" by {rule}" if rule is not None else ""

@@ -11,6 +11,19 @@ BUFFER_BYTES = 256 * 2**20
 BOUND_SHARE, BOUND_COUNT = 0.01, 10
 
 
+FILL_VALUES = (9.969209968386869e36, 1e20, 9.999e20, 1e30, 1e35, 1e36, float(np.finfo(np.float32).max))
+
+
+def check_no_fill_values(smallest: np.ndarray, largest: np.ndarray) -> None:
+    """Raise a ValueError if an extreme of a channel is one of the values that files write where nothing is observed."""
+    for value in np.concatenate([np.ravel(smallest), np.ravel(largest)]):
+        if np.isclose(abs(value), FILL_VALUES, rtol=1e-5, atol=0).any():
+            raise ValueError(
+                f"X holds {value:g}, which files write where nothing is observed: mark missing values with NaN, "
+                "X.where(abs(X) < 1e19)"
+            )
+
+
 def fill_missing(x: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fill missing values with the last one observed before them in the window, else with a default.
 
@@ -109,6 +122,7 @@ class FieldSums:
         variance = np.maximum(self.squares / np.maximum(self.count, 1) - mean**2, 0.0)
         complete = bool((self.count == self.n_fields).all())
         missing = 1 - float(self.count.mean()) / max(self.n_fields, 1)
+        check_no_fill_values(*(extreme.value for extreme in self.extremes))
         low, high = (extreme.bound(self.count.sum((1, 2))) for extreme in self.extremes)
         std = np.sqrt(variance).astype(np.float32)
         return FieldStatistics(mean.astype(np.float32), std, self.count > 0, complete, low, high, missing)

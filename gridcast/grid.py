@@ -236,17 +236,22 @@ def as_lazy(X: xr.DataArray) -> xr.DataArray:
 
     A file opened without `chunks` would be loaded whole, and kept, by the first look at its values.
     """
-    return X if X.chunks or X.variable._in_memory else X.chunk({TIME: "auto"})
+    return X if X.chunks or X.variable._in_memory else X.copy(data=X.variable.chunk({TIME: "auto"}).data)
 
 
-def as_dataarray(X: Any) -> xr.DataArray:
-    """Return `X` with its dimensions named; raise for what is no gridded series of numbers."""
+def refuse_dataset(X: Any) -> None:
+    """Raise a TypeError for a Dataset, which says how to make a series of it."""
     if isinstance(X, xr.Dataset):
         raise TypeError(
             f"X is a Dataset with the variables {list(X.data_vars)}: "
             f"select one, ds[{next(iter(X.data_vars), 'name')!r}], "
             'or stack them as channels, ds.to_dataarray("variable").transpose("time", "variable", ...)'
         )
+
+
+def as_dataarray(X: Any) -> xr.DataArray:
+    """Return `X` with its dimensions named; raise for what is no gridded series of numbers."""
+    refuse_dataset(X)
     if isinstance(X, np.ndarray):
         if X.ndim != 3:
             raise ValueError(

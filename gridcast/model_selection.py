@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 
 from gridcast import metrics
 from gridcast.forecasters import BaseForecaster
-from gridcast.grid import CF, SAMPLE, TIME, wrap
+from gridcast.grid import CF, SAMPLE, TIME, refuse_dataset, wrap
+from gridcast.windows import check_positive_integer
 
 Metric = Literal["mse", "mae", "crps", "skill"]
 
@@ -34,6 +35,8 @@ def train_test_split(X: Any, test_fraction: float = 0.3) -> tuple[Any, Any]:
 
     Raises
     ------
+    TypeError
+        If `X` is a Dataset.
     ValueError
         If `test_fraction` does not lie between 0 and 1, or a part would be empty.
 
@@ -46,6 +49,7 @@ def train_test_split(X: Any, test_fraction: float = 0.3) -> tuple[Any, Any]:
     """
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction!r} must lie between 0 and 1, both excluded")
+    refuse_dataset(X)
     n_train = round(len(X) * (1 - test_fraction))
     if not 0 < n_train < len(X):
         raise ValueError(f"X has {len(X)} steps, test_fraction={test_fraction!r} leaves an empty part")
@@ -193,6 +197,8 @@ def make_scorer(
     """
     if metric not in ("mse", "mae", "crps", "skill"):
         raise ValueError(f'metric={metric!r} is unknown: use "skill", "mse", "mae" or "crps"')
+    for name, value in (("horizon", horizon), ("stride", stride), ("n_samples", n_samples)):
+        check_positive_integer(name, value)
     if weights not in ("auto", None):
         raise ValueError(f'weights={weights!r} is unknown: use "auto" or None')
     return ForecastScorer(metric, horizon, mode, stride, n_samples, weights)

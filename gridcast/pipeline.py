@@ -18,7 +18,7 @@ class ForecastPipeline(Pipeline):
 
     Transformers in front of the forecaster are applied to every series that goes in and undone, in reverse order,
     in every forecast that comes out. So ``predict(12)`` works as on the forecaster itself, and the skill of `score` is
-    that of the forecast in physical units.
+    that of the forecast in physical units. A fitted pipeline is kept with ``joblib.dump``.
 
     Parameters
     ----------

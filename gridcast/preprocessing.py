@@ -13,6 +13,7 @@ import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from gridcast.fields import check_no_fill_values
 from gridcast.grid import TIME, as_dataarray, as_lazy, unwrap
 
 
@@ -64,7 +65,8 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a range has no width, `X` holds infinite values or a channel without any observation.
+            If a range has no width, `X` holds infinite values, undeclared fill values such as 1e20, or a channel
+            without any observation.
 
         Warns
         -----
@@ -85,6 +87,7 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
             )
         if not np.isfinite([smallest, largest]).all():
             raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
+        check_no_fill_values(smallest, largest)
         if given is None:
             self.data_min_, self.data_max_ = smallest, largest
         else:

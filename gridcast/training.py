@@ -333,7 +333,7 @@ class _Run:
         progress.n_finite += 1
         for name, value in terms.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
-        shown = {"epoch": progress.epoch + 1, "loss": f"{terms['loss']:.4g}"}
+        shown = {"epoch": progress.epoch, "loss": f"{terms['loss']:.4g}"}
         self.bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
 
 

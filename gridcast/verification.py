@@ -21,7 +21,7 @@ from gridcast.grid import SAMPLE, TIME
 from gridcast.metrics._checks import Dims, check_dims, check_same_labels
 from gridcast.metrics._ensembles import sampling_variance
 from gridcast.metrics._weights import Weights, resolve_weights
-from gridcast.units import squared, units_of
+from gridcast.units import squared, units_of, warn_of_other_units
 from gridcast.windows import check_positive_integer
 
 INIT, LEAD = "init_time", "lead_time"
@@ -144,6 +144,7 @@ def verify(
     True
     """
     forecast, positions, starts = _check_backtest(forecast, observations)
+    warn_of_other_units("forecast", units_of(forecast), "observations", units_of(observations))
     averaged = _averaged_dims(observations, dim)
     found = _resolved(weights, averaged, observations, forecast)
     _check_bootstrap(confidence, n_resamples, block, forecast.sizes[INIT])

@@ -310,6 +310,7 @@ def test_values_outside_the_data_range_are_counted_not_clipped(name):
     [
         ("window", 0), ("window", 1), ("context", 0), ("stride", 0), ("batch_size", 0), ("max_epochs", 0),
         ("max_steps", 0), ("window", 2.5), ("patch_size", 0), ("validation_fraction", 1.0), ("learning_rate", 0.0),
+        ("learning_rate", "1e-3"), ("gradient_clip", "a"), ("transformer", "minmax"),
         ("learning_rate_schedule", "cosine"), ("longitude", "globe"), ("precision", "33"), ("random_state", "seed"),
         ("random_state", -1), ("downsampling", 3), ("climatology", "week"), ("rnn_channels", 0), ("kernel_size", 0),
     ],
@@ -353,3 +354,30 @@ def test_an_update_of_another_number_of_samples():
     with pytest.raises(ValueError, match=r"X has 2 samples, the series that it continues has 3"):
         estimator.update(series[:2, 20:])
     assert estimator.update(series[:, 20:]).predict(1)["time"] == np.datetime64("2001-01-31")
+
+
+@pytest.mark.parametrize("value", [-9.969209968386869e36, 1e20, np.float32(1e20)])
+@pytest.mark.parametrize("name", [*NAIVE, *NEURAL])
+def test_a_fill_value_that_was_not_decoded(name, value):
+    with pytest.raises(ValueError, match=r"X holds .*e\+\d+, which files write .*X\.where\(abs\(X\) < 1e19\)"):
+        make_estimator(name).fit(SERIES.where(SERIES["lat"] > SERIES["lat"][1], value))
+
+
+def test_other_units_are_told():
+    series = SERIES.assign_attrs(units="degC")
+    estimator = gc.NaiveForecaster().fit(series[:20])
+    with pytest.warns(UserWarning, match="X is in 'K' and the training series in 'degC': nothing is converted"):
+        estimator.predict((series + 273).assign_attrs(units="K"), 2)
+    forecast = gc.backtest(estimator, series[20:], 2)
+    with pytest.warns(UserWarning, match="forecast is in 'degC' and observations in 'K'"):
+        gc.verify(forecast, (series + 273).assign_attrs(units="K"), random_state=0)
+
+
+def test_a_dataset_is_not_split():
+    with pytest.raises(TypeError, match=r"X is a Dataset with the variables \['t'\]: select one, ds\['t'\]"):
+        gc.train_test_split(SERIES.to_dataset(name="t"))
+
+
+def test_a_scorer_of_no_lead_time():
+    with pytest.raises(ValueError, match="horizon=0 must be an integer of at least 1"):
+        gc.make_scorer("crps", horizon=0)

@@ -159,7 +159,8 @@ def test_the_message_in_full():
         Calendar.infer(times.delete(slice(66, 73)))
     assert str(caught.value) == (
         "X: time step 66 (1981-01-01) does not follow 1980-11-22 by 5 days: a gap. Fill it with missing "
-        "values (X.reindex), or split with gridcast.WindowSplitter, which keeps time in order."
+        "values (X.resample(time=...).asfreq() or X.reindex), or split with gridcast.WindowSplitter, which keeps time "
+        "in order."
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.calendars import Calendar
-from gridcast.grid import Grid, Series
+from gridcast.grid import TIME, Grid, Series
 
 PERIODS = {"season": "year", "day": "day"}
 
@@ -113,6 +113,8 @@ def _fields(part: Any, grid: Grid) -> np.ndarray:
         )
     if y not in part.dims or x not in part.dims:
         raise ValueError(f"static has the dimensions {part.dims}, X has {(y, x)}: rename or interpolate it")
+    if TIME in part.dims:
+        raise ValueError(f"static has the dimensions {part.dims}: constant fields have no time, select or average it")
     if part.dtype.kind not in "fiub":
         raise TypeError(f"static holds {part.dtype}: give numbers")
     part = part.transpose(..., y, x)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gridcast.calendars import Calendar
 from gridcast.grid import Grid, Series, join, unwrap
+from gridcast.units import warn_of_other_units
 
 
 class HistoryForecaster(ABC):
@@ -39,6 +40,8 @@ class HistoryForecaster(ABC):
         labelled = isinstance(X, xr.DataArray) and "time" in X.coords
         series, _ = unwrap(X, self.calendar_ if labelled and self.recent_.has_times else None)
         self.grid_.check_same(series.grid)
+        ours, theirs = (grid.attrs.get("units") for grid in (self.grid_, series.grid))
+        warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
         return series
 
     def _follows(self, series: Series) -> bool:

@@ -70,8 +70,8 @@ class NeuralForecaster(BaseForecaster):
         (``CNMMForecaster``, ``DMMForecaster``) or persistence (``ConvLSTMForecaster``).
     climatology : {"auto", "year", "day", "mean"}, int or None, default="auto"
         Mean cycle that is subtracted from the scaled series before the networks see it and added to their forecasts, as
-        `gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it has
-        several steps a day, else the mean of each cell. None leaves the series as it is.
+        `gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it
+        covers a week, else the mean of each cell. None leaves the series as it is.
     bounded : bool, default=True
         Clip forecasts to the smallest or largest value of the training series where at least a hundredth of its values
         are there: rain stays non-negative, a concentration at most 1. A temperature has no such bound.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
+
+from sklearn.utils._param_validation import InvalidParameterError
 
 from gridcast.forecasters._base import check_positive_integer
 from gridcast.forecasters._covariates import check_time_features
@@ -19,6 +22,14 @@ def check_training_parameters(forecaster: Any) -> None:
     for name in ("patch_size", "max_steps"):
         if getattr(forecaster, name) is not None:
             check_positive_integer(name, getattr(forecaster, name))
+    for name in ("validation_fraction", "learning_rate", "observation_noise", "gradient_clip"):
+        value = getattr(forecaster, name)
+        if not isinstance(value, numbers.Real) and not (name == "gradient_clip" and value is None):
+            raise InvalidParameterError(f"{name}={value!r} must be a number")
+    if not callable(getattr(forecaster.transformer, "inverse_transform", None)):
+        raise InvalidParameterError(
+            f"transformer={forecaster.transformer!r} has no inverse_transform: use gridcast.MinMaxTransformer()"
+        )
     if not 0 <= forecaster.validation_fraction < 1:
         raise ValueError(f"validation_fraction={forecaster.validation_fraction!r} must be at least 0 and below 1")
     if not forecaster.learning_rate > 0:

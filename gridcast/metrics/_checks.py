@@ -10,6 +10,7 @@ import numpy as np
 from xarray import DataArray
 
 from gridcast.metrics._weights import Weights, resolve_weights
+from gridcast.units import units_of, warn_of_other_units
 
 Dims: TypeAlias = str | Iterable[Hashable] | None
 
@@ -25,6 +26,7 @@ def checked(
         As :func:`gridcast.metrics.mse` says.
     """
     check_same_labels(forecast=forecast, observed=observed)
+    warn_of_other_units("forecast", units_of(forecast), "observed", units_of(observed), stacklevel=4)
     if member_dim is not None:
         forecast = complete_ensemble(forecast, observed, member_dim)
     available = [name for name in dict.fromkeys((*forecast.dims, *observed.dims)) if name != member_dim]

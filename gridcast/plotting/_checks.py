@@ -43,7 +43,9 @@ def exactly_aligned(
     try:
         return xr.align(observed, forecast, join="exact")
     except ValueError as error:
-        raise ValueError(f"select the same labels of observed and {name} first: {error}") from error
+        raise ValueError(
+            f"select the same labels of observed and {name} first, observed.sel(time=forecast.time): {error}"
+        ) from error
 
 
 def like_observed(observed: xr.DataArray, forecasts: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
@@ -53,7 +55,7 @@ def like_observed(observed: xr.DataArray, forecasts: Mapping[str, xr.DataArray])
         if set(forecast.dims) != set(observed.dims):
             raise ValueError(
                 f"forecasts[{name!r}] has the dimensions {forecast.dims}, observed has {observed.dims}: "
-                "select or average one of them"
+                "select the same, for example observed.sel(time=forecast.time) for one forecast, or average"
             )
         _, found[name] = exactly_aligned(observed, forecast.transpose(*observed.dims), f"forecasts[{name!r}]")
     return found

@@ -336,11 +336,18 @@ def _at_a_point(
     dim = "time" if "time" in given["quantiles"].dims else "lead_time"
     for name, data in given.items():
         expected = ("quantile", dim) if name == "quantiles" else (dim,)
+        if name == "quantiles" and "quantile" not in data.dims:
+            raise ValueError(f"quantiles has dimensions {data.dims} without 'quantile': give predict_quantiles(...)")
         if set(data.dims) != set(expected):
             raise ValueError(
-                f"{name} has dimensions {data.dims}, not {expected}: select a point and a sample first, for example "
+                f"{name} has dimensions {data.dims}, not {expected}: select a point, a sample and a channel first, for "
+                f"example "
                 f'{name}.sel(lat=50, lon=10, method="nearest")'
             )
+    if given["quantiles"].isnull().all():
+        raise ValueError(
+            "quantiles are all missing: the point is never observed, as land in a sea series; take another"
+        )
     return given["quantiles"].sortby("quantile").compute(), given.get("observed"), dim
 
 

@@ -94,6 +94,7 @@ def test_static_fields_have_mean_zero_and_variance_one_and_no_gaps():
     [
         (lambda s: orography(s)[:-1], ValueError, r"static, of 7 lat x 8 lon, is not .*static\.interp_like\(X\)"),
         (lambda s: orography(s)[::-1], ValueError, "is not on the grid of X.* or has other labels"),
+        (lambda s: s, ValueError, "constant fields have no time"),
         (lambda s: orography(s).rename(lat="y"), ValueError, "rename or interpolate"),
         (lambda s: "orography.nc", TypeError, "static holds a str"),
         (lambda s: np.zeros(8), TypeError, "static holds a ndarray of 1 dimensions"),

@@ -212,8 +212,12 @@ def test_fan_of_other_quantiles_and_a_single_step(quantiles):
 
 
 def test_fan_errors(quantiles):
-    with pytest.raises(ValueError, match=r"quantiles has dimensions .*'lat'.*select a point and a sample first"):
+    with pytest.raises(ValueError, match=r"quantiles has dimensions .*'lat'.*select a point, a sample and a channel"):
         plot_fan(quantiles.expand_dims("lat"))
+    with pytest.raises(ValueError, match=r"without 'quantile': give predict_quantiles"):
+        plot_fan(quantiles.isel(quantile=0))
+    with pytest.raises(ValueError, match="the point is never observed"):
+        plot_fan(quantiles * np.nan)
     with pytest.raises(ValueError, match=r"observed has dimensions \('quantile', 'time'\), not \('time',\)"):
         plot_fan(quantiles, quantiles)
     with pytest.raises(TypeError, match="quantiles must be a DataArray, not list"):
