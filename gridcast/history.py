@@ -19,8 +19,8 @@ class History(list[dict[str, float]]):
     ----------
     records : iterable of dict
     start_error : float or None
-        Validation error before the first epoch, where the model starts from one that is fitted. If no epoch comes
-        within half a percent of it, the forecaster has the weights of the start. A saved forecaster does not keep it.
+        Validation error before the first epoch: that of the linear model or the persistence that training starts from.
+        A saved forecaster does not keep it.
 
     Examples
     --------

@@ -23,7 +23,6 @@ from gridcast.history import History
 from gridcast.streaming import Batch, WindowStream
 
 Record = dict[str, float]
-START_MARGIN = 0.005  # training also improves longer leads and ensembles, which the validation error does not see
 
 
 @dataclass(frozen=True)
@@ -176,8 +175,7 @@ def train(
     stream : WindowStream
         One pass over the training windows each time it is iterated.
     validate : callable or None
-        Returns the validation forecast error of a module; the weights of the epoch where it is smallest are kept, or
-        those of the start, where `module` has ``starts_fitted`` and no epoch comes within half a percent of it.
+        Returns the validation forecast error of a module; the weights of the epoch where it is smallest are kept.
     plan : TrainingPlan
     fabric : Fabric
     checkpoints : Checkpoints, optional
@@ -203,9 +201,10 @@ def train(
     run = _Run(module, stream, plan, fabric, checkpoints)
     if saved is not None:
         run.resume(saved)
-    elif validate is not None and getattr(module, "starts_fitted", False):
-        run.judge_start(validate)
     progress = run.progress
+    if saved is None and validate is not None:
+        module.eval()
+        progress.start_error = validate(module)
     with run.bar:
         while not progress.finished:
             module.train()
@@ -286,16 +285,6 @@ class _Run:
         rate, annealing = self._schedule(n_before + progress.batch - 1)
         means = {name: value / progress.n_finite for name, value in progress.sums.items()}
         return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate, "annealing": annealing}
-
-    def judge_start(self, validate: Callable[[nn.Module], float]) -> None:
-        """Take the weights before training for the best so far."""
-        self.raw.eval()
-        error = validate(self.raw)
-        if math.isfinite(error):
-            self.progress.start_error = error
-            self.progress.best_error = (1 + START_MARGIN) * error
-            if self.checkpoints is not None:
-                self.checkpoints.write_best(self.progress.best, {"validation_error": error})
 
     def judge(self, record: Record, validate: Callable[[nn.Module], float] | None) -> None:
         """Close the epoch: keep its weights where they are the best, go back where they are not finite."""

@@ -58,7 +58,7 @@ class NeuralForecaster(BaseForecaster):
         Largest norm of the gradient.
     validation_fraction : float, default=0.1
         Share of the training series, at its end (of independent samples, the last ones), whose one-step forecast error
-        decides which epoch's weights, or those of a fitted start, are kept; 0 goes by the training loss.
+        decides which epoch's weights are kept; 0 keeps those of the smallest training loss.
     patience : int or None
         Epochs without a smaller validation error after which training stops.
     patch_size : int or None

@@ -128,11 +128,6 @@ class MarkovModule(nn.Module):
         self.raw_start_scale = nn.Parameter(torch.full_like(start, softplus_inverse(1.0))) if free_start else None
         self.objective = objective or Objective()
 
-    @property
-    def starts_fitted(self) -> bool:
-        """Whether the untrained module is a fitted linear model, and so may be better than a trained one."""
-        return self.layout is not None or self.skip is not None
-
     # The generative model and the guide, as Pyro programs of one latent and one observed site
 
     def model(self, x: Tensor, mask: Tensor, known: Covariates) -> Tensor:

@@ -54,8 +54,7 @@ def plot_history(history: Sequence[Mapping[str, float]], *, ax: Axes | None = No
     ndarray of Axes of shape (n_panels,)
         ELBO, loss with its terms, errors, gradient norm, learning rate and weight of the KL divergence (where it
         changes), as far as they were recorded; with `ax`, the axes of the objective and of the validation error, if
-        there was any. The epoch of the smallest validation error has a ring; a forecaster keeps its weights, unless the
-        fitted start that it began with was better.
+        there was any. The epoch of the smallest validation error, whose weights a forecaster keeps, has a ring.
 
     Raises
     ------

@@ -11,7 +11,7 @@ import gridcast as gc
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
-SUBMODULES = ("callbacks", "datasets", "metrics", "plotting", "presets")
+SUBMODULES = ("callbacks", "datasets", "history", "metrics", "plotting", "presets")
 
 
 def public_names() -> set[str]:
@@ -19,16 +19,8 @@ def public_names() -> set[str]:
     names = {f"gridcast.{name}" for name in gc.__all__ if name not in SUBMODULES}
     for submodule in SUBMODULES:
         module = getattr(gc, submodule)
-        names |= {f"{module.__name__}.{name}" for name in public_names_of(module)}
+        names |= {f"{module.__name__}.{name}" for name in module.__all__}
     return names
-
-
-def public_names_of(module) -> list[str]:
-    if hasattr(module, "__all__"):
-        return module.__all__
-    # The helpers of `callbacks` are functions, those of `presets` are private.
-    kind = inspect.isclass if module is gc.callbacks else inspect.isfunction
-    return [n for n, m in inspect.getmembers(module, kind) if m.__module__ == module.__name__ and not n.startswith("_")]
 
 
 def documented_names() -> list[str]:
