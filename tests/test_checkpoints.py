@@ -43,15 +43,15 @@ def stream():
     return WindowStream(values, windows, 5, BATCH, np.zeros((1, 2, 2)), np.random.default_rng(0), noise=noise)
 
 
-def run(folder=None, steps=1, stop_after=None, identity=None, errors=(3.0, 1.0, 2.0, 4.0), patience=None):
-    """Train four epochs; return the module and the history."""
+def run(folder=None, steps=1, stop_after=None, identity=None, errors=(9.0, 3.0, 1.0, 2.0, 4.0), patience=None):
+    """Train four epochs; return the module and the history. The first of `errors` is that of the start."""
     plan = TrainingPlan(max_epochs=4, learning_rate=0.05, patience=patience)
     module, validation = Noisy(stop_after), dict(enumerate(errors))
     checkpoints = saved = None
     if folder is not None:
         checkpoints = Checkpoints(folder, identity or {"seed": "0"}, seed=0, steps=steps)
         saved = checkpoints.read()
-    n_judged = 0 if saved is None else len(saved["progress"]["history"])
+    n_judged = 0 if saved is None else 1 + len(saved["progress"]["history"])
 
     def validate(module):
         nonlocal n_judged
