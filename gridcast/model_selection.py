@@ -184,6 +184,8 @@ def make_scorer(
 
     Raises
     ------
+    TypeError
+        If `horizon`, `stride` or `n_samples` is not an integer of at least 1.
     ValueError
         If `metric` or `weights` is unknown.
 

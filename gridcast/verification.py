@@ -110,6 +110,11 @@ def verify(
         If `forecast` is no backtest or one of ``mode="one_step"``, a time that it forecasts is not in `observations`
         or in `climatology`, labels differ along a dimension, or another parameter is out of its range.
 
+    Warns
+    -----
+    UserWarning
+        If both sides name units, and other ones: nothing is converted.
+
     See Also
     --------
     gridcast.metrics : each score by itself.
@@ -310,8 +315,6 @@ def _check_backtest(forecast: DataArray, observations: DataArray) -> tuple[DataA
             'forecast comes from backtest(..., mode="one_step"): its steps are all forecast one step ahead and have no '
             "lead times to score; give backtest(..., horizon=1), or average gridcast.metrics over it"
         )
-    if forecast.sizes[LEAD] == 1 and forecast[TIME].dims == (INIT,):  # a backtest of one lead time
-        forecast = forecast.assign_coords({TIME: forecast[TIME].expand_dims(LEAD)})
     if set(forecast[TIME].dims) != {INIT, LEAD}:
         raise ValueError(f"forecast has its time over {forecast[TIME].dims}, not over ('init_time', 'lead_time')")
     if TIME not in observations.dims or TIME not in observations.coords:

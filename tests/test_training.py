@@ -187,7 +187,9 @@ def test_without_a_compiler_the_module_runs_as_it_is(monkeypatch):
 
 def test_the_error_of_the_start_is_recorded_but_not_kept(stream, fabric):
     errors = iter([1.0, 5.0, 3.0, 4.0])
-    history = train(Mean(), stream, lambda module: next(errors), plan(max_epochs=3), fabric)
+    module = Mean()
+    history = train(module, stream, lambda module: next(errors), plan(max_epochs=3), fabric)
     assert history.start_error == 1.0
+    assert module.mean != 0
     assert [record["validation_error"] for record in history] == [5.0, 3.0, 4.0]
     assert train(Mean(), stream, None, plan(max_epochs=1), fabric).start_error is None

@@ -114,6 +114,11 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             If `mode` is unknown, the history is too short or of another grid.
         NotFittedError
             Before `fit`.
+
+        Warns
+        -----
+        UserWarning
+            If `X` names other units than the training series: nothing is converted.
         """
         values, times, history = self._forecast_labelled(X, horizon, mode, None)
         return wrap(values[0], times, history)

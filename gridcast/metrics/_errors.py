@@ -40,6 +40,11 @@ def mse(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: 
         If labels differ along a shared dimension, if `dim` or `weights` names a dimension that the data lack,
         or if weights are negative, missing or all zero.
 
+    Warns
+    -----
+    UserWarning
+        If both sides name units, and other ones: nothing is converted.
+
     Examples
     --------
     >>> from xarray import DataArray

@@ -235,7 +235,7 @@ def plot_fan(quantiles: xr.DataArray, observed: xr.DataArray | None = None, *, a
     TypeError
         If one of the two is no DataArray.
     ValueError
-        If one of the two has further dimensions, or their times are of different kinds.
+        If one of the two has further dimensions, the quantiles are all missing, or their times are of different kinds.
 
     Examples
     --------

@@ -263,3 +263,10 @@ def test_film_errors(by_lead):
         plot_film(by_lead, {"CNMM": by_lead}, leads=[99])
     with pytest.raises(ValueError, match=r"axes must have the shape \(2, 1\), got \(1, 1\)"):
         plot_film(by_lead, {"CNMM": by_lead}, leads=[1], axes=plt.subplots(1, 1, squeeze=False)[1])
+
+
+def test_times_that_are_numbers_are_short(observed):
+    numbers = np.arange(observed.sizes["time"]) * 0.1
+    seconds = observed.assign_coords(time=numbers)
+    titles = [ax.get_title() for ax in plot_maps(seconds, seconds, times=list(numbers[2:4]))[0]]
+    assert titles == ["time 0.2", "time 0.3"]
