@@ -31,9 +31,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from usual import UsualCNMM, xbatcher_windows
 
 import gridcast as gc
-from gridcast.engine import make_fabric
-from gridcast.grid import unwrap
-from gridcast.streaming import WindowStream
+from gridcast.data.grid import unwrap
+from gridcast.training.engine import make_fabric
+from gridcast.training.streaming import WindowStream
 
 BATCH, WINDOW = 16, 30
 BARS = {
@@ -99,7 +99,7 @@ def training_step(repeats: int) -> dict[str, float]:
 
 
 def ours(module: Any, x: torch.Tensor, mask: torch.Tensor, precision: str) -> Callable[[], None]:
-    """Return a training step as `gridcast.training` takes it."""
+    """Return a training step as `gridcast.training.loop` takes it."""
     fabric = make_fabric("cpu", precision)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-5)
 

@@ -20,7 +20,7 @@ import torch
 from compare import machine
 
 import gridcast as gc
-from gridcast.checkpoints import BEST, LAST
+from gridcast.training.checkpoints import BEST, LAST
 
 
 def main() -> None:

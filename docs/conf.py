@@ -11,6 +11,7 @@ sys.path[:0] = [str(DOCS.parent), str(DOCS / "_ext")]
 
 import gridcast as gc  # noqa: E402
 from gridcast.forecasters import BaseForecaster, NeuralForecaster  # noqa: E402
+from gridcast.training.history import History  # noqa: E402
 
 mpl.use("Agg")
 
@@ -58,9 +59,12 @@ def own_methods(cls: type) -> list[str]:
     return sorted(found, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
-_classes = [member for member in vars(gc).values() if inspect.isclass(member)]
-_classes += [BaseForecaster, NeuralForecaster, *(c for c in vars(gc.callbacks).values() if inspect.isclass(c))]
-autosummary_context = {"own_methods": {cls.__name__: own_methods(cls) for cls in _classes}}
+_members = {name: getattr(gc, name) for name in gc.__all__}
+_members |= {f"callbacks.{name}": getattr(gc.callbacks, name) for name in gc.callbacks.__all__}
+_members |= {cls.__name__: cls for cls in (BaseForecaster, NeuralForecaster, History)}
+autosummary_context = {
+    "own_methods": {name: own_methods(member) for name, member in _members.items() if inspect.isclass(member)}
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

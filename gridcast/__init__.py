@@ -1,14 +1,16 @@
 """Forecasts of gridded time series with deep Markov models behind scikit-learn's estimator contract."""
 
-from gridcast import callbacks, datasets, metrics, plotting, presets
+from gridcast import datasets, metrics, plotting, presets
 from gridcast._version import __version__
-from gridcast.anomaly import Anomaly
+from gridcast.evaluation.backtest import backtest
+from gridcast.evaluation.scorers import make_scorer
+from gridcast.evaluation.splitters import WindowSplitter, train_test_split
+from gridcast.evaluation.verification import verify
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster, NaiveForecaster, load
-from gridcast.model_selection import backtest, make_scorer, train_test_split
 from gridcast.pipeline import ForecastPipeline
-from gridcast.preprocessing import MinMaxTransformer
-from gridcast.verification import verify
-from gridcast.windows import WindowSplitter
+from gridcast.training import callbacks
+from gridcast.transformers.anomaly import Anomaly
+from gridcast.transformers.minmax import MinMaxTransformer
 
 __all__ = [
     "Anomaly",

@@ -9,8 +9,8 @@ import xarray as xr
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from gridcast.forecasters._quantiles import check_levels, quantiles
-from gridcast.model_selection import make_scorer
+from gridcast.data.quantiles import check_levels, quantiles
+from gridcast.evaluation.scorers import make_scorer
 
 
 class ForecastPipeline(Pipeline):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from gridcast.preprocessing import MinMaxTransformer
+from gridcast.transformers.minmax import MinMaxTransformer
 
 __all__ = ["paper"]
 

@@ -11,46 +11,27 @@ Check = Callable[[Sources], list[str]]
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gridcast"
 
-# A file imports from the rows above its own; the files of a folder that ends in / also from one another.
-LAYERS = (
-    (
-        "calendars",
-        "fields",
-        "windows",
-        "background",
-        "sources",
-        "encoding",
-        "_version",
-        "bootstrap",
-        "units",
-        "files",
-        "history",
-    ),
-    ("grid", "callbacks"),
-    ("preprocessing", "metrics/", "plotting/", "datasets/", "modules/"),
-    ("streaming", "saving", "checkpoints", "engine"),
-    ("anomaly", "training", "cost", "forecasters/_quantiles"),
-    ("forecasters/_card", "forecasters/_forms", "forecasters/_histories"),
-    ("forecasters/_saved",),
-    ("forecasters/_base", "forecasters/_random", "forecasters/_covariates"),
-    ("forecasters/_scaling", "forecasters/_spec", "forecasters/_watch", "forecasters/_summary"),
-    ("forecasters/_data", "forecasters/_resume"),
-    ("forecasters/_parameters",),
-    ("forecasters/_rebuild",),
-    ("forecasters/_neural", "forecasters/_markov"),
-    ("forecasters/naive", "forecasters/convlstm", "forecasters/dmm", "forecasters/cnmm", "presets"),
-    ("forecasters/_load",),
-    ("forecasters/__init__",),
-    ("model_selection", "verification"),
-    ("pipeline",),
+# What stands directly in the package, a file or a folder, is a room. A room imports from the rows above its own.
+ROWS = (
+    ("_version", "data", "modules"),
+    ("transformers", "metrics", "datasets"),
+    ("persistence",),
+    ("training",),
+    ("forecasters",),
+    ("evaluation", "plotting"),
+    ("pipeline", "presets"),
     ("__init__",),
 )
-IMPORT_NOTHING_OF_OURS = ("windows", "modules/")
+MOST_ROOMS, MOST_ARROWS = 15, 40
+IMPORT_NOTHING_OF_OURS = ("modules/",)
 WITHOUT_TORCH = (
-    "calendars", "fields", "grid", "preprocessing", "anomaly", "windows", "metrics/", "plotting/", "datasets/",
-    "encoding", "saving", "forecasters/_base", "forecasters/_saved", "forecasters/_card", "forecasters/_forms",
+    "data/", "transformers/", "metrics/", "datasets/", "persistence/", "evaluation/", "plotting/",
+    "forecasters/base", "forecasters/histories", "forecasters/saved", "forecasters/naive", "training/history",
+    "pipeline", "presets",
 )  # fmt: skip
-WITHOUT_XARRAY = ("modules/", "training", "engine", "checkpoints")
+WITHOUT_XARRAY = (
+    "modules/", "training/loop", "training/engine", "training/streaming", "training/prefetch", "training/cost",
+)  # fmt: skip
 MOST_LINES = 399
 
 
@@ -98,24 +79,41 @@ def own_imports(path: str, sources: Sources) -> Iterator[tuple[str, str | None]]
         yield places[found].lstrip("/"), name if found >= 2 else None
 
 
-def layer(path: str) -> int | None:
-    return next((i for i, units in enumerate(LAYERS) if is_in(path, units)), None)
+def room(path: str) -> str:
+    return path.partition("/")[0].removesuffix(".py")
 
 
-def every_file_has_a_layer(sources: Sources) -> list[str]:
-    return [f"{path}: stands in no layer; place it in LAYERS" for path in sources if layer(path) is None]
+def row(path: str) -> int | None:
+    return next((i for i, rooms in enumerate(ROWS) if room(path) in rooms), None)
 
 
-def imports_go_down(sources: Sources) -> list[str]:
-    complaints = []
+def arrows(sources: Sources) -> dict[tuple[str, str], str]:
+    """Return which room imports from which, with an import of each."""
+    found = {}
     for path in sources:
         for target, _ in own_imports(path, sources):
-            here, there = layer(path), layer(target)
-            folder = is_in(path, tuple(unit for units in LAYERS for unit in units if unit.endswith("/")))
-            if here is None or there is None or there < here or (folder and target.startswith(folder)):
-                continue
-            complaints.append(f"{path}: imports {target}, which does not lie below it")
-    return complaints
+            if room(path) != room(target):
+                found[room(path), room(target)] = f"{path}: imports {target}"
+    return found
+
+
+def every_room_is_known(sources: Sources) -> list[str]:
+    return [f"{path}: stands in no row; place its room in ROWS" for path in sources if row(path) is None]
+
+
+def imports_between_rooms_go_down(sources: Sources) -> list[str]:
+    rows = {name: i for i, rooms in enumerate(ROWS) for name in rooms}
+    return [
+        f"{found}, which does not lie below it"
+        for (here, there), found in arrows(sources).items()
+        if rows.get(there, len(ROWS)) >= rows.get(here, 0)
+    ]
+
+
+def rooms_and_arrows_are_few(sources: Sources) -> list[str]:
+    n_rooms, n_arrows = len(set(map(room, sources))), len(arrows(sources))
+    complaints = [f"{n_rooms} rooms, the most is {MOST_ROOMS}"] if n_rooms > MOST_ROOMS else []
+    return complaints + ([f"{n_arrows} arrows, the most is {MOST_ARROWS}"] if n_arrows > MOST_ARROWS else [])
 
 
 def imports_have_no_circle(sources: Sources) -> list[str]:
@@ -168,7 +166,7 @@ def gradients_are_taken_in_training_alone(sources: Sources) -> list[str]:
     return [
         f"{path}:{call.lineno}: calls .backward("
         for path, source in sources.items()
-        if path != "training.py"
+        if path != "training/loop.py"
         for call in methods_called(source)
         if call.func.attr == "backward"
     ]
@@ -177,7 +175,7 @@ def gradients_are_taken_in_training_alone(sources: Sources) -> list[str]:
 def data_meets_the_device_in_two_files(sources: Sources) -> list[str]:
     complaints = []
     for path, source in sources.items():
-        for call in methods_called(source) if path not in ("training.py", "engine.py") else ():
+        for call in methods_called(source) if path not in ("training/loop.py", "training/engine.py") else ():
             moved = [
                 *map(ast.unparse, call.args),
                 *(f"{word.arg}={ast.unparse(word.value)}" for word in call.keywords),
@@ -260,40 +258,43 @@ def public_names_have_docstrings(sources: Sources) -> list[str]:
     return []
 
 
+MANY_ROOMS = {f"room{i}.py": "" for i in range(MOST_ROOMS + 1)}
+MANY_ARROWS = {f"room{i}.py": "".join(f"import gridcast.room{j}\n" for j in range(i)) for i in range(10)}
 OFFENCES: list[tuple[Check, Sources, str]] = [
-    (every_file_has_a_layer, {"extras.py": ""}, "extras.py"),
-    (every_file_has_a_layer, {"forecasters/other.py": ""}, "forecasters/other.py"),
+    (every_room_is_known, {"extras.py": ""}, "extras.py"),
+    (every_room_is_known, {"extras/grid.py": ""}, "extras/grid.py"),
     (
-        imports_go_down,
-        {"grid.py": "from gridcast.metrics import mse", "metrics/__init__.py": ""},
+        imports_between_rooms_go_down,
+        {"data/grid.py": "from gridcast.metrics import mse", "metrics/__init__.py": ""},
         "imports metrics/__init__.py",
     ),
     (
-        imports_go_down,
-        {"grid.py": "from gridcast import plotting", "plotting/__init__.py": ""},
+        imports_between_rooms_go_down,
+        {"data/grid.py": "from gridcast import plotting", "plotting/__init__.py": ""},
         "imports plotting/__init__.py",
     ),
     (
-        imports_go_down,
-        {"grid.py": "import gridcast.plotting", "plotting/__init__.py": ""},
-        "imports plotting/__init__.py",
-    ),
-    (imports_go_down, {"grid.py": "def f():\n    import gridcast", "__init__.py": ""}, "imports __init__.py"),
-    (
-        imports_go_down,
-        {"metrics/a.py": "from gridcast.plotting import plot", "plotting/__init__.py": ""},
+        imports_between_rooms_go_down,
+        {"data/grid.py": "import gridcast.plotting", "plotting/__init__.py": ""},
         "imports plotting/__init__.py",
     ),
     (
-        imports_go_down,
-        {"modules/a.py": "import gridcast.streaming", "streaming.py": ""},
-        "imports streaming.py",
+        imports_between_rooms_go_down,
+        {"data/grid.py": "def f():\n    import gridcast", "__init__.py": ""},
+        "imports __init__.py",
     ),
     (
-        imports_go_down,
-        {"forecasters/_base.py": "from gridcast.forecasters import dmm", "forecasters/dmm.py": ""},
-        "imports forecasters/dmm.py",
+        imports_between_rooms_go_down,
+        {"metrics/a.py": "from gridcast.datasets import make", "datasets/__init__.py": ""},
+        "imports datasets/__init__.py",
     ),
+    (
+        imports_between_rooms_go_down,
+        {"training/data.py": "from gridcast.evaluation.splitters import x", "evaluation/splitters.py": ""},
+        "imports evaluation/splitters.py",
+    ),
+    (rooms_and_arrows_are_few, MANY_ROOMS, "16 rooms"),
+    (rooms_and_arrows_are_few, MANY_ARROWS, "45 arrows"),
     (
         imports_have_no_circle,
         {
@@ -305,31 +306,26 @@ OFFENCES: list[tuple[Check, Sources, str]] = [
     ),
     (
         some_import_nothing_of_ours,
-        {"windows.py": "from gridcast import grid", "grid.py": ""},
-        "imports grid.py",
-    ),
-    (
-        some_import_nothing_of_ours,
-        {"modules/a.py": "from gridcast.grid import x", "grid.py": ""},
-        "imports grid.py",
+        {"modules/a.py": "from gridcast.data.grid import x", "data/grid.py": ""},
+        "imports data/grid.py",
     ),
     (
         torch_stays_out_of_the_data_layers,
-        {"grid.py": "def f():\n    from torch.nn import Module"},
+        {"data/grid.py": "def f():\n    from torch.nn import Module"},
         "torch.nn",
     ),
-    (torch_stays_out_of_the_data_layers, {"forecasters/_base.py": "import pyro.distributions"}, "pyro"),
+    (torch_stays_out_of_the_data_layers, {"forecasters/base.py": "import pyro.distributions"}, "pyro"),
     (labels_stay_out_of_the_modules, {"modules/markov.py": "import xarray as xr"}, "xarray"),
-    (labels_stay_out_of_the_modules, {"training.py": "from xarray import DataArray"}, "xarray"),
+    (labels_stay_out_of_the_modules, {"training/loop.py": "from xarray import DataArray"}, "xarray"),
     (gradients_are_taken_in_training_alone, {"modules/a.py": "loss(x).sum().backward()"}, "backward"),
-    (data_meets_the_device_in_two_files, {"streaming.py": "x.to(device)"}, "to(device)"),
+    (data_meets_the_device_in_two_files, {"training/streaming.py": "x.to(device)"}, "to(device)"),
     (
         data_meets_the_device_in_two_files,
-        {"streaming.py": "x.to(self.device, non_blocking=True)"},
+        {"training/streaming.py": "x.to(self.device, non_blocking=True)"},
         "device",
     ),
-    (data_meets_the_device_in_two_files, {"streaming.py": "x.to(device='cpu')"}, "device"),
-    (data_meets_the_device_in_two_files, {"streaming.py": "x.cuda()"}, "cuda"),
+    (data_meets_the_device_in_two_files, {"training/streaming.py": "x.to(device='cpu')"}, "device"),
+    (data_meets_the_device_in_two_files, {"training/streaming.py": "x.cuda()"}, "cuda"),
     (
         pyro_samples_in_one_file,
         {"a.py": "pyro.sample('z', d)", "b.py": "pyro.sample('x', d)"},
@@ -385,13 +381,14 @@ def test_what_is_allowed_is_not_seen():
         "    def h(self): return 2"
     )
     sources = {
-        "__init__.py": "from gridcast import grid\nfrom gridcast.datasets import f\n__all__ = ['f', 'grid']",
-        "grid.py": '"""Say."""\nimport xarray',
+        "__init__.py": "from gridcast import data\nfrom gridcast.datasets import f\n__all__ = ['f', 'data']",
+        "data/__init__.py": '"""Say."""',
+        "data/grid.py": "import xarray",
         "datasets/__init__.py": "from gridcast.datasets._make import f",
-        "datasets/_make.py": 'from gridcast.grid import x\ndef f():\n    """Make."""',
+        "datasets/_make.py": 'from gridcast.data.grid import x\ndef f():\n    """Make."""',
         "modules/a.py": "from gridcast.modules.b import x\nx.to(torch.float32)",
         "modules/b.py": abstract,
-        "training.py": "import torch\nfabric.backward(loss)\nx.to(device)",
+        "training/loop.py": "import torch\nfabric.backward(loss)\nx.to(device)",
         "forecasters/dmm.py": "pyro.sample('x', d)",
     }
     assert {check.__name__: check(sources) for check in CHECKS} == {check.__name__: [] for check in CHECKS}

@@ -1,6 +1,6 @@
 import xarray as xr
 
-from gridcast.calendars import Calendar
+from gridcast.data.calendars import Calendar
 
 
 class Hours:

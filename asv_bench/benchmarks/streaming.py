@@ -5,8 +5,8 @@ import dask.array as da
 import numpy as np
 
 import gridcast as gc
-from gridcast.grid import unwrap
-from gridcast.streaming import WindowStream
+from gridcast.data.grid import unwrap
+from gridcast.training.streaming import WindowStream
 
 from . import CHUNK, precipitation
 

@@ -3,7 +3,7 @@ import time
 import torch
 
 import gridcast as gc
-from gridcast.engine import make_fabric
+from gridcast.training.engine import make_fabric
 
 from . import precipitation
 

@@ -1,12 +1,12 @@
 """The estimator family: one signature, one behaviour."""
 
-from gridcast.forecasters._base import BaseForecaster
-from gridcast.forecasters._load import load
-from gridcast.forecasters._neural import NeuralForecaster
+from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.cnmm import CNMMForecaster
 from gridcast.forecasters.convlstm import ConvLSTMForecaster
 from gridcast.forecasters.dmm import DMMForecaster
+from gridcast.forecasters.load import load
 from gridcast.forecasters.naive import NaiveForecaster
+from gridcast.forecasters.neural import NeuralForecaster
 
 __all__ = [
     "BaseForecaster",

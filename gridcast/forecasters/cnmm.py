@@ -9,10 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from gridcast.fields import BUFFER_BYTES
-from gridcast.forecasters._markov import check_markov_parameters
-from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
-from gridcast.forecasters._spec import ModuleSpec
+from gridcast.data.statistics import BUFFER_BYTES
+from gridcast.forecasters.markov import check_markov_parameters
+from gridcast.forecasters.neural import DEFAULT_TRANSFORMER, NeuralForecaster
 from gridcast.modules.convolutional import (
     ConvCombiner,
     ConvEmitter,
@@ -33,6 +32,7 @@ from gridcast.modules.residual import (
     ResidualEmitter,
     ResidualTransition,
 )
+from gridcast.training.spec import ModuleSpec
 
 N_LOCATION = 16
 

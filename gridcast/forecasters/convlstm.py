@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from torch import nn
 
-from gridcast.fields import BUFFER_BYTES
-from gridcast.forecasters._base import check_positive_integer
-from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
-from gridcast.forecasters._spec import ModuleSpec
+from gridcast.data.checks import check_positive_integer
+from gridcast.data.statistics import BUFFER_BYTES
+from gridcast.forecasters.neural import DEFAULT_TRANSFORMER, NeuralForecaster
 from gridcast.modules.convlstm import ConvLSTMModule
 from gridcast.modules.convolutional import ConvLocator
+from gridcast.training.spec import ModuleSpec
 
 N_LOCATION = 16
 

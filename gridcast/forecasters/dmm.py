@@ -8,10 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from gridcast.fields import BUFFER_BYTES
-from gridcast.forecasters._markov import check_markov_parameters
-from gridcast.forecasters._neural import DEFAULT_TRANSFORMER, NeuralForecaster
-from gridcast.forecasters._spec import ModuleSpec
+from gridcast.data.statistics import BUFFER_BYTES
+from gridcast.forecasters.markov import check_markov_parameters
+from gridcast.forecasters.neural import DEFAULT_TRANSFORMER, NeuralForecaster
 from gridcast.modules.convolutional import ConvEncoder, Upsampler
 from gridcast.modules.dense import (
     DenseCombiner,
@@ -23,6 +22,7 @@ from gridcast.modules.dense import (
 )
 from gridcast.modules.markov import MarkovModule, Objective
 from gridcast.modules.recurrent import DenseLSTM, Recurrence
+from gridcast.training.spec import ModuleSpec
 
 
 class DMMForecaster(NeuralForecaster):

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from gridcast.anomaly import Anomaly
-from gridcast.calendars import Calendar
-from gridcast.fields import field_statistics, fill_missing
-from gridcast.forecasters._base import BaseForecaster
-from gridcast.forecasters._forms import check, check_array, take
-from gridcast.forecasters._random import generator
-from gridcast.grid import Series, extend
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Series, extend
+from gridcast.data.random import generator
+from gridcast.data.statistics import field_statistics, fill_missing
+from gridcast.forecasters.base import BaseForecaster
+from gridcast.persistence.forms import check, check_array, take
+from gridcast.transformers.anomaly import Anomaly
 
 ARCHIVE_BYTES = 64 * 2**20
 GAP = 10  # steps that persistence looks back for the last observation of a cell

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from xarray import DataArray
 
+from gridcast.data.units import units_of, warn_of_other_units
 from gridcast.metrics._weights import Weights, resolve_weights
-from gridcast.units import units_of, warn_of_other_units
 
 Dims: TypeAlias = str | Iterable[Hashable] | None
 

@@ -11,9 +11,9 @@ from scores import continuous, probability
 from scores.processing import aggregate
 from xarray import DataArray
 
+from gridcast.data.units import units_of
 from gridcast.metrics._checks import Dims, checked, chunked, named
 from gridcast.metrics._weights import Weights
-from gridcast.units import units_of
 
 
 def crps(

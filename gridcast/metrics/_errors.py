@@ -5,9 +5,9 @@ from __future__ import annotations
 from scores import continuous
 from xarray import DataArray
 
+from gridcast.data.units import squared, units_of
 from gridcast.metrics._checks import Dims, check_same_labels, checked, named
 from gridcast.metrics._weights import Weights
-from gridcast.units import squared, units_of
 
 
 def mse(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: Weights = "auto") -> DataArray:

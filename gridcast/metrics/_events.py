@@ -11,9 +11,9 @@ import xarray as xr
 from scores.processing import aggregate
 from xarray import DataArray, Dataset
 
+from gridcast.data.checks import check_positive_integer
 from gridcast.metrics._checks import Dims, check_same_labels, checked, named
 from gridcast.metrics._weights import Weights
-from gridcast.windows import check_positive_integer
 
 
 def reliability(

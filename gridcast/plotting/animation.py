@@ -11,10 +11,10 @@ from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from gridcast.data.units import units_of
 from gridcast.plotting._fields import MapGrid, add_colorbar, draw_coastlines, error_scale, field_scale
 from gridcast.plotting._labels import date_names
 from gridcast.plotting.maps import same_steps
-from gridcast.units import units_of
 
 
 def animate(

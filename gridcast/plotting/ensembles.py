@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from gridcast.data.units import units_of
 from gridcast.plotting._checks import check_array, exactly_aligned
 from gridcast.plotting._labels import (
     label_lead_axis,
@@ -18,7 +19,6 @@ from gridcast.plotting._labels import (
     with_units,
 )
 from gridcast.plotting._style import COLORS, GREY, legend_above, new_axes, without_box
-from gridcast.units import units_of
 
 _BAND_SHADES = (0.18, 0.32, 0.5, 0.65)
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from gridcast.data.units import units_of
 from gridcast.plotting._checks import check_array, check_axes, check_forecasts, exactly_aligned, like_observed
 from gridcast.plotting._fields import (
     MapGrid,
@@ -20,7 +21,6 @@ from gridcast.plotting._fields import (
     size_scale,
 )
 from gridcast.plotting._labels import date_names, lead_times, valid_times
-from gridcast.units import units_of
 
 _MOST_STEPS_OF_FILM = 6
 

@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from gridcast.data.units import squared, units_of
 from gridcast.plotting._checks import check_array, check_axes, check_forecasts, like_observed
 from gridcast.plotting._labels import (
     date_names,
@@ -20,7 +21,6 @@ from gridcast.plotting._labels import (
     with_units,
 )
 from gridcast.plotting._style import BASELINES, GREY, legend_above, line_styles, new_axes, without_box
-from gridcast.units import squared, units_of
 
 Score = xr.DataArray | xr.Dataset | tuple[xr.DataArray, ...]
 

@@ -1,11 +1,10 @@
 """Lazy series: every forecaster reads what it needs and no more, and leaves them lazy."""
 
-from dataclasses import dataclass
-
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from archives import Archive, lazy
 from every import (
     N_TRAIN,
     every_estimator,
@@ -13,32 +12,6 @@ from every import (
     make_series,
     with_gaps,
 )
-
-
-@dataclass
-class Archive:
-    """What dask slices like an array; `first` is the earliest step that anyone read."""
-
-    values: np.ndarray
-    first: int | None = None
-    n_reads: int = 0
-
-    def __post_init__(self):
-        self.shape, self.dtype, self.ndim = self.values.shape, self.values.dtype, self.values.ndim
-
-    def __getitem__(self, key):
-        start = key[0].indices(self.shape[0])[0]
-        self.first = start if self.first is None else min(self.first, start)
-        self.n_reads += 1
-        return self.values[key]
-
-
-def lazy(series, chunk):
-    """Return a dask-backed copy of a series and the archive that counts its reads."""
-    archive = Archive(series.values)
-    meta = np.empty((0,) * series.ndim, series.dtype)
-    chunks = (chunk, *(-1,) * (series.ndim - 1))
-    return series.copy(data=da.from_array(archive, chunks=chunks, meta=meta)), archive
 
 
 def test_dask_and_numpy_give_the_same_forecast_and_only_needed_chunks_are_read(fitted):

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from small import MARKOV, TRAINING, small
 
 import gridcast as gc
-from gridcast.saving import ARRAYS, TEXT, VALUES, read_file, write_file
+from gridcast.persistence.container import ARRAYS, TEXT, VALUES, read_file, write_file
 
 PERIOD, WINDOW, CONTEXT = 12, TRAINING["window"], TRAINING["context"]
 N_TRAIN, N_TEST, SHAPE = 40, 10, (8, 12)
@@ -325,7 +325,7 @@ def test_a_device_that_is_not_there_is_refused(dmm, tmp_path):
         gc.load(tmp_path / "a", device="tpu")
 
 
-# Files that are no forecasters; those that are no files of gridcast are in tests/test_saving.py
+# Files that are no forecasters; those that are no files of gridcast are in tests/persistence/test_container.py
 
 
 def set_at(*place, to):

@@ -19,7 +19,7 @@ from sklearn.exceptions import NotFittedError
 from small import NEURAL, small
 
 import gridcast as gc
-from gridcast import training
+from gridcast.training import loop
 
 every_forecaster = pytest.mark.parametrize("name", NEURAL)
 
@@ -201,8 +201,8 @@ def test_streamed_trainings_resume_inside_an_epoch(series, tmp_path, monkeypatch
             raise KeyboardInterrupt
         return step(*args, **options)
 
-    step = training._step
-    monkeypatch.setattr(training, "_step", stop)
+    step = loop._step
+    monkeypatch.setattr(loop, "_step", stop)
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(lazy)
     monkeypatch.undo()

@@ -10,10 +10,10 @@ import torch
 from pyro import poutine
 from torch.distributions import kl_divergence
 
-from gridcast.fields import field_statistics
+from gridcast.data.statistics import field_statistics
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
-from gridcast.forecasters._spec import ModuleSpec, location_channels
 from gridcast.modules.chains import FirstOrder, PosteriorChain, PriorChain
+from gridcast.training.spec import ModuleSpec, location_channels
 
 SHAPE = (2, 8, 12)  # channels, rows, columns
 FACTORISATIONS = ["filter", "backward", "forward", "bidirectional", "mean_field"]

@@ -1,0 +1,1 @@
+"""What a gridded series is: labels and calendars, windows, statistics."""

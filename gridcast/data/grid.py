@@ -1,0 +1,299 @@
+"""What a gridded series is: labels come off once (`unwrap`) and go on once (`wrap`)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from gridcast.data.calendars import Calendar
+from gridcast.data.read_errors import naming_the_file
+
+TIME, SAMPLE = "time", "sample"
+# Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
+CF: dict[str, dict[str, str]] = {
+    "member": {"standard_name": "realization", "long_name": "ensemble member", "units": "1"},
+    "quantile": {"long_name": "quantile of the forecast distribution", "units": "1"},
+    "init_time": {"standard_name": "forecast_reference_time", "long_name": "last observed time"},
+    "lead_time": {"long_name": "lead time in steps", "units": "1"},
+}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Dimensions, coordinates, name and attributes of one field of a series: everything but ``sample`` and ``time``.
+
+    Parameters
+    ----------
+    dims : tuple of str
+        ``(y, x)`` or ``(channel, y, x)``, by the user's names.
+    shape : tuple of int
+        ``(channel, y, x)``, with 1 channel where the user has no channel dimension.
+    coords : mapping
+        The user's coordinates that do not depend on ``sample`` or ``time``.
+    name, attrs
+        Of the user's array.
+    """
+
+    dims: tuple[Hashable, ...]
+    shape: tuple[int, int, int]
+    coords: Mapping[Hashable, xr.DataArray] = field(compare=False)
+    name: Hashable | None = field(default=None, compare=False)
+    attrs: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def check_same(self, other: Grid) -> None:
+        """Raise a ValueError that says how `other` differs from the grid of the training series."""
+        if other.dims != self.dims:
+            raise ValueError(f"X has the dimensions {other.dims} behind time, the training series had {self.dims}")
+        sizes = self.shape[-len(self.dims) :]
+        for dim, size, expected in zip(self.dims, other.shape[-len(self.dims) :], sizes, strict=True):
+            if size != expected:
+                raise ValueError(
+                    f"X has {size} entries along {dim!r}, the training series had {expected}: "
+                    "forecast the grid that was fitted, or fit again"
+                )
+            ours, theirs = self.coords.get(dim), other.coords.get(dim)
+            if ours is not None and theirs is not None and not _same_labels(ours.values, theirs.values):
+                raise ValueError(
+                    f"X has other values in the coordinate {dim!r} ({theirs.values[0]} to {theirs.values[-1]}) than "
+                    f"the training series ({ours.values[0]} to {ours.values[-1]}): sort or select it alike, or fit "
+                    "again"
+                )
+
+    def spans_the_globe(self) -> bool:
+        """Whether the last dimension is a longitude whose last column borders on its first."""
+        x = self.coords.get(self.dims[-1])
+        if x is None or x.ndim != 1 or x.size < 3 or x.dtype.kind not in "fiu":
+            return False
+        named = str(self.dims[-1]).lower() in {"lon", "longitude", "long"}
+        if not named and not str(x.attrs.get("units", "")).lower().startswith(("degrees_e", "degree_e")):
+            return False
+        steps = np.diff(x.values.astype(float))
+        return bool(
+            np.allclose(steps, steps[0], rtol=1e-2) and abs(abs(steps.mean()) * x.size - 360) < 1e-2 * 360 / x.size
+        )
+
+
+@dataclass(frozen=True)
+class Series:
+    """A gridded series without its labels.
+
+    Parameters
+    ----------
+    values : numpy or dask array, shape (sample, time, channel, y, x)
+        Physical units; NaN is not observed. One sample, one channel where the user has none.
+    times : Index, length time
+        Time labels; step numbers where the user has none.
+    grid : Grid
+        The labels of a field.
+    samples : DataArray or None
+        The ``sample`` coordinate (step numbers where it has no labels), None for a single series.
+    time_attrs : mapping or None
+        Attributes of the time coordinate; None where the user's array has no time coordinate.
+    """
+
+    values: Any
+    times: pd.Index
+    grid: Grid
+    samples: xr.DataArray | None = None
+    time_attrs: Mapping[str, Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the time labels are the user's."""
+        return self.time_attrs is not None
+
+    def load(self, start: int, stop: int) -> np.ndarray:
+        """Return the steps ``start:stop`` in memory as float32, (sample, time, channel, y, x)."""
+        with naming_the_file():
+            block = np.asarray(self.values[:, start:stop], dtype=np.float32)
+        if np.isinf(block).any():
+            step = start + int(np.argwhere(np.isinf(block).any((0, 2, 3, 4)))[0, 0])
+            raise ValueError(
+                f"X holds an infinite value at {TIME}={self.times[step]} (step {step}): "
+                "mark missing values with NaN, X.where(np.isfinite(X))"
+            )
+        return block
+
+    def tail(self, n: int) -> Series:
+        """Return the last `n` steps, in memory."""
+        first = max(len(self) - n, 0)
+        return Series(self.load(first, len(self)), self.times[first:], self.grid, self.samples, self.time_attrs)
+
+
+def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar | None]:
+    """Check a gridded series and take its labels off.
+
+    Parameters
+    ----------
+    X : DataArray or ndarray
+        Dimensions ``([sample,] time, [channel,] y, x)``; a plain array is ``(time, y, x)``. Numpy- or
+        dask-backed; it is not loaded.
+    calendar : Calendar, optional
+        The calendar that the time steps must follow, inferred by default.
+
+    Returns
+    -------
+    Series
+        Shape ``(sample, time, channel, y, x)``, still lazy if `X` was.
+    Calendar or None
+        None only for a single step without `calendar`.
+
+    Raises
+    ------
+    TypeError
+        If `X` is a Dataset or no array of numbers.
+    ValueError
+        If dimensions are missing or in another order, or a time step does not follow the one before it.
+    """
+    X = as_dataarray(X)
+    field_dims = _check_dims(X)
+    X = as_lazy(X)
+    has_times = TIME in X.coords
+    times = X.get_index(TIME) if has_times else pd.RangeIndex(X.sizes[TIME], name=TIME)
+    if calendar is None and len(times) > 1:
+        calendar = Calendar.infer(times)
+    elif calendar is not None:
+        calendar.check(times)
+    values = X.data
+    if SAMPLE not in X.dims:
+        values = values[None]
+    if len(field_dims) == 2:
+        values = values[:, :, None]
+    coords = {name: c for name, c in X.coords.items() if not {TIME, SAMPLE} & {name, *c.dims}}
+    grid = Grid(field_dims, tuple(values.shape[2:]), coords, X.name, dict(X.attrs))
+    samples = X[SAMPLE].drop_vars([c for c in X[SAMPLE].coords if c != SAMPLE]) if SAMPLE in X.dims else None
+    return Series(values, times, grid, samples, dict(X[TIME].attrs) if has_times else None), calendar
+
+
+def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[str, Any] | None = None) -> xr.DataArray:
+    """Put the labels back on.
+
+    Parameters
+    ----------
+    values : ndarray, shape (*leading, sample, time, channel, y, x)
+        Physical units.
+    times : Index, length time
+        Their time labels.
+    series : Series
+        A series of the same grid and samples.
+    leading : mapping of str to array-like, optional
+        Coordinates of dimensions in front of all others (``member``, ``quantile``).
+
+    Returns
+    -------
+    DataArray
+        Dimensions, coordinates, name and attributes (units) of the user's array, without ``actual_range``, which was
+        that of the observations.
+    """
+    grid, leading = series.grid, dict(leading or {})
+    if len(grid.dims) == 2:
+        values = values[..., 0, :, :]
+    dims = [*leading, SAMPLE, TIME, *grid.dims]
+    if series.samples is None:
+        values = values[(slice(None),) * len(leading) + (0,)]
+        dims.remove(SAMPLE)
+    out = xr.DataArray(values, dims=dims, coords=dict(grid.coords), name=grid.name, attrs=_of_any(grid.attrs))
+    out = out.assign_coords({name: (name, np.asarray(labels), CF.get(name)) for name, labels in leading.items()})
+    out = out.assign_coords({TIME: (TIME, times, _of_any(series.time_attrs or {}))})
+    if series.samples is not None:
+        out = out.assign_coords({SAMPLE: series.samples})
+    return out
+
+
+def _of_any(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what attributes say of other values too."""
+    return {name: value for name, value in attributes.items() if name != "actual_range"}
+
+
+def join(first: Series, second: Series) -> Series:
+    """Return `second` appended to `first`, which it must follow; `first` must be in memory."""
+    if first.values.shape[0] != second.values.shape[0]:
+        raise ValueError(
+            f"X has {second.values.shape[0]} samples, the series that it continues has {first.values.shape[0]}"
+        )
+    library = np if isinstance(second.values, np.ndarray) else da
+    values = library.concatenate([first.values, second.values], axis=1)
+    return Series(values, extend(first.times, second.times), first.grid, first.samples, first.time_attrs)
+
+
+def extend(times: pd.Index, more: pd.Index) -> pd.Index:
+    """Return `more` appended to `times`, in an index of the same type."""
+    joined = times.append(more)
+    return xr.CFTimeIndex(joined) if isinstance(times, xr.CFTimeIndex) else joined
+
+
+def as_lazy(X: xr.DataArray) -> xr.DataArray:
+    """Return `X` dask-backed, unless it is in memory.
+
+    A file opened without `chunks` would be loaded whole, and kept, by the first look at its values.
+    """
+    return X if X.chunks or X.variable._in_memory else X.copy(data=X.variable.chunk({TIME: "auto"}).data)
+
+
+def has_channels(X: xr.DataArray) -> bool:
+    """Whether a field of `X`, a series or an ensemble of it, has a channel dimension."""
+    return X.ndim - len({"member", "quantile", "sample", TIME} & set(X.dims)) == 3
+
+
+def refuse_dataset(X: Any) -> None:
+    """Raise a TypeError for a Dataset, which says how to make a series of it."""
+    if isinstance(X, xr.Dataset):
+        raise TypeError(
+            f"X is a Dataset with the variables {list(X.data_vars)}: "
+            f"select one, ds[{next(iter(X.data_vars), 'name')!r}], "
+            'or stack them as channels, ds.to_dataarray("variable").transpose("time", "variable", ...)'
+        )
+
+
+def as_dataarray(X: Any) -> xr.DataArray:
+    """Return `X` with its dimensions named; raise for what is no gridded series of numbers."""
+    refuse_dataset(X)
+    if isinstance(X, np.ndarray):
+        if X.ndim != 3:
+            raise ValueError(
+                f"X is a plain array of shape {X.shape}: a plain array is (time, y, x); for samples or channels pass a "
+                'DataArray with named dimensions, xr.DataArray(X, dims=("sample", "time", "y", "x"))'
+            )
+        X = xr.DataArray(X, dims=(TIME, "y", "x"))
+    if not isinstance(X, xr.DataArray):
+        raise TypeError(f"X is a {type(X).__name__}: pass an xarray.DataArray or a numpy array (time, y, x)")
+    if X.dtype.kind not in "fiub":
+        raise TypeError(f"X has the dtype {X.dtype}: pass numbers, X.astype('float32')")
+    return X
+
+
+def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
+    """Return the dimensions of a field, ([channel,] y, x)."""
+    expected = "([sample,] time, [channel,] y, x)"
+    if TIME not in X.dims:
+        raise ValueError(
+            f"X has the dimensions {X.dims} and none is named 'time': rename it, X.rename(valid_time='time')"
+        )
+    lead = tuple(d for d in (SAMPLE, TIME) if d in X.dims)
+    fields = tuple(d for d in X.dims if d not in lead)
+    if X.dims[: len(lead)] != lead:
+        order = ", ".join(repr(d) for d in (*lead, *fields))
+        raise ValueError(f"X has the dimensions {X.dims}, expected the order {expected}: X.transpose({order})")
+    if len(fields) not in (2, 3):
+        raise ValueError(
+            f"X has the dimensions {X.dims}, expected {expected}: select or stack until two spatial dimensions and at "
+            "most one channel dimension are left"
+        )
+    if 0 in X.shape:
+        raise ValueError(f"X has the sizes {dict(X.sizes)}: a dimension is empty")
+    return fields
+
+
+def _same_labels(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
+        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))
+    return bool(np.array_equal(ours, theirs))

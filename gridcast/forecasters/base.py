@@ -1,0 +1,370 @@
+"""The estimator template: what every forecaster does with labels, histories, modes and scores."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from gridcast.data.calendars import Calendar
+from gridcast.data.checks import check_positive_integer
+from gridcast.data.grid import Series, extend, join, unwrap, wrap
+from gridcast.data.quantiles import check_levels, quantiles
+from gridcast.data.read_errors import naming_the_file
+from gridcast.forecasters.histories import HistoryForecaster
+from gridcast.forecasters.saved import SavedForecaster
+
+Mode = Literal["multi_step", "one_step"]
+FORECAST_BYTES = 256 * 2**20
+
+
+class BaseForecaster(HistoryForecaster, SavedForecaster):
+    """Forecaster of a gridded series: fit on a DataArray, forecast a DataArray.
+
+    Subclasses learn in `_fit` and forecast in `_forecast`, on arrays without labels.
+
+    Attributes
+    ----------
+    grid_ : Grid
+        Dimensions and coordinates of the training series.
+    calendar_ : Calendar
+        Its time step.
+    recent_ : Series
+        The observed steps that the next forecast starts from: the end of the training series, then every `update`.
+    trained_on_ : (label, label)
+        First and last time of the training series.
+    missing_share_ : float
+        Share of its values that were not observed.
+    """
+
+    random_state: Any
+
+    def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
+        """Train on a series; an earlier fit is forgotten.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Training series in physical units, numpy- or dask-backed; NaN is not observed. It is not changed, and stays
+            lazy if it was.
+        y : ignored
+            Present for scikit-learn.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If `X` is a Dataset or holds no numbers.
+        ValueError
+            If dimensions are missing or in another order, a time step does not follow the one before it, values are
+            infinite or never observed, or `X` is too short.
+        """
+        series, calendar = unwrap(X)
+        if calendar is None:
+            raise ValueError(
+                f"X has {len(series)} step: give a series of at least 2, from which time steps can be told"
+            )
+        with naming_the_file():
+            learned = self._fit(series, calendar, X)
+            # If this read fails, `self` still has its earlier fit.
+            learned |= self._origin(learned, series, calendar)
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
+        self.__dict__.update(learned)
+        return self
+
+    def predict(self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step") -> xr.DataArray:
+        """Forecast the predictive mean.
+
+        Two forms: ``predict(horizon)`` forecasts from the end of the training series (and every `update`),
+        ``predict(X, horizon)`` from the end of `X`.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x), or int
+            History to forecast from, on the grid and calendar of the training series; or the horizon. Only its last
+            steps are read.
+        horizon : int, default=1
+            Number of steps.
+        mode : {"multi_step", "one_step"}, default="multi_step"
+            With T the last step of the history: ``"multi_step"`` forecasts T+1 to T+horizon from the history alone;
+            ``"one_step"`` forecasts T-horizon+2 to T+1, each from the observations before it (data assimilation).
+
+        Returns
+        -------
+        DataArray, shape ([sample,] time=horizon, [channel,] y, x)
+            Physical units, with the coordinates, name and attributes of the series; time goes on in its calendar.
+
+        Raises
+        ------
+        TypeError
+            If `horizon` is not an integer of at least 1.
+        ValueError
+            If `mode` is unknown, the history is too short or of another grid.
+        NotFittedError
+            Before `fit`.
+
+        Warns
+        -----
+        UserWarning
+            If `X` names other units than the training series: nothing is converted.
+        """
+        values, times, history = self._forecast_labelled(X, horizon, mode, None)
+        return wrap(values[0], times, history)
+
+    def predict_samples(
+        self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step", n_samples: int = 100
+    ) -> xr.DataArray:
+        """Draw an ensemble from the predictive distribution.
+
+        Parameters
+        ----------
+        X, horizon, mode
+            As in `predict`.
+        n_samples : int, default=100
+            Number of members.
+
+        Returns
+        -------
+        DataArray, shape (member=n_samples, [sample,] time=horizon, [channel,] y, x)
+            Physical units. Each member is a possible future: coherent over the steps of a multi-step forecast.
+        """
+        n_samples = check_positive_integer("n_samples", n_samples)
+        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples)
+        return wrap(values, times, history, {"member": np.arange(n_samples)})
+
+    def predict_quantiles(
+        self,
+        X: Any = None,
+        horizon: int = 1,
+        mode: Mode = "multi_step",
+        q: float | Sequence[float] = (0.05, 0.5, 0.95),
+        n_samples: int = 100,
+    ) -> xr.DataArray:
+        """Forecast quantiles of the predictive distribution, computed from samples in physical units.
+
+        Parameters
+        ----------
+        X, horizon, mode
+            As in `predict`.
+        q : float or sequence of float, default=(0.05, 0.5, 0.95)
+            Probabilities between 0 and 1.
+        n_samples : int, default=100
+            Number of members that the quantiles are computed from.
+
+        Returns
+        -------
+        DataArray, shape (quantile=len(q), [sample,] time=horizon, [channel,] y, x)
+            Physical units.
+        """
+        levels = check_levels(q)
+        return quantiles(self.predict_samples(X, horizon, mode, n_samples), levels)
+
+    def update(self, X: xr.DataArray | np.ndarray) -> Self:
+        """Move the forecast origin past newly observed steps, without retraining.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            The steps that follow the training series and every earlier update, without a gap.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the first step of `X` is not the one after the last observed step.
+        """
+        series = self._check_history(X)
+        if series.has_times and not self._follows(series):
+            raise ValueError(
+                f"X begins at {series.times[0]}, but the last observed step is {self.recent_.times[-1]}: update needs "
+                "the steps that follow it without a gap or overlap"
+            )
+        n = self._n_recent()
+        self.recent_ = join(self.recent_, self._relabel(series).tail(n)).tail(n)
+        return self
+
+    def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:
+        """Return the one-step skill against persistence, ``1 - MSE / MSE of persistence``.
+
+        Every step of `X` is forecast from the observations before it: from the first step on where `X` follows the
+        training series, else from step `context` on. Missing values do not count.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Observations that the model was not trained on.
+        y : ignored
+            Present for scikit-learn.
+
+        Returns
+        -------
+        float
+            1 is perfect, 0 is persistence; NaN where persistence makes no error at all.
+
+        Raises
+        ------
+        ValueError
+            If `X` is too short for one forecast.
+
+        Warns
+        -----
+        UserWarning
+            If the model was trained on steps of `X`.
+        """
+        series = self._check_history(X)
+        self._warn_if_trained_on(series)
+        history, first = self._with_context(series)
+        errors = np.zeros(2)
+        for origins in self._blocks(np.arange(first - 1, len(history) - 1), history, 1):
+            forecast = self._forecast(history, origins, 1, None)[0, :, :, 0]
+            block = history.load(origins[0], origins[-1] + 2)
+            truth, persistence = block[:, 1:], block[:, :-1]
+            seen = np.isfinite(truth) & np.isfinite(persistence) & np.isfinite(forecast)
+            errors += [np.square(f - truth, dtype=np.float64)[seen].sum() for f in (forecast, persistence)]
+        return float(1 - errors[0] / errors[1]) if errors[1] > 0 else float("nan")
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; a nested one (``transformer__data_range``) changes a copy, never a shared default."""
+        for name in {key.partition("__")[0] for key in params if "__" in key}:
+            if hasattr(self, name):
+                setattr(self, name, clone(getattr(self, name)))
+        return super().set_params(**params)
+
+    def __sklearn_tags__(self) -> Any:
+        """Say to scikit-learn that data has three dimensions or more, may have gaps, and needs no target."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags
+
+    def _roll(
+        self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None
+    ) -> tuple[np.ndarray, Series, np.ndarray]:
+        """Forecast every stretch of `horizon` steps inside `X`; `gridcast.backtest` is the labelled form.
+
+        Parameters
+        ----------
+        X, horizon, mode, stride, n_samples
+            As in `gridcast.backtest`.
+
+        Returns
+        -------
+        values : ndarray, shape (member, sample, origin, lead, channel, y, x)
+        history : Series
+            `X` behind its context.
+        origins : ndarray of int, shape (origin,)
+            The last observed step of each forecast, in `history`.
+        """
+        horizon, stride = check_positive_integer("horizon", horizon), check_positive_integer("stride", stride)
+        n_samples = None if n_samples is None else check_positive_integer("n_samples", n_samples)
+        check_mode(mode)
+        series = self._check_history(X)
+        self._warn_if_trained_on(series)
+        history, first = self._with_context(series)
+        origins = np.arange(first - 1, len(history) - horizon, stride)
+        if not len(origins):
+            raise ValueError(
+                f"X allows {len(history) - first} forecast steps, horizon={horizon} needs {horizon}: give a longer "
+                "series or a shorter horizon"
+            )
+        if mode == "multi_step":
+            return self._forecast(history, origins, horizon, n_samples), history, origins
+        steps = origins[:, None] + np.arange(horizon)
+        targets, where = np.unique(steps, return_inverse=True)
+        values = self._forecast(history, targets, 1, n_samples)[:, :, :, 0]
+        return values[:, :, where.reshape(steps.shape)], history, origins
+
+    # What a forecaster defines
+
+    @abstractmethod
+    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+        """Learn from a checked series and return the learned attributes."""
+
+    @abstractmethod
+    def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
+        """Forecast 1 to `horizon` steps after each of the steps `origins` of `history`.
+
+        Returns (member, sample, origin, lead, channel, y, x) in physical units; one member, the mean, where `n_samples`
+        is None. Cells that the training series never observed are NaN.
+        """
+
+    # Shared steps
+
+    def _origin(self, learned: dict[str, Any], series: Series, calendar: Calendar) -> dict[str, Any]:
+        """Return the learned attributes that say what a forecast starts from."""
+        fitted = copy.copy(self)
+        fitted.__dict__.update(learned)
+        return {
+            "grid_": series.grid,
+            "calendar_": calendar,
+            "trained_on_": (series.times[0], series.times[-1]),
+            "recent_": series.tail(fitted._n_recent()),
+        }
+
+    def _forecast_labelled(
+        self, X: Any, horizon: Any, mode: str, n_samples: int | None
+    ) -> tuple[np.ndarray, pd.Index, Series]:
+        """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
+        check_is_fitted(self)
+        if np.isscalar(X):
+            if horizon != 1:
+                raise TypeError(
+                    f"horizon is given twice, {X!r} and {horizon!r}: call predict({horizon!r}) or predict(X, {X!r})"
+                )
+            X, horizon = None, X
+        horizon = check_positive_integer("horizon", horizon)
+        check_mode(mode)
+        history = self.recent_ if X is None else self._check_history(X)
+        n_needed = self._n_context() + (horizon - 1 if mode == "one_step" else 0)
+        if len(history) < n_needed:
+            kept = "the history kept from training" if X is None else "X"
+            raise ValueError(
+                f"{kept} has {len(history)} steps, a {mode} forecast with horizon={horizon} needs at least {n_needed} "
+                "steps of history: " + ("pass a longer one, predict(X, horizon)" if X is None else "give a longer one")
+            )
+        last = len(history) - 1
+        if mode == "multi_step":
+            values = self._forecast(history, np.array([last]), horizon, n_samples)[:, :, 0]
+            return values, self._times_after(history, horizon), history
+        values = self._forecast(history, np.arange(last - horizon + 1, last + 1), 1, n_samples)[:, :, :, 0]
+        return values, extend(history.times[last - horizon + 2 :], self._times_after(history, 1)), history
+
+    def _blocks(self, origins: np.ndarray, history: Series, horizon: int) -> list[np.ndarray]:
+        """Cut origins into runs whose forecasts fit into memory."""
+        bytes_each = 4 * horizon * history.values.shape[0] * int(np.prod(history.grid.shape))
+        n = max(1, FORECAST_BYTES // bytes_each)
+        return [origins[i : i + n] for i in range(0, len(origins), n)]
+
+    def _warn_if_trained_on(self, series: Series) -> None:
+        if not series.has_times or series.samples is not None:
+            return
+        first, last = self.trained_on_
+        if series.times[0] <= last and series.times[-1] >= first:
+            warnings.warn(
+                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to "
+                f"{last}): its score is flattered; split with gridcast.train_test_split or WindowSplitter",
+                stacklevel=3,
+            )
+
+
+def check_mode(mode: str) -> None:
+    """Raise a ValueError for a mode that does not exist."""
+    if mode not in ("multi_step", "one_step"):
+        raise ValueError(f'mode={mode!r} is unknown: use "multi_step" or "one_step"')

@@ -1,0 +1,69 @@
+"""What a forecast starts from: the history kept from training, or one that is given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+from sklearn.utils.validation import check_is_fitted
+
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Grid, Series, join, unwrap
+from gridcast.data.units import warn_of_other_units
+
+
+class HistoryForecaster(ABC):
+    """Checks histories against the training series and goes on in its calendar."""
+
+    grid_: Grid
+    calendar_: Calendar
+    recent_: Series
+
+    @abstractmethod
+    def _n_context(self) -> int:
+        """Return the number of observed steps that one forecast needs."""
+
+    def _n_recent(self) -> int:
+        """Return the number of observed steps kept for forecasts without `X`."""
+        return self._n_context() + 30
+
+    def _times_after(self, history: Series, n: int) -> pd.Index:
+        last = history.times[-1]
+        if not history.has_times:
+            return pd.RangeIndex(last + 1, last + 1 + n)
+        return self.calendar_.after(last, n)
+
+    def _check_history(self, X: Any) -> Series:
+        check_is_fitted(self)
+        labelled = isinstance(X, xr.DataArray) and "time" in X.coords
+        series, _ = unwrap(X, self.calendar_ if labelled and self.recent_.has_times else None)
+        self.grid_.check_same(series.grid)
+        ours, theirs = (grid.attrs.get("units") for grid in (self.grid_, series.grid))
+        warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
+        return series
+
+    def _follows(self, series: Series) -> bool:
+        labelled = series.has_times and self.recent_.has_times
+        return labelled and self.calendar_.follows(self.recent_.times[-1], series.times[0])
+
+    def _relabel(self, series: Series) -> Series:
+        """Give steps without labels the numbers that follow the history."""
+        if series.has_times:
+            return series
+        times = self._times_after(self.recent_, len(series))
+        return Series(series.values, times, series.grid, series.samples, series.time_attrs)
+
+    def _with_context(self, series: Series) -> tuple[Series, int]:
+        """Return the series behind its context, and the first step of it that can be forecast from observations."""
+        n_context = self._n_context()
+        same_samples = series.values.shape[0] == self.recent_.values.shape[0]
+        if same_samples and self._follows(series) and len(self.recent_) >= n_context:
+            return join(self.recent_.tail(n_context), series), n_context
+        if len(series) <= n_context:
+            raise ValueError(
+                f"X has {len(series)} steps and does not follow the training series: its first {n_context} are "
+                f"context, so at least {n_context + 1} are needed"
+            )
+        return series, n_context

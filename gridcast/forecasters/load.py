@@ -1,0 +1,131 @@
+"""Opens what `save` wrote."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Grid, Series
+from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.cnmm import CNMMForecaster
+from gridcast.forecasters.convlstm import ConvLSTMForecaster
+from gridcast.forecasters.dmm import DMMForecaster
+from gridcast.forecasters.naive import NaiveForecaster
+from gridcast.persistence.container import PathLike, read_file
+from gridcast.persistence.encoding import MISFITS, Decoder
+from gridcast.persistence.forms import FORMS, check, check_array, take
+from gridcast.training.engine import make_fabric, place
+
+CLASSES: dict[str, type[BaseForecaster]] = {
+    cls.__name__: cls for cls in (CNMMForecaster, ConvLSTMForecaster, DMMForecaster, NaiveForecaster)
+}
+NUMBERS = (int, float, np.number)
+SECTIONS = {"class", "versions", "parameters", "learned"}
+
+
+def load(path: PathLike, device: str = "auto") -> Any:
+    """Open a forecaster that was saved with its method `save`.
+
+    It forecasts what the saved one did, to the last bit on the same kind of device and with the same versions of the
+    libraries (``README.md`` in the file names them). No code of the file is run: it may come from anyone.
+
+    Parameters
+    ----------
+    path : str or path
+    device : str, default="auto"
+        Where it forecasts: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``,
+        wherever it was trained. It is the parameter `device` of the loaded forecaster.
+
+    Returns
+    -------
+    forecaster
+        Fitted. Parameters that belong to one training (`callbacks`, `checkpoint_dir`) have their defaults, as have
+        those that the gridcast which wrote the file did not know.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a saved forecaster, of a newer format, damaged or changed, or if `device` is not there.
+    FileNotFoundError
+        If there is none.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> import gridcast as gc
+    >>> model = gc.NaiveForecaster().fit(np.arange(24.0).reshape(6, 2, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "persistence.gridcast"
+    ...     model.save(path)
+    ...     gc.load(path).predict(2).values[:, 0, 0].tolist()
+    [20.0, 20.0]
+    """
+    fabric = make_fabric(device, "32")
+    values, arrays, _ = read_file(path)
+    try:
+        forecaster = _restore(values, arrays)
+    except MISFITS as error:
+        raise ValueError(f"path={os.fspath(path)!r} holds no forecaster that can be opened: {error}") from error
+    if hasattr(forecaster, "module_"):
+        place(forecaster.module_, fabric)
+        forecaster.set_params(device=device)
+    return forecaster
+
+
+def _restore(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> BaseForecaster:
+    if set(values) != SECTIONS:
+        raise ValueError(f"its sections are {sorted(values)}, expected {sorted(SECTIONS)}")
+    name = values["class"]
+    if not isinstance(name, str) or name not in CLASSES:
+        raise ValueError(f"class={name!r} is no forecaster of gridcast: {sorted(CLASSES)}")
+    decoder = Decoder(arrays, FORMS)
+    forecaster = CLASSES[name](**_parameters(CLASSES[name], decoder.decode(values["parameters"], "parameters")))
+    learned = check(decoder.decode(values["learned"], "learned"), dict, "learned")
+    forecaster.__dict__.update(_origin(learned))
+    forecaster.__dict__.update(forecaster._relearn(learned))
+    if learned:
+        raise ValueError(f"learned holds {sorted(learned)}, which a {name} does not learn")
+    decoder.check_all_used()
+    return forecaster
+
+
+def _parameters(cls: type[BaseForecaster], parameters: Any) -> dict[str, Any]:
+    check(parameters, dict, "parameters")
+    known = set(inspect.signature(cls).parameters) - set(cls._not_saved)
+    if unknown := sorted(set(parameters) - known):
+        raise ValueError(f"{cls.__name__} has no parameters {unknown}: a newer gridcast may")
+    return parameters
+
+
+def _origin(learned: dict[str, Any]) -> dict[str, Any]:
+    """Take out of `learned` what every forecaster learns, and return it as attributes."""
+    grid, calendar, ends, recent, missing = take(learned, "grid", "calendar", "trained_on", "recent", "missing_share")
+    check(grid, Grid, "learned/grid")
+    check(calendar, Calendar, "learned/calendar")
+    if len(check(ends, tuple, "learned/trained_on")) != 2:
+        raise ValueError(f"learned/trained_on={ends!r} is not a first and a last time")
+    check(recent, dict, "learned/recent")
+    values, times, samples, attrs = take(recent, "values", "times", "samples", "time_attrs")
+    if recent:
+        raise ValueError(f"learned/recent holds {sorted(recent)}, which is no part of a series")
+    check(samples, (xr.DataArray, type(None)), "learned/recent/samples")
+    n_samples = 1 if samples is None else samples.size
+    calendar.check(check(times, pd.Index, "learned/recent/times"))
+    for end in ends:
+        check(end, (type(times[0]), *NUMBERS), "learned/trained_on")
+    check_array(values, (n_samples, len(times), *grid.shape), "learned/recent/values")
+    series = Series(values, times, grid, samples, check(attrs, (dict, type(None)), "learned/recent/time_attrs"))
+    return {
+        "grid_": grid,
+        "calendar_": calendar,
+        "trained_on_": ends,
+        "recent_": series,
+        "missing_share_": float(check(missing, (int, float), "learned/missing_share")),
+    }

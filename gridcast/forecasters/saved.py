@@ -1,0 +1,168 @@
+"""What makes a forecaster last: one file, and a card for people."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar
+
+import cftime
+import pandas as pd
+import xarray as xr
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from gridcast._version import __version__
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Grid, Series
+from gridcast.persistence.card import make_card
+from gridcast.persistence.container import PathLike, write_file
+from gridcast.persistence.encoding import Encoder
+from gridcast.persistence.forms import FORMS
+
+PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "xarray")
+OWN = "gridcast."
+
+
+class SavedForecaster(BaseEstimator, ABC):
+    """Saves a forecaster and describes it; `gridcast.load` opens the file.
+
+    `_not_saved` names parameters that belong to one machine or training: a loaded forecaster has their defaults.
+    """
+
+    _not_saved: ClassVar[tuple[str, ...]] = ()
+
+    grid_: Grid
+    calendar_: Calendar
+    recent_: Series
+    trained_on_: tuple[Any, Any]
+    missing_share_: float
+
+    def save(self, path: PathLike, scores: Any = None) -> None:
+        """Write the fitted forecaster to one file, from which `gridcast.load` makes one that forecasts the same.
+
+        The file is a zip of JSON, safetensors and the Markdown of `card`; there is no pickle in it. An interrupted
+        `save` leaves the file that was there. The same forecaster gives the same bytes. What the file holds of the data
+        is their labels and attributes, the last observed steps and what was learned from them.
+
+        A RandomState or Generator as `random_state` is saved in its present state: the loaded forecaster draws next
+        what this one would draw next.
+
+        Parameters
+        ----------
+        path : str or path
+            The suffix is free; ``.gridcast`` is usual.
+        scores : mapping or Dataset, optional
+            For the card in the file, see `card`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If a parameter, the transformer or a label of the data is of a kind that can not be saved.
+        TypeError
+            If the forecaster is of a class that is not gridcast's, which `gridcast.load` could not know.
+        """
+        check_is_fitted(self)
+        name = type(self).__name__
+        if not type(self).__module__.startswith(OWN):
+            raise TypeError(f"{name} is no class of gridcast, and load knows no others: use joblib.dump")
+        encoder = Encoder(FORMS)
+        values = {"class": name, "versions": versions(), "parameters": self._encoded_parameters(encoder)}
+        learned = {"grid": self.grid_, "calendar": self.calendar_, "trained_on": self.trained_on_} | {
+            "recent": {
+                "values": self.recent_.values,
+                "times": self.recent_.times,
+                "samples": self.recent_.samples,
+                "time_attrs": None if self.recent_.time_attrs is None else dict(self.recent_.time_attrs),
+            },
+            "missing_share": self.missing_share_,
+        }
+        values["learned"] = encoder.encode(learned | self._learned(), "learned")
+        write_file(path, values, encoder.arrays, self.card(scores))
+
+    def card(self, scores: Any = None) -> str:
+        """Describe the fitted forecaster for people: data, parameters, training, versions, citation.
+
+        Parameters
+        ----------
+        scores : mapping or Dataset, optional
+            Scores to show: ``{"MSE": 1.2}``, ``{"MSE": {"day 1": 1.2, "day 2": 1.9}}`` or a Dataset over a few lead
+            times, as `gridcast.metrics` gives.
+
+        Returns
+        -------
+        str
+            Markdown.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If `scores` is neither, or has more than 1000 rows.
+        """
+        check_is_fitted(self)
+        defaults = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
+        first, last = self.trained_on_
+        end = xr.CFTimeIndex([last]) if isinstance(last, cftime.datetime) else pd.Index([last])
+        n_steps = int(self.calendar_.steps_between(first, end)[0]) + 1
+        return make_card(
+            type(self),
+            grid=self.grid_,
+            calendar=self.calendar_,
+            period=(first, last, n_steps),
+            n_samples=None if self.recent_.samples is None else len(self.recent_.samples),
+            missing_share=self.missing_share_,
+            parameters=self._own_parameters(),
+            defaults=defaults,
+            n_parameters=vars(self).get("n_parameters_", 0),
+            history=vars(self).get("history_", []),
+            versions=versions(),
+            scores=scores,
+        )
+
+    @abstractmethod
+    def _learned(self) -> dict[str, Any]:
+        """Return what was learned, besides what all forecasters learn, as values that can be saved."""
+
+    @abstractmethod
+    def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
+        """Return the learned attributes for what `_learned` returned, which may be anything that a file can hold.
+
+        The attributes that all forecasters learn are there already. What it uses it takes out of `learned`.
+
+        Raises
+        ------
+        ValueError
+            If the values do not fit together.
+        """
+
+    def _own_parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in self.get_params(deep=False).items() if name not in self._not_saved}
+
+    def _encoded_parameters(self, encoder: Encoder) -> dict[str, Any]:
+        encoded = {}
+        for name, value in self._own_parameters().items():
+            try:
+                encoded[name] = encoder.encode(value, name)
+            except ValueError as error:
+                known = ", ".join(form.cls.__name__ for form in FORMS if hasattr(form.cls, "fit"))
+                raise ValueError(
+                    f"{name}={value!r} can not be saved ({error}): use plain values, arrays, or the transformers "
+                    f"{known}; or keep the forecaster with joblib.dump"
+                ) from error
+        return encoded
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of gridcast and of what its forecasts depend on."""
+    found = {"gridcast": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a folder of sources
+            found[package] = "unknown"
+    return found

@@ -1,0 +1,1 @@
+"""How a forecaster is kept: one file, without pickle."""

@@ -1,0 +1,223 @@
+"""One file of named arrays, plain values and a text, written so that it is always whole and read so that it is safe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as arrays_from_bytes
+from safetensors.numpy import save as bytes_from_arrays
+
+from gridcast.persistence.atomic import replacing
+
+FORMAT, VERSION = "gridcast", 1
+VALUES, ARRAYS, TEXT, SUMS = "model.json", "arrays.safetensors", "README.md", "SHA256SUMS"
+ENTRIES = (VALUES, ARRAYS, TEXT, SUMS)
+MOST_BYTES = {VALUES: 2**26, TEXT: 2**24, SUMS: 2**12}  # arrays may have any size
+BEGINNING_OF_TIME = (1980, 1, 1, 0, 0, 0)  # of zip; the same model gives the same bytes
+ENCRYPTED = 1
+# What zipfile raises for the bytes of a damaged or hostile archive
+DAMAGE = (zipfile.BadZipFile, struct.error, EOFError, RuntimeError, ValueError, ArithmeticError, OSError)
+
+PathLike = str | os.PathLike[str]
+
+
+def write_file(path: PathLike, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], text: str) -> None:
+    """Write a file; one that stands there is replaced at the end, all at once.
+
+    The file is a zip of uncompressed entries: ``model.json`` (format, version, `values`), ``arrays.safetensors``,
+    ``README.md`` (`text`) and ``SHA256SUMS`` of these, as ``sha256sum --check`` reads it. The same content gives the
+    same bytes.
+
+    Parameters
+    ----------
+    path : str or path
+    values : mapping
+        What JSON can hold; floats must be finite.
+    arrays : mapping of str to ndarray
+        Booleans, integers and floats of at most 64 bits.
+    text : str
+        For people.
+
+    Raises
+    ------
+    ValueError
+        If the values are too many for a JSON document of 64 MiB.
+    FileNotFoundError, IsADirectoryError
+        If the folder does not exist, or `path` is one.
+    """
+    target = Path(os.path.realpath(path))  # through a link
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path={os.fspath(path)!r}: its folder does not exist, make it first")
+    if target.is_dir():
+        raise IsADirectoryError(f"path={os.fspath(path)!r} is a folder: give the name of a file")
+    document = {"format": FORMAT, "version": VERSION, **values}
+    content = {
+        VALUES: json.dumps(document, allow_nan=False, indent=1).encode(),
+        ARRAYS: bytes_from_arrays({name: _little_endian(array) for name, array in arrays.items()}),
+        TEXT: text.encode(),
+    }
+    content[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in content.items()).encode()
+    for name, most in MOST_BYTES.items():
+        if len(content[name]) > most:
+            raise ValueError(f"{name} would have {len(content[name])} bytes, the most is {most}: drop long text labels")
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name in ENTRIES:
+            archive.writestr(zipfile.ZipInfo(name, BEGINNING_OF_TIME), content[name])
+
+
+def read_file(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray], str]:
+    """Read a file of `write_file`.
+
+    No code runs that the file brings, and no more is read than the file has bytes. The sums tell damage, not who wrote
+    a file.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    values : dict
+    arrays : dict of str to ndarray
+    text : str
+
+    Raises
+    ------
+    ValueError
+        If the file is not one of gridcast, of a newer format, damaged, or made to do harm.
+    FileNotFoundError
+        If there is none.
+    """
+    with open(path, "rb") as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        start = file.read(4)
+        if not start:
+            _refuse(path, "is empty")
+        if start != b"PK\x03\x04":
+            _refuse(path, "is not a file that a forecaster's save wrote")
+        try:
+            archive = zipfile.ZipFile(file)
+        except DAMAGE as error:
+            raise ValueError(f"path={os.fspath(path)!r} is truncated or damaged ({error})") from error
+        with archive:
+            entries = _check_entries(path, archive.infolist(), n_bytes)
+            values = _values(path, _read_entry(path, archive, entries[VALUES]))
+            _check_names(path, entries)
+            content = {name: _read_entry(path, archive, entries[name]) for name in ENTRIES}
+    _check_sums(path, content)
+    return values, _arrays(path, content[ARRAYS]), content[TEXT].decode(errors="replace")
+
+
+def _refuse(path: PathLike, problem: str) -> NoReturn:
+    raise ValueError(f"path={os.fspath(path)!r} {problem}")
+
+
+def _check_entries(path: PathLike, infos: list[zipfile.ZipInfo], n_bytes: int) -> dict[str, zipfile.ZipInfo]:
+    """Return the entries by name, none of which unpacks to more than is there."""
+    for info in infos:
+        name = info.filename
+        if name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
+            _refuse(path, f"has the entry {name!r}, which points out of it")
+        if info.flag_bits & ENCRYPTED:
+            _refuse(path, f"has the encrypted entry {name!r}")
+        if info.compress_type != zipfile.ZIP_STORED:
+            _refuse(path, f"has the compressed entry {name!r}: gridcast compresses nothing")
+        if info.file_size != info.compress_size:
+            _refuse(path, f"declares {info.file_size} bytes for {name!r}, and {info.compress_size} for the same stored")
+        if info.file_size > MOST_BYTES.get(name, n_bytes):
+            _refuse(path, f"declares {info.file_size} bytes for {name!r}, the most is {MOST_BYTES.get(name, n_bytes)}")
+    entries = {info.filename: info for info in infos}
+    if len(entries) < len(infos):
+        _refuse(path, "has an entry twice")
+    if (declared := sum(info.file_size for info in infos)) > n_bytes:
+        _refuse(path, f"declares {declared} bytes in all, but has {n_bytes}")
+    if VALUES not in entries:
+        _refuse(path, f"is a zip without {VALUES}: no file that a forecaster's save wrote")
+    return entries
+
+
+def _check_names(path: PathLike, entries: Mapping[str, zipfile.ZipInfo]) -> None:
+    if surplus := sorted(set(entries) - set(ENTRIES)):
+        _refuse(path, f"has unexpected entries: {surplus}")
+    if lacking := sorted(set(ENTRIES) - set(entries)):
+        _refuse(path, f"lacks the entries {lacking}")
+
+
+def _read_entry(path: PathLike, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    try:
+        with archive.open(info) as entry:
+            data = entry.read(info.file_size + 1)
+    except DAMAGE as error:
+        raise ValueError(f"path={os.fspath(path)!r} is damaged: {info.filename} can not be read ({error})") from error
+    if len(data) != info.file_size:
+        _refuse(path, f"is damaged: {info.filename} has {len(data)} bytes, not the declared {info.file_size}")
+    return data
+
+
+def _values(path: PathLike, data: bytes) -> dict[str, Any]:
+    """Parse the JSON document, of this format and a version that is known."""
+    try:
+        document = json.loads(
+            data.decode(), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_repeats
+        )
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"path={os.fspath(path)!r}: its {VALUES} is no valid JSON ({error})") from error
+    if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+        _refuse(path, f"is of another program: its {VALUES} does not say format={FORMAT!r}")
+    version = document.pop("version", None)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        _refuse(path, f"has the format version {version!r}, which is none")
+    if version > VERSION:
+        _refuse(path, f"has format version {version}, this gridcast reads up to {VERSION}: update gridcast")
+    return document
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"it holds {text}, which is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text} is not finite")
+    return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return content
+
+
+def _check_sums(path: PathLike, content: Mapping[str, bytes]) -> None:
+    lines = [line.partition("  ") for line in content[SUMS].decode(errors="replace").splitlines()]
+    sums = {name: digest for digest, _, name in lines}
+    for name in ENTRIES:
+        if name != SUMS and sums.get(name) != _sha256(content[name]):
+            _refuse(path, f"is damaged or was changed: the SHA-256 sum of {name} is not that in {SUMS}")
+
+
+def _arrays(path: PathLike, data: bytes) -> dict[str, np.ndarray]:
+    try:
+        return {name: array.copy() for name, array in arrays_from_bytes(data).items()}  # writable, whatever came
+    except (SafetensorError, LookupError, TypeError, ValueError, ArithmeticError, ImportError) as error:
+        raise ValueError(f"path={os.fspath(path)!r}: its {ARRAYS} can not be read ({error})") from error
+
+
+def _little_endian(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

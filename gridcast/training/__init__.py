@@ -1,0 +1,1 @@
+"""How a module is trained on windows of a series."""

@@ -1,0 +1,362 @@
+"""The one training loop: epochs of steps, with annealing, clipping, early stopping, recovery and resumption."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from tqdm.auto import tqdm
+
+from gridcast.training.checkpoints import Checkpoints
+from gridcast.training.engine import draw_apart, keep_freed_memory
+from gridcast.training.history import History
+from gridcast.training.streaming import Batch, WindowStream
+
+Record = dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a module is trained.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Largest number of passes over the windows.
+    max_steps : int or None
+        Largest number of steps; the last pass may end early.
+    learning_rate : float
+        Peak of the schedule.
+    schedule : {"one_cycle", "constant"}
+        One cycle warms up linearly over a tenth of the steps and decays with a cosine to a hundredth.
+    gradient_clip : float or None
+        Largest gradient norm.
+    annealing : (float, float)
+        Weight of the KL divergence at the start, and the share of the training after which it is 1.
+    patience : int or None
+        Epochs without a better validation error after which training ends.
+    verbose : int
+        Progress bar where 1.
+    """
+
+    max_epochs: int
+    learning_rate: float
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    gradient_clip: float | None = 1.0
+    annealing: tuple[float, float] = (0.2, 0.5)
+    patience: int | None = None
+    verbose: int = 0
+    max_steps: int | None = None
+
+    def n_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of steps of the whole training."""
+        n = self.max_epochs * steps_per_epoch
+        return n if self.max_steps is None else min(n, self.max_steps)
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Return the learning rate after a share `progress` of all steps."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        warm = 0.1
+        if progress < warm:
+            return self.learning_rate * (0.04 + 0.96 * progress / warm)
+        decay = 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
+        return self.learning_rate * (0.01 + 0.99 * decay)
+
+    def annealing_at(self, progress: float) -> float:
+        """Return the weight of the KL divergence after a share `progress` of all steps."""
+        start, share = self.annealing
+        return 1.0 if share <= 0 else min(1.0, start + (1 - start) * progress / share)
+
+
+class Trainable(Protocol):
+    """What the loop needs of a module."""
+
+    def loss(
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        origin: torch.Tensor | None,
+        annealing: float,
+        target: torch.Tensor | None,
+        clock: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return a scalar loss and detached scalars to record."""
+        ...
+
+
+class _Recovery:
+    """The last good weights, and how often training had to go back to them."""
+
+    limit = 3
+
+    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.module, self.optimizer = module, optimizer
+        self.failures = 0
+        self.keep()
+
+    @property
+    def rate_factor(self) -> float:
+        return 0.5**self.failures
+
+    def keep(self) -> None:
+        self.good = copy.deepcopy((self.module.state_dict(), self.optimizer.state_dict()))
+
+    def go_back(self, what: str) -> None:
+        self.failures += 1
+        self.restore(self.good)
+        if self.failures > self.limit:
+            raise FloatingPointError(
+                f"training gave up: {what} was not finite {self.failures} times, with the learning rate halved each "
+                "time; lower learning_rate or gradient_clip, and look for extreme values in the data"
+            )
+        warnings.warn(
+            f"{what} was not finite: back to the last good weights with {self.rate_factor:g} times the learning rate",
+            stacklevel=2,
+        )
+
+    def restore(self, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        weights, moments = copy.deepcopy(state)
+        self.module.load_state_dict(weights)
+        self.optimizer.load_state_dict(moments)
+
+
+@dataclass
+class _Progress:
+    """How far a training has come: what it needs, besides weights and moments, to go on.
+
+    Within an epoch `batch` batches are done, `sums` of their finite terms over `n_finite` of them; `order` is the
+    stream's random state at the start of the epoch.
+    """
+
+    best: dict[str, torch.Tensor]
+    epoch: int = 0
+    batch: int = 0
+    n_finite: int = 0
+    sums: Record = field(default_factory=dict)
+    seconds: float = 0.0
+    order: dict[str, Any] = field(default_factory=dict)
+    history: list[Record] = field(default_factory=list)
+    start_error: float | None = None
+    best_error: float = math.inf
+    since_best: int = 0
+    finished: bool = False
+
+    def begin(self, epoch: int) -> None:
+        self.epoch, self.batch, self.n_finite, self.sums, self.seconds = epoch, 0, 0, {}, 0.0
+
+
+def train(
+    module: nn.Module,
+    stream: WindowStream,
+    validate: Callable[[nn.Module], float] | None,
+    plan: TrainingPlan,
+    fabric: Fabric,
+    checkpoints: Checkpoints | None = None,
+    saved: dict[str, Any] | None = None,
+    on_epoch_end: Callable[[list[Record]], bool] | None = None,
+) -> History:
+    """Train `module` in place and leave its best weights in it.
+
+    Parameters
+    ----------
+    module : Module
+        With a method ``loss(x, mask, origin, annealing, target, clock)``.
+    stream : WindowStream
+        One pass over the training windows each time it is iterated.
+    validate : callable or None
+        Returns the validation forecast error of a module; the weights of the epoch where it is smallest are kept.
+    plan : TrainingPlan
+    fabric : Fabric
+    checkpoints : Checkpoints, optional
+        Where to write the state from time to time.
+    saved : dict, optional
+        A state that was written, to go on from.
+    on_epoch_end : callable, optional
+        Sees the records so far; training ends where it returns True.
+
+    Returns
+    -------
+    History
+        One record per epoch: ``epoch``, ``loss`` and its terms (``elbo``, ``nll``, ``kl``, ...; nats per observed
+        value), ``gradient_norm``, ``learning_rate``, ``annealing``, ``validation_error`` (scaled data squared),
+        ``seconds``.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite after three returns to the last good weights.
+    """
+    keep_freed_memory()
+    run = _Run(module, stream, plan, fabric, checkpoints)
+    if saved is not None:
+        run.resume(saved)
+    progress = run.progress
+    if saved is None and validate is not None:
+        module.eval()
+        progress.start_error = validate(module)
+    with run.bar:
+        while not progress.finished:
+            module.train()
+            record = run.epoch()
+            module.eval()
+            run.judge(record, validate)
+            if on_epoch_end is not None and on_epoch_end(progress.history):
+                progress.finished = True
+            if checkpoints is not None and progress.finished:
+                checkpoints.write(run.state)
+    module.load_state_dict(progress.best)
+    module.eval()
+    return History(progress.history, progress.start_error)
+
+
+class _Run:
+    """A training under way."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        stream: WindowStream,
+        plan: TrainingPlan,
+        fabric: Fabric,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.raw, self.stream, self.plan, self.fabric, self.checkpoints = module, stream, plan, fabric, checkpoints
+        optimizer = torch.optim.Adam(module.parameters(), lr=plan.learning_rate)
+        self.module: Any
+        self.module, self.optimizer = fabric.setup(module, optimizer)
+        self.module.mark_forward_method("loss")
+        self.recovery = _Recovery(module, optimizer)
+        self.progress = _Progress(best=self.recovery.good[0])
+        self.n_steps = plan.n_steps(len(stream))
+        self.seed = torch.initial_seed()
+        quiet = not (plan.verbose and fabric.is_global_zero)
+        self.bar = tqdm(total=self.n_steps, disable=quiet, unit="step", mininterval=0.5)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the rest of the training depends on."""
+        return {
+            "progress": vars(self.progress),
+            "weights": self.raw.state_dict(),
+            "moments": self.recovery.optimizer.state_dict(),
+            "good": self.recovery.good,
+            "failures": self.recovery.failures,
+            "random": _random_state(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        vars(self.progress).update(state["progress"])
+        self.recovery.restore((state["weights"], state["moments"]))
+        self.recovery.good, self.recovery.failures = state["good"], state["failures"]
+        _set_random_state(state["random"])
+        self.bar.update(self.progress.epoch * len(self.stream) + self.progress.batch)
+
+    def epoch(self) -> Record:
+        """Take one step for each batch that is left of the epoch and return the mean of what they recorded."""
+        progress, began = self.progress, time.perf_counter() - self.progress.seconds
+        n_before = progress.epoch * len(self.stream)
+        if progress.batch:
+            self.stream.rng.bit_generator.state = progress.order
+        else:
+            progress.order = dict(self.stream.rng.bit_generator.state)
+        left = min(len(self.stream), self.n_steps - n_before) - progress.batch
+        with closing(self.stream.batches(progress.batch)) as batches:  # its thread ends here, whatever happens
+            for batch in itertools.islice(batches, left):
+                rate, annealing = self._schedule(n_before + progress.batch)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                draw_apart(self.seed, self.fabric.global_rank, n_before + progress.batch)
+                self._record(_step(batch, self.module, self.optimizer, self.plan, self.fabric, annealing))
+                progress.batch += 1
+                progress.seconds = time.perf_counter() - began
+                if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
+                    self.checkpoints.write(self.state)
+        rate, annealing = self._schedule(n_before + progress.batch - 1)
+        means = {name: value / progress.n_finite for name, value in progress.sums.items()}
+        return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate, "annealing": annealing}
+
+    def judge(self, record: Record, validate: Callable[[nn.Module], float] | None) -> None:
+        """Close the epoch: keep its weights where they are the best, go back where they are not finite."""
+        progress, began = self.progress, time.perf_counter()
+        error = record["loss"]
+        if validate is not None:
+            error = record["validation_error"] = validate(self.raw)
+        record["seconds"] = progress.seconds + time.perf_counter() - began
+        progress.history.append(record)
+        progress.begin(progress.epoch + 1)
+        progress.finished = progress.epoch * len(self.stream) >= self.n_steps
+        if not math.isfinite(error):
+            self.recovery.go_back("the validation error" if validate else "the loss")
+            return
+        self.recovery.keep()
+        progress.since_best += 1
+        if error < progress.best_error:
+            progress.best, progress.best_error, progress.since_best = self.recovery.good[0], error, 0
+            if self.checkpoints is not None:
+                self.checkpoints.write_best(progress.best, record)
+        if self.plan.patience is not None and progress.since_best >= self.plan.patience:
+            progress.finished = True
+
+    def _schedule(self, step: int) -> tuple[float, float]:
+        share = step / self.n_steps
+        return self.plan.learning_rate_at(share) * self.recovery.rate_factor, self.plan.annealing_at(share)
+
+    def _record(self, terms: Record) -> None:
+        """Add the terms of a step to those of its epoch, or go back where one is not finite."""
+        progress = self.progress
+        self.bar.update()
+        if not all(math.isfinite(value) for value in terms.values()):
+            self.recovery.go_back("the loss or its gradient")
+            return
+        progress.n_finite += 1
+        for name, value in terms.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+        shown = {"epoch": progress.epoch, "loss": f"{terms['loss']:.4g}"}
+        self.bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
+
+
+def _random_state() -> dict[str, Any]:
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return {"cpu": torch.get_rng_state(), "cuda": on_gpus}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _step(
+    batch: Batch, module: Any, optimizer: Any, plan: TrainingPlan, fabric: Fabric, annealing: float
+) -> dict[str, float]:
+    """Update the weights on one batch, unless its loss or gradient is not finite."""
+    x, mask, origin, target, clock = (
+        None if t is None else fabric.to_device(t)
+        for t in (batch.x, batch.mask, batch.origin, batch.target, batch.clock)
+    )
+    optimizer.zero_grad()
+    with fabric.autocast():  # a method that is not `forward` runs in full precision otherwise
+        loss, terms = module.loss(x, mask, origin, annealing, target, clock)
+    named = {"loss": loss.detach(), **terms}
+    means: Any = fabric.all_reduce(torch.stack(list(named.values())), reduce_op="mean")  # the processes agree
+    values = dict(zip(named, means.tolist(), strict=True))
+    if not math.isfinite(values["loss"]):
+        return values
+    fabric.backward(loss)
+    limit = math.inf if plan.gradient_clip is None else plan.gradient_clip
+    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
+    values["gradient_norm"] = float(norm)
+    if math.isfinite(values["gradient_norm"]):
+        optimizer.step()
+    return values

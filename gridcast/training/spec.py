@@ -1,0 +1,131 @@
+"""What a module must know of the data that it is built for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from gridcast.data.covariates import TimeFeatures
+from gridcast.data.grid import Grid
+from gridcast.data.statistics import FieldStatistics
+from gridcast.modules.clock import Clock
+from gridcast.modules.frames import Frames
+
+STRETCH_CELLS = 2**26
+
+
+@dataclass(frozen=True)
+class ModuleSpec:
+    """The data of a module: fields as the networks see them.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Channels, rows and columns of a field.
+    complete : bool
+        Whether every value is observed.
+    static : Tensor, (n_static, y, x), or None
+        Constant channels.
+    periodic : bool
+        Whether columns go around the globe.
+    n_windows : int
+        Training windows, from which the stretches are taken.
+    stretches : callable or None
+        Returns stretches of `n` steps of the training series, in the order of time, (stretch, n, channel, y, x). None
+        for a module whose weights come from a file.
+    n_given : int
+        How many of the constant channels, the last ones, the user gave.
+    angles : tuple of float
+        What one step turns each cycle of the time features by, in radians.
+    """
+
+    shape: tuple[int, int, int]
+    complete: bool
+    static: torch.Tensor | None
+    periodic: bool
+    n_windows: int
+    stretches: Callable[[int], torch.Tensor] | None = None
+    n_given: int = 0
+    angles: tuple[float, ...] = ()
+
+    def frames(self, multiple: int) -> Frames:
+        """Return the module that pads and crops fields for a network of this downsampling."""
+        return Frames(
+            self.static,
+            multiple=multiple,
+            observed_channels=not self.complete,
+            periodic=self.periodic,
+            n_given=self.n_given,
+        )
+
+    def clock(self) -> Clock | None:
+        """Return the module that carries the time features on."""
+        return Clock(self.angles) if self.angles else None
+
+    def n_stretches(self, n_steps: int) -> int:
+        """Return how many stretches of `n_steps` there are."""
+        return stretch_count(self.shape, self.n_windows, n_steps)
+
+
+def make_spec(
+    forecaster: Any,
+    grid: Grid,
+    statistics: FieldStatistics,
+    static: np.ndarray | None,
+    time_features: TimeFeatures | None,
+    n_windows: int,
+    stretches: Callable[[int], torch.Tensor] | None = None,
+) -> ModuleSpec:
+    """Return what the module of a neural forecaster must know.
+
+    Parameters
+    ----------
+    forecaster : NeuralForecaster
+    grid, statistics
+        Of the training series.
+    static : ndarray, (n_static, y, x), or None
+        Constant fields that the user gave.
+    time_features, n_windows, stretches
+        As in `ModuleSpec`.
+
+    Raises
+    ------
+    ValueError
+        If the parameter `longitude` is unknown.
+    """
+    longitude = forecaster.longitude
+    if longitude not in ("auto", "periodic", "bounded"):
+        raise ValueError(f'longitude={longitude!r} is unknown: use "auto", "periodic" or "bounded"')
+    periodic = longitude == "periodic" or (longitude == "auto" and grid.spans_the_globe())
+    channels = [location_channels(statistics, periodic)] if forecaster.location_features else []
+    channels += [] if static is None else [torch.from_numpy(static)]
+    return ModuleSpec(
+        grid.shape,
+        statistics.complete,
+        torch.cat(channels) if channels else None,
+        periodic,
+        n_windows,
+        stretches,
+        n_given=0 if static is None else len(static),
+        angles=() if time_features is None else tuple(time_features.angles),
+    )
+
+
+def stretch_count(shape: tuple[int, int, int], n_windows: int, n_steps: int) -> int:
+    """Return how many stretches of `n_steps` fields of this shape are taken from `n_windows` windows."""
+    return min(max(STRETCH_CELLS // (n_steps * math.prod(shape)), 1), n_windows)
+
+
+def location_channels(statistics: FieldStatistics, periodic: bool) -> torch.Tensor:
+    """Return training mean, standard deviation (per channel), row and column position, (n_static, y, x)."""
+    rows, columns = statistics.mean.shape[1:]
+    row = np.linspace(-1, 1, rows)[:, None] if rows > 1 else np.zeros((1, 1))
+    angle = 2 * math.pi * np.arange(columns)[None] / columns
+    across = [np.sin(angle), np.cos(angle)] if periodic else [np.linspace(-1, 1, columns)[None]]
+    position = [np.broadcast_to(p, (rows, columns)) for p in (row, *across)]
+    return torch.tensor(np.concatenate([statistics.mean, statistics.std, position]), dtype=torch.float32)

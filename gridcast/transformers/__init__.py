@@ -1,0 +1,1 @@
+"""How a series is scaled, and how that is undone."""

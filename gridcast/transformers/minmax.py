@@ -1,0 +1,188 @@
+"""Min-Max scaling of each channel."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import dask
+import dask.array as da
+import numpy as np
+import xarray as xr
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from gridcast.data.grid import has_channels, unwrap
+from gridcast.data.statistics import check_no_fill_values
+from gridcast.transformers.labels import labelled
+
+
+class MinMaxTransformer(TransformerMixin, BaseEstimator):
+    """Scale each channel linearly so that its data range becomes `feature_range`.
+
+    ``transform(x) = low + (x - data_min) * (high - low) / (data_max - data_min)``; `inverse_transform` is exact. Values
+    outside the data range are scaled by the same line, never clipped. Missing values stay missing.
+
+    Parameters
+    ----------
+    feature_range : (float, float), default=(-1, 1)
+        Range of the scaled data.
+    data_range : (float, float) or sequence of them, default=None
+        Range of the data in physical units, one pair for all channels or one per channel, such as the paper's
+        ``(0, 1000)`` K and ``(0, 80)`` mm/day. By default learned in one pass over the (possibly lazy) array.
+
+    Attributes
+    ----------
+    data_min_, data_max_ : ndarray, shape (channel,)
+        Data range in physical units.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(8.0).reshape(2, 2, 2)
+    >>> scaled = MinMaxTransformer().fit_transform(x)
+    >>> float(scaled.min()), float(scaled.max())
+    (-1.0, 1.0)
+    """
+
+    def __init__(self, feature_range: tuple[float, float] = (-1, 1), data_range: Any = None) -> None:
+        self.feature_range = feature_range
+        self.data_range = data_range
+
+    def fit(self, X: Any, y: None = None) -> Self:
+        """Learn or check the data range.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Physical units.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a range has no width, `X` holds infinite values, undeclared fill values such as 1e20, or a channel
+            without any observation.
+
+        Warns
+        -----
+        UserWarning
+            If values of `X` lie outside `data_range`, with the share of such cells.
+        """
+        low, high = self.feature_range
+        if not low < high:
+            raise ValueError(f"feature_range={self.feature_range!r} has no width: give (low, high) with low < high")
+        series, _ = unwrap(labelled(X))
+        n_channels = series.grid.shape[0]
+        given = None if self.data_range is None else self._given_range(n_channels)
+        smallest, largest, n_observed, n_outside = _extremes(series.values, given)
+        if (n_observed == 0).any():
+            channel = int(np.flatnonzero(n_observed == 0)[0])
+            raise ValueError(
+                f"X holds no observed value in channel {channel} (all NaN): drop it or check the fill value"
+            )
+        if not np.isfinite([smallest, largest]).all():
+            raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
+        check_no_fill_values(smallest, largest)
+        if given is None:
+            self.data_min_, self.data_max_ = smallest, largest
+        else:
+            self.data_min_, self.data_max_ = given
+            if n_outside:
+                warnings.warn(
+                    f"{n_outside / n_observed.sum():.2%} of the cells of X lie outside data_range={self.data_range!r} "
+                    f"(X spans {smallest.min():g} to {largest.max():g}); they are scaled by the same line, not clipped",
+                    stacklevel=2,
+                )
+        flat = self.data_max_ <= self.data_min_
+        if flat.any() and given is None:
+            # A constant channel has no scale of its own: keep the unit, so that it maps to the middle and back.
+            self.data_min_, self.data_max_ = (
+                np.where(flat, smallest - 1, smallest),
+                np.where(flat, largest + 1, largest),
+            )
+        return self
+
+    def transform(self, X: Any) -> xr.DataArray:
+        """Scale `X`.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Physical units.
+
+        Returns
+        -------
+        DataArray
+            Scaled, lazy if `X` is.
+        """
+        check_is_fitted(self)
+        low, high = self.feature_range
+        scale = (high - low) / (self.data_max_ - self.data_min_)
+        return _map_channels(labelled(X), lambda x, offset, factor: low + (x - offset) * factor, self.data_min_, scale)
+
+    def inverse_transform(self, X: Any) -> xr.DataArray:
+        """Undo `transform`.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([member,] [sample,] time, [channel,] y, x)
+            Scaled data or forecasts, with any leading dimensions.
+
+        Returns
+        -------
+        DataArray
+            Physical units, lazy if `X` is.
+        """
+        check_is_fitted(self)
+        low, high = self.feature_range
+        scale = (high - low) / (self.data_max_ - self.data_min_)
+        return _map_channels(labelled(X), lambda x, offset, factor: (x - low) / factor + offset, self.data_min_, scale)
+
+    def _given_range(self, n_channels: int) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            pairs = np.broadcast_to(np.asarray(self.data_range, dtype=float), (n_channels, 2))
+        except ValueError:
+            raise ValueError(
+                f"data_range={self.data_range!r} is neither one (min, max) nor one for each of {n_channels} channels"
+            ) from None
+        if not (np.isfinite(pairs).all() and (pairs[:, 0] < pairs[:, 1]).all()):
+            raise ValueError(
+                f"data_range={self.data_range!r} has no width: give (min, max) with min < max, in X's units"
+            )
+        return pairs[:, 0].copy(), pairs[:, 1].copy()
+
+
+def _map_channels(X: xr.DataArray, function: Any, offset: np.ndarray, factor: np.ndarray) -> xr.DataArray:
+    """Apply ``function(x, offset, factor)``, whose arrays run along the channel dimension, third from the end."""
+    n_channels = X.shape[-3] if has_channels(X) else 1
+    if n_channels != len(offset):
+        raise ValueError(f"X has {n_channels} channels, the transformer was fitted on {len(offset)}: fit it on X")
+    offset, factor = offset.reshape(-1, 1, 1), factor.reshape(-1, 1, 1)
+    if not has_channels(X):
+        offset, factor = offset[0], factor[0]
+    dtype = np.result_type(X.dtype, np.float32)
+    return X.copy(data=function(X.data.astype(dtype), offset.astype(dtype), factor.astype(dtype)))
+
+
+def _extremes(
+    values: Any, given: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return per channel the extremes and the count, and how many cells lie outside `given`, in one pass."""
+    library = da if isinstance(values, da.Array) else np
+    axes, observed = (
+        (0, 1, 3, 4),
+        ~library.isnan(values) if values.dtype.kind == "f" else library.ones_like(values, bool),
+    )
+    low = library.where(observed, values, np.inf).min(axes)
+    high = library.where(observed, values, -np.inf).max(axes)
+    outside = 0
+    if given is not None:
+        bottom, top = (limit.reshape(-1, 1, 1) for limit in given)
+        outside = ((values < bottom) | (values > top)).sum()
+    low, high, count, outside = dask.compute(low, high, observed.sum(axes), outside)
+    return low.astype(float), high.astype(float), count, int(outside)

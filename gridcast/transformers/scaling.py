@@ -1,0 +1,109 @@
+"""From physical units to what the networks see, and back."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Series, unwrap, wrap
+from gridcast.data.statistics import FieldStatistics, FieldSums, field_statistics, fill_missing
+from gridcast.transformers.anomaly import Anomaly
+
+CYCLE_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The fitted transformer, then anomalies from the climatology of the scaled training series.
+
+    Parameters
+    ----------
+    transformer : transformer
+        Fitted on the training series.
+    climatology : Anomaly or None
+        Fitted on the scaled series.
+    statistics : FieldStatistics
+        Of the scaled series.
+    calendar : Calendar or None
+    """
+
+    transformer: Any
+    climatology: Anomaly | None
+    statistics: FieldStatistics
+    calendar: Calendar | None
+
+    @classmethod
+    def fit(cls, transformer: Any, climatology: Any, X: Any, calendar: Calendar | None) -> tuple[Self, Series]:
+        """Fit on a series; return also the scaled series, lazy if `X` is."""
+        transformer = clone(transformer).fit(X)
+        scaled, _ = unwrap(transformer.transform(X), calendar)
+        if climatology is None:
+            return cls(transformer, None, field_statistics(scaled.values), calendar), scaled
+        anomaly, sums = _resolve_climatology(climatology, scaled, calendar), FieldSums(scaled.grid.shape)
+        anomaly.learn(scaled, sums.add)
+        anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
+        return cls(transformer, anomaly, sums.statistics(), calendar), scaled
+
+    @property
+    def default(self) -> np.ndarray:
+        """What stands for a cell before its first observation, (channel, y, x)."""
+        return self.statistics.mean if self.climatology is None else np.zeros_like(self.statistics.mean)
+
+    def subtract(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
+        """Return scaled `values` (..., time, channel, y, x) as anomalies."""
+        return values if self.climatology is None else values - self.climatology.climatology(times)
+
+    def contexts(self, history: Series, origins: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the `n` steps up to each of `origins`, (sample * origin, n, channel, y, x), and their masks."""
+        first = origins[0] - n + 1
+        times = history.times[first : origins[-1] + 1]
+        block = history.load(first, origins[-1] + 1)
+        labelled = wrap(block, times, Series(block, times, history.grid, history.samples, history.time_attrs))
+        values = unwrap(self.transformer.transform(labelled), self.calendar)[0].load(0, len(times))
+        values = self.subtract(values, times)
+        contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
+        return fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
+
+    def restore(self, values: np.ndarray, history: Series, leads: list[pd.Index], bounded: bool) -> np.ndarray:
+        """Return `values` (member, sample, origin, lead, channel, y, x) in physical units, in place.
+
+        `leads` holds the times of all origins for each lead. Cells that were never observed become NaN; with `bounded`
+        values stay within the bounds of the training series.
+        """
+        values[..., ~self.statistics.observed] = np.nan
+        member = {"member": np.arange(len(values))}
+        for lead, times in enumerate(leads):
+            if self.climatology is not None:
+                values[:, :, :, lead] += self.climatology.climatology(times)
+            if bounded:
+                low, high = (b[:, None, None] for b in (self.statistics.low, self.statistics.high))
+                np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
+            scaled = wrap(values[:, :, :, lead], times, history, member)
+            physical = self.transformer.inverse_transform(scaled).values
+            values[:, :, :, lead] = physical.reshape(values[:, :, :, lead].shape)
+        return values
+
+
+def _resolve_climatology(period: Any, scaled: Series, calendar: Calendar | None) -> Anomaly:
+    """Return an `Anomaly` that knows its period, but not yet its cycle."""
+    anomaly = Anomaly(1 if period == "mean" else period)
+    try:
+        anomaly.resolve(scaled, calendar)
+    except ValueError as error:
+        raise ValueError(f'climatology={period!r}: {error}; or use "auto", "mean" or None') from error
+    n_bytes = 4 * anomaly.n_phases_ * int(np.prod(scaled.grid.shape))
+    if n_bytes > CYCLE_BYTES:
+        warnings.warn(
+            f"climatology={period!r} would keep {n_bytes / 2**30:.1f} GiB for its {anomaly.n_phases_} steps of "
+            f"{scaled.grid.shape} cells: the mean of each cell is used instead",
+            stacklevel=6,
+        )
+        anomaly = Anomaly(1)
+        anomaly.resolve(scaled, calendar)
+    return anomaly

@@ -1,0 +1,195 @@
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gridcast.training.engine import compiled, make_fabric, seeded
+from gridcast.training.loop import TrainingPlan, train
+from gridcast.training.streaming import WindowStream
+
+
+class Mean(nn.Module):
+    """Learns the mean of the data; its loss turns into NaN at the steps in `fail_at`."""
+
+    def __init__(self, fail_at=()):
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(()))
+        self.fail_at, self.calls = set(fail_at), 0
+        self.annealings = []
+
+    def loss(self, x, mask, origin, annealing, target=None, clock=None):
+        self.calls += 1
+        self.annealings.append(annealing)
+        loss = ((x - self.mean) ** 2).mean()
+        loss = loss * math.nan if self.calls in self.fail_at else loss
+        return loss, {"nll": loss.detach()}
+
+
+@pytest.fixture
+def stream():
+    values = np.full((1, 20, 1, 2, 2), 3.0, np.float32)
+    windows = np.array([(0, t) for t in range(16)])
+    return WindowStream(values, windows, 5, 4, np.zeros((1, 2, 2)), np.random.default_rng(0))
+
+
+@pytest.fixture
+def fabric():
+    return make_fabric("cpu", "32")
+
+
+def plan(**options):
+    return TrainingPlan(**({"max_epochs": 20, "learning_rate": 0.3, "schedule": "constant"} | options))
+
+
+def test_training_minimises_the_loss_and_records_every_epoch(stream, fabric):
+    module = Mean()
+    history = train(module, stream, None, plan(max_epochs=40), fabric)
+    assert float(module.mean.detach()) == pytest.approx(3.0, abs=0.05)
+    assert [r["epoch"] for r in history] == list(range(40))
+    assert set(history[0]) == {"epoch", "loss", "nll", "gradient_norm", "learning_rate", "annealing", "seconds"}
+
+
+def test_max_steps_ends_the_last_pass_early(stream, fabric):
+    module = Mean()
+    history = train(module, stream, None, plan(max_steps=10, schedule="one_cycle"), fabric)
+    assert module.calls == 10
+    assert len(history) == 3  # 4 + 4 + 2
+    assert history[-1]["learning_rate"] < 0.1 * 0.3
+    assert plan(max_epochs=2, max_steps=10).n_steps(4) == 8
+
+
+def test_best_weights_are_kept_and_patience_ends_training(stream, fabric):
+    errors = iter([6.0, 5.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    seen = []
+
+    def validate(module):
+        seen.append(float(module.mean.detach()))
+        return next(errors)
+
+    module = Mean()
+    history = train(module, stream, validate, plan(patience=3), fabric)
+    assert len(history) == 5
+    assert float(module.mean.detach()) == pytest.approx(seen[2])
+
+
+def test_a_non_finite_loss_goes_back_and_halves_the_learning_rate(stream, fabric):
+    module = Mean(fail_at=[6])
+    with pytest.warns(UserWarning, match=r"loss.*not finite: back to the last good weights with 0\.5 times"):
+        history = train(module, stream, None, plan(max_epochs=3), fabric)
+    assert [r["learning_rate"] for r in history] == pytest.approx([0.3, 0.15, 0.15])
+    assert math.isfinite(float(module.mean.detach()))
+
+
+def test_it_gives_up_after_three_returns(stream, fabric):
+    with (
+        pytest.warns(UserWarning, match="not finite"),
+        pytest.raises(FloatingPointError, match=r"gave up.*lower learning_rate"),
+    ):
+        train(Mean(fail_at=range(1, 99)), stream, None, plan(), fabric)
+
+
+def test_weights_after_a_failed_step_are_those_of_the_last_epoch(stream, fabric):
+    kept = []
+    module = Mean(fail_at=[8])  # the last step of the second epoch
+    with pytest.warns(UserWarning, match="not finite"):
+        train(module, stream, lambda m: kept.append(float(m.mean.detach())) or 1.0, plan(max_epochs=2), fabric)
+    assert kept[1] == kept[2]  # kept[0] is the start
+
+
+def test_annealing_grows_linearly_and_stays_at_one():
+    p = plan(annealing=(0.2, 0.5))
+    assert [p.annealing_at(s) for s in (0, 0.25, 0.5, 1)] == pytest.approx([0.2, 0.6, 1, 1])
+    assert plan(annealing=(1.0, 0.0)).annealing_at(0) == 1
+
+
+def test_one_cycle_warms_up_peaks_and_decays():
+    p = plan(schedule="one_cycle", learning_rate=1.0)
+    rates = [p.learning_rate_at(s) for s in np.linspace(0, 1, 101)]
+    assert max(rates) == pytest.approx(1)
+    assert np.argmax(rates) == 10
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_clipping_bounds_the_step(stream, fabric):
+    small = train(Mean(), stream, None, plan(max_epochs=1, gradient_clip=1e-3), fabric)
+    assert small[0]["gradient_norm"] > 1  # what is recorded is the norm before clipping
+
+
+@pytest.mark.parametrize("device", ["gpu9", "cuda:x", "tpu", ""])
+def test_unknown_device_names_those_that_are_there(device):
+    with pytest.raises(ValueError, match=r"device='.*' is unknown or not available: use \"auto\" or one of \['cpu'"):
+        make_fabric(device, "32")
+
+
+def test_unknown_precision_is_an_error():
+    with pytest.raises(ValueError, match="precision='12'"):
+        make_fabric("cpu", "12")
+
+
+def test_seeded_repeats_and_leaves_the_global_state_alone():
+    before = torch.random.get_rng_state()
+    draws = []
+    for _ in range(2):
+        with seeded(3):
+            draws.append(torch.randn(4))
+    assert torch.equal(*draws)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("out of memory")])
+def test_interrupted_training_leaves_no_thread_behind(stream, fabric, error):
+    class Interrupted(Mean):
+        def loss(self, *args):
+            raise error  # at the first batch, with more waiting than the queue holds
+
+    with pytest.raises((KeyboardInterrupt, RuntimeError)) as caught:  # its traceback holds on to every frame
+        train(Interrupted(), stream, None, plan(), fabric)
+    assert caught.tb
+    assert not [t for t in threading.enumerate() if t.name.startswith("gridcast")]
+
+
+@pytest.mark.parametrize(("precision", "mixed"), [("32", False), ("bf16-mixed", True)])
+def test_the_loss_is_computed_in_the_precision_that_was_asked_for(stream, precision, mixed):
+    seen = []
+
+    class Looking(Mean):
+        def loss(self, *args):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().loss(*args)
+
+    train(Looking(), stream, None, plan(max_epochs=1), make_fabric("cpu", precision))
+    assert seen == [mixed] * 4
+
+
+def test_compiled_parts_compute_the_same_and_are_as_before_outside():
+    with seeded(0):
+        module, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), torch.randn(5, 3)
+    expected = module(x)
+    with compiled(module, True):
+        assert all(part._compiled_call_impl is not None for part in module.children())
+        torch.testing.assert_close(module(x), expected)
+    assert all(part._compiled_call_impl is None for part in module.children())
+
+
+def test_without_a_compiler_the_module_runs_as_it_is(monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    module = nn.Sequential(nn.ReLU())
+    expected = r"compile=True has no effect.*RuntimeError: no C\+\+ compiler"
+    with pytest.warns(UserWarning, match=expected), compiled(module, True):
+        assert module[0]._compiled_call_impl is None
+
+
+def test_the_error_of_the_start_is_recorded_but_not_kept(stream, fabric):
+    errors = iter([1.0, 5.0, 3.0, 4.0])
+    module = Mean()
+    history = train(module, stream, lambda module: next(errors), plan(max_epochs=3), fabric)
+    assert history.start_error == 1.0
+    assert module.mean != 0
+    assert [record["validation_error"] for record in history] == [5.0, 3.0, 4.0]
+    assert train(Mean(), stream, None, plan(max_epochs=1), fabric).start_error is None

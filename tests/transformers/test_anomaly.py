@@ -1,0 +1,132 @@
+"""Anomalies: the cycle, its harmonics and gaps."""
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from fields import make_series
+
+from gridcast import Anomaly
+
+
+def test_a_cycle_by_hand():
+    X = np.array([1.0, 10, 3, 20, 5, 30])[:, None, None]
+    transformer = Anomaly(period=2).fit(X)
+    assert transformer.cycle_.ravel().tolist() == [3, 20]
+    assert transformer.transform(X).values.ravel().tolist() == [-2, -10, 0, 0, 2, 10]
+    assert transformer.n_phases_ == 2
+
+
+def test_the_phase_goes_on_behind_and_in_front_of_the_training_series():
+    X = make_series(30)
+    X[:] = np.tile([1.0, 2, 4], 10)[:, None, None]
+    transformer = Anomaly(period=3, n_harmonics=None).fit(X[7:20])
+    np.testing.assert_allclose(transformer.transform(X), 0, atol=1e-6)
+    assert transformer.climatology(X.indexes["time"][:4])[:, 0, 0, 0].tolist() == [1, 2, 4, 1]
+
+
+def test_harmonics_smooth_the_cycle():
+    t = np.arange(36)
+    wave = np.cos(2 * np.pi * t / 12)
+    X = (wave + 0.5 * np.cos(2 * np.pi * 4 * t / 12))[:, None, None]
+    smooth = Anomaly(period=12, n_harmonics=1).fit(X)
+    np.testing.assert_allclose(smooth.cycle_.ravel(), wave[:12], atol=1e-6)
+    np.testing.assert_allclose(Anomaly(period=12, n_harmonics=0).fit(X).cycle_, 0, atol=1e-6)
+    np.testing.assert_allclose(Anomaly(period=12, n_harmonics=None).fit_transform(X), 0, atol=1e-6)
+
+
+def test_phases_that_a_cell_never_shows_are_interpolated_around_the_cycle():
+    cycle = np.array([10.0, 12, 14, 16])
+    X = np.tile(cycle, 3)[:, None, None] * np.ones((1, 1, 4))
+    X[2::4, 0, 1] = np.nan
+    X[0::4, 0, 2] = np.nan
+    X[:, 0, 3] = np.nan
+    learned = Anomaly(period=4, n_harmonics=None).fit(X).cycle_[:, 0, 0]
+    assert learned[:, 0].tolist() == cycle.tolist()
+    assert learned[:, 1].tolist() == [10, 12, 14, 16]
+    assert learned[:, 2].tolist() == [14, 12, 14, 16]
+    assert np.isnan(learned[:, 3]).all()
+
+
+def test_gaps_do_not_bias_the_cycle():
+    X = make_series(40)
+    X[:] = np.tile([1.0, 5.0], 20)[:, None, None]
+    X[3:6, 1] = np.nan
+    np.testing.assert_allclose(Anomaly(period=2).fit(X).cycle_.reshape(2, -1).T, [[1, 5]] * 12)
+
+
+@pytest.mark.parametrize(
+    ("freq", "n_times", "period", "n_phases"),
+    [
+        ("MS", 36, "year", 12),
+        ("D", 800, "year", 365),
+        ("h", 240, "day", 24),
+        ("D", 100, 1, 1),
+        ("6h", 1600, "year", 1460),
+    ],
+)
+def test_the_period_is_found(freq, n_times, period, n_phases):
+    transformer = Anomaly().fit(make_series(n_times, freq=freq, shape=(1, 2)))
+    assert (transformer.period_, transformer.n_phases_) == (period, n_phases)
+
+
+def test_without_time_labels_the_cycle_is_a_mean():
+    X = make_series().values
+    transformer = Anomaly().fit(X)
+    assert transformer.n_phases_ == 1
+    np.testing.assert_allclose(transformer.cycle_[0, 0], X.mean(0), rtol=1e-6)
+
+
+def test_a_leap_day_belongs_to_28_february():
+    time = pd.date_range("2003-01-01", "2005-12-31", freq="D")
+    day = np.where(time.is_leap_year & (time.day_of_year > 59), time.day_of_year - 1, time.day_of_year)
+    values = np.cos(2 * np.pi * (day - 1) / 365)
+    X = xr.DataArray(values[:, None, None], dims=("time", "y", "x"), coords={"time": time})
+    transformer = Anomaly().fit(X)
+    assert transformer.n_phases_ == 365
+    np.testing.assert_allclose(transformer.transform(X), 0, atol=1e-6)
+    xr.testing.assert_allclose(transformer.inverse_transform(transformer.transform(X)), X)
+
+
+def test_6_hourly_air_temperature(shared_data):
+    air = xr.open_zarr(shared_data / "air_temperature.zarr", consolidated=False)["air"][:, ::6, ::13]
+    transformer = Anomaly().fit(air)
+    assert (transformer.period_, transformer.n_phases_) == ("year", 1460)
+    anomaly = transformer.transform(air)
+    assert isinstance(anomaly.data, da.Array)
+    assert anomaly.attrs == air.attrs
+    assert abs(anomaly.mean("time")).max() < 0.05
+    # The annual and the daily cycle are gone, so that no month and no hour stands out.
+    assert (anomaly.std("time") < air.std("time")).all()
+    for part in ("time.month", "time.hour"):
+        left, raw = (x.groupby(part).mean().std(part.split(".")[1]) for x in (anomaly, air))
+        assert (left < 0.5 * raw + 0.3).all()
+    xr.testing.assert_allclose(transformer.inverse_transform(anomaly).compute(), air.compute(), rtol=1e-6)
+    members = xr.concat([anomaly[:8], anomaly[:8] + 1], "member")
+    np.testing.assert_allclose(transformer.inverse_transform(members)[1], air[:8] + 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"period": "week"}, r"period='week' must be \"auto\", \"year\", \"day\" or a number of steps"),
+        ({"period": 0}, "period=0 must be"),
+        ({"period": True}, "period=True must be"),
+        ({"period": 21}, r"X has 20 steps, period=21 needs at least 21: give a longer series or a shorter period"),
+        ({"period": "year"}, r"X has 20 steps, period='year' needs at least 365"),
+        ({"n_harmonics": 2.5}, r"n_harmonics=2\.5 must be an integer of at least 0, or None"),
+    ],
+)
+def test_bad_parameters_of_the_anomaly(parameters, message):
+    X = make_series()
+    transformer = Anomaly(period=5).fit(X)
+    expected = transformer.transform(X)
+    with pytest.raises(ValueError, match=message):
+        transformer.set_params(**parameters).fit(X)
+    xr.testing.assert_identical(transformer.transform(X), expected)
+
+
+def test_a_year_needs_time_labels():
+    with pytest.raises(ValueError, match=r"period='year' needs time labels: give the number of steps, period=12"):
+        Anomaly(period="year").fit(make_series().values)
