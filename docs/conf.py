@@ -59,12 +59,9 @@ def own_methods(cls: type) -> list[str]:
     return sorted(found, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
-_members = {name: getattr(gc, name) for name in gc.__all__}
-_members |= {f"callbacks.{name}": getattr(gc.callbacks, name) for name in gc.callbacks.__all__}
-_members |= {cls.__name__: cls for cls in (BaseForecaster, NeuralForecaster, History)}
-autosummary_context = {
-    "own_methods": {name: own_methods(member) for name, member in _members.items() if inspect.isclass(member)}
-}
+_members = [getattr(gc, name) for name in gc.__all__] + [getattr(gc.callbacks, name) for name in gc.callbacks.__all__]
+_classes = [*filter(inspect.isclass, _members), BaseForecaster, NeuralForecaster, History]
+autosummary_context = {"own_methods": {cls.__name__: own_methods(cls) for cls in _classes}}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -36,7 +36,15 @@ MOST_LINES = 399
 
 
 def read_sources() -> Sources:
-    return {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+    """Return the text of every file; what a package imports lazily, from its stub, counts as its import."""
+    sources = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+    for stub in PACKAGE.rglob("*.pyi"):
+        here = ".".join(("gridcast", *stub.parent.relative_to(PACKAGE).parts))
+        names = (
+            stub.read_text("utf-8").replace("from . import", f"from {here} import").replace("from .", f"from {here}.")
+        )
+        sources[stub.with_suffix(".py").relative_to(PACKAGE).as_posix()] += names
+    return sources
 
 
 def is_in(path: str, units: tuple[str, ...]) -> str | None:
@@ -245,17 +253,14 @@ def public_names_have_docstrings(sources: Sources) -> list[str]:
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
                 return ast.get_docstring(node) is not None
-        homes = [(home, taken) for home, taken in own_imports(path, sources) if name in (taken, Path(home).stem)]
-        homes += [
-            (home, None) for home in (f"{name}.py", f"{name}/__init__.py") if path == "__init__.py" and home in sources
-        ]
-        return any(documented(*home) for home in homes if home != (path, name))
+        return any(documented(home, taken) for home, taken in own_imports(path, sources) if taken == name)
 
-    for node in ast.parse(sources.get("__init__.py", "")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            names = [name for name in ast.literal_eval(node.value) if not name.startswith("__")]
-            return [f"gridcast.{name}: has no docstring" for name in names if not documented("__init__.py", name)]
-    return []
+    public = own_imports("__init__.py", sources) if "__init__.py" in sources else ()
+    return [
+        f"gridcast.{name or Path(home).with_suffix('').as_posix()}: has no docstring"
+        for home, name in public
+        if not (name or "").startswith("__") and not documented(home, name)
+    ]
 
 
 MANY_ROOMS = {f"room{i}.py": "" for i in range(MOST_ROOMS + 1)}
@@ -350,13 +355,17 @@ OFFENCES: list[tuple[Check, Sources, str]] = [
         "C.f overrides A.f",
     ),
     (files_are_short, {"a.py": "\n" * 400}, "400 lines"),
-    (public_names_have_docstrings, {"__init__.py": "def f(): pass\n__all__ = ['f']"}, "gridcast.f"),
     (
         public_names_have_docstrings,
-        {"__init__.py": "from gridcast.a import F\n__all__ = ['F']", "a.py": "class F:\n    x = 1"},
+        {"__init__.py": "from gridcast.a import F", "a.py": "class F:\n    x = 1"},
         "gridcast.F",
     ),
-    (public_names_have_docstrings, {"__init__.py": "__all__ = ['a']", "a.py": "x = 1"}, "gridcast.a"),
+    (
+        public_names_have_docstrings,
+        {"__init__.py": "from gridcast.a import F", "a.py": "from gridcast.b import F", "b.py": "class F:\n    x = 1"},
+        "gridcast.F",
+    ),
+    (public_names_have_docstrings, {"__init__.py": "from gridcast import a", "a.py": "x = 1"}, "gridcast.a"),
 ]
 CHECKS = list(dict.fromkeys(check for check, _, _ in OFFENCES))
 
@@ -373,6 +382,12 @@ def test_an_offence_is_seen(check, sources, complaint):
     assert any(complaint in found for found in check(sources))
 
 
+def test_what_a_package_imports_lazily_counts():
+    sources = read_sources()
+    assert ("forecasters/naive.py", "NaiveForecaster") in own_imports("forecasters/__init__.py", sources)
+    assert {"datasets", "forecasters", "training"} <= {there for here, there in arrows(sources) if here == "__init__"}
+
+
 def test_what_is_allowed_is_not_seen():
     abstract = (
         "class A(ABC):\n    def __init__(self): pass\n    @abstractmethod\n    def f(self): return 1\n"
@@ -381,7 +396,7 @@ def test_what_is_allowed_is_not_seen():
         "    def h(self): return 2"
     )
     sources = {
-        "__init__.py": "from gridcast import data\nfrom gridcast.datasets import f\n__all__ = ['f', 'data']",
+        "__init__.py": "from gridcast import data\nfrom gridcast.datasets import f",
         "data/__init__.py": '"""Say."""',
         "data/grid.py": "import xarray",
         "datasets/__init__.py": "from gridcast.datasets._make import f",

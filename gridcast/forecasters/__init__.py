@@ -1,19 +1,6 @@
 """The estimator family: one signature, one behaviour."""
 
-from gridcast.forecasters.base import BaseForecaster
-from gridcast.forecasters.cnmm import CNMMForecaster
-from gridcast.forecasters.convlstm import ConvLSTMForecaster
-from gridcast.forecasters.dmm import DMMForecaster
-from gridcast.forecasters.load import load
-from gridcast.forecasters.naive import NaiveForecaster
-from gridcast.forecasters.neural import NeuralForecaster
+import lazy_loader
 
-__all__ = [
-    "BaseForecaster",
-    "CNMMForecaster",
-    "ConvLSTMForecaster",
-    "DMMForecaster",
-    "NaiveForecaster",
-    "NeuralForecaster",
-    "load",
-]
+# The classes stand in __init__.pyi; torch is imported with the first one that needs it.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

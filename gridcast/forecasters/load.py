@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 from typing import Any
@@ -13,17 +14,16 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
 from gridcast.forecasters.base import BaseForecaster
-from gridcast.forecasters.cnmm import CNMMForecaster
-from gridcast.forecasters.convlstm import ConvLSTMForecaster
-from gridcast.forecasters.dmm import DMMForecaster
-from gridcast.forecasters.naive import NaiveForecaster
 from gridcast.persistence.container import PathLike, read_file
 from gridcast.persistence.encoding import MISFITS, Decoder
 from gridcast.persistence.forms import FORMS, check, check_array, take
-from gridcast.training.engine import make_fabric, place
 
-CLASSES: dict[str, type[BaseForecaster]] = {
-    cls.__name__: cls for cls in (CNMMForecaster, ConvLSTMForecaster, DMMForecaster, NaiveForecaster)
+# By class; a module is imported for a file that needs it, so that a naive forecaster opens without torch.
+MODULES = {
+    "CNMMForecaster": "gridcast.forecasters.cnmm",
+    "ConvLSTMForecaster": "gridcast.forecasters.convlstm",
+    "DMMForecaster": "gridcast.forecasters.dmm",
+    "NaiveForecaster": "gridcast.forecasters.naive",
 }
 NUMBERS = (int, float, np.number)
 SECTIONS = {"class", "versions", "parameters", "learned"}
@@ -51,7 +51,8 @@ def load(path: PathLike, device: str = "auto") -> Any:
     Raises
     ------
     ValueError
-        If the file is not a saved forecaster, of a newer format, damaged or changed, or if `device` is not there.
+        If the file is not a saved forecaster, of a newer format, damaged or changed, or if `device` is not there for
+        one that is trained.
     FileNotFoundError
         If there is none.
 
@@ -67,14 +68,15 @@ def load(path: PathLike, device: str = "auto") -> Any:
     ...     gc.load(path).predict(2).values[:, 0, 0].tolist()
     [20.0, 20.0]
     """
-    fabric = make_fabric(device, "32")
     values, arrays, _ = read_file(path)
     try:
         forecaster = _restore(values, arrays)
     except MISFITS as error:
         raise ValueError(f"path={os.fspath(path)!r} holds no forecaster that can be opened: {error}") from error
     if hasattr(forecaster, "module_"):
-        place(forecaster.module_, fabric)
+        from gridcast.training.engine import make_fabric, place
+
+        place(forecaster.module_, make_fabric(device, "32"))
         forecaster.set_params(device=device)
     return forecaster
 
@@ -83,10 +85,11 @@ def _restore(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> BaseForec
     if set(values) != SECTIONS:
         raise ValueError(f"its sections are {sorted(values)}, expected {sorted(SECTIONS)}")
     name = values["class"]
-    if not isinstance(name, str) or name not in CLASSES:
-        raise ValueError(f"class={name!r} is no forecaster of gridcast: {sorted(CLASSES)}")
+    if not isinstance(name, str) or name not in MODULES:
+        raise ValueError(f"class={name!r} is no forecaster of gridcast: {sorted(MODULES)}")
+    cls: type[BaseForecaster] = getattr(importlib.import_module(MODULES[name]), name)
     decoder = Decoder(arrays, FORMS)
-    forecaster = CLASSES[name](**_parameters(CLASSES[name], decoder.decode(values["parameters"], "parameters")))
+    forecaster = cls(**_parameters(cls, decoder.decode(values["parameters"], "parameters")))
     learned = check(decoder.decode(values["learned"], "learned"), dict, "learned")
     forecaster.__dict__.update(_origin(learned))
     forecaster.__dict__.update(forecaster._relearn(learned))
