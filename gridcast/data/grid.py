@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +122,23 @@ class Series:
                 "mark missing values with NaN, X.where(np.isfinite(X))"
             )
         return block
+
+    def load_in_order(self, stretches: Iterable[tuple[int, int]]) -> Iterator[np.ndarray]:
+        """Yield the steps ``start:stop`` of each stretch as `load` does; where stretches overlap, steps are read once.
+
+        Parameters
+        ----------
+        stretches : iterable of (int, int)
+            Starts and stops, each ascending.
+        """
+        block, end = None, 0
+        for start, stop in stretches:
+            if block is None or end <= start:
+                block = self.load(start, stop)
+            else:
+                block = np.concatenate([block[:, start - end :], self.load(end, stop)], axis=1)
+            end = stop
+            yield block
 
     def tail(self, n: int) -> Series:
         """Return the last `n` steps, in memory."""

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from sklearn.pipeline import Pipeline
 
-from gridcast.data.grid import CF, SAMPLE, TIME, wrap
+from gridcast.data.grid import CF, SAMPLE, TIME, Series, wrap
 from gridcast.forecasters.base import BaseForecaster
 
 
@@ -70,59 +70,86 @@ def backtest(
     >>> gc.backtest(gc.NaiveForecaster().fit(x[:10]), x[10:], horizon=3).sizes["init_time"]
     7
     """
-    return roll(estimator, X, horizon, mode, stride, n_samples).forecast
+    return roll(estimator, X, horizon, mode, stride, n_samples).forecast()
 
 
 @dataclass(frozen=True)
 class Rolled:
-    """Forecasts from rolling origins, what was observed, and what persistence says, (init_time, lead_time, ...)."""
+    """Forecasts from rolling origins; the observations behind them stay unread until they are asked for.
 
-    forecast: xr.DataArray
-    observed: xr.DataArray
-    persistence: xr.DataArray
+    Parameters
+    ----------
+    values : ndarray, (member, sample, origin, lead, channel, y, x)
+        Forecasts in the units of the forecaster; one member, the mean, where `n_samples` is None.
+    n_samples : int or None
+    history : Series
+        Context and observations.
+    origins : ndarray of int, (origin,)
+        The last observed step of each forecast, in `history`.
+    mode : {"multi_step", "one_step"}
+    undo : callable
+        Brings a labelled array to the units of the estimator.
+    """
+
+    values: np.ndarray
+    n_samples: int | None
+    history: Series
+    origins: np.ndarray
+    mode: str
+    undo: Callable[[xr.DataArray], xr.DataArray]
+
+    @property
+    def leads(self) -> np.ndarray:
+        """The steps ahead: 1, 2, ..., horizon."""
+        return np.arange(1, self.values.shape[3] + 1)
+
+    def forecast(self) -> xr.DataArray:
+        """Return the forecasts as `backtest` does."""
+        leading = {} if self.n_samples is None else {"member": np.arange(self.n_samples)}
+        values = self.values if leading else self.values[0]
+        fields = []
+        for lead in self.leads:
+            times = self.history.times[self.origins + lead]
+            fields.append(
+                self._by_origin(self.undo(wrap(values.take(lead - 1, axis=-4), times, self.history, leading)))
+            )
+        joined = xr.concat(fields, xr.Variable("lead_time", self.leads, CF["lead_time"] | {"mode": self.mode}))
+        if "lead_time" not in joined[TIME].dims:  # a single lead
+            joined = joined.assign_coords({TIME: joined[TIME].expand_dims({"lead_time": self.leads}, axis=-1)})
+        first = [d for d in ("member", SAMPLE, "init_time", "lead_time") if d in joined.dims]
+        return joined.transpose(*first, ...)
+
+    def observations(self) -> tuple[xr.DataArray, xr.DataArray]:
+        """Return what was observed and what persistence says, ([sample,] init_time, lead_time, ...).
+
+        Every step is read once, however many forecasts it verifies.
+        """
+        first, stop = int(self.origins[0]), int(self.origins[-1]) + len(self.leads) + 1
+        series = self.undo(wrap(self.history.load(first, stop), self.history.times[first:stop], self.history))
+        known = self.leads - 1 if self.mode == "one_step" else 0 * self.leads
+
+        def at(ahead: np.ndarray) -> xr.DataArray:
+            steps = xr.DataArray(self.origins[:, None] - first + ahead, dims=("init_time", "lead_time"))
+            labels = {"init_time": ("init_time", self.history.times[self.origins]), "lead_time": self.leads}
+            return series.isel({TIME: steps}).assign_coords(labels)
+
+        observed = at(self.leads)
+        return observed, at(known).assign_coords({TIME: observed[TIME]})
+
+    def _by_origin(self, field: xr.DataArray) -> xr.DataArray:
+        """Name the times of one lead by their origins."""
+        valid = field[TIME].variable
+        field = field.assign_coords({TIME: self.history.times[self.origins]}).rename({TIME: "init_time"})
+        field = field.assign_coords({TIME: ("init_time", valid.values, valid.attrs)})
+        field["init_time"].attrs.update(CF["init_time"])
+        return field
 
 
 def roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None) -> Rolled:
-    """Forecast as `backtest` does, and return also what was observed and persisted."""
+    """Forecast as `backtest` does, labels to come."""
     forecaster, series, undo = _resolve(estimator, X)
     values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples)
-    init_times = history.times[origins]
-    leading = {} if n_samples is None else {"member": np.arange(n_samples)}
-    values = values[0] if n_samples is None else values
-
-    def label(fields: xr.DataArray) -> xr.DataArray:
-        """Name the time of a forecast by its origin."""
-        valid = fields[TIME].variable
-        fields = fields.assign_coords({TIME: init_times}).rename({TIME: "init_time"})
-        fields = fields.assign_coords({TIME: ("init_time", valid.values, valid.attrs)})
-        fields["init_time"].attrs.update(CF["init_time"])
-        return fields
-
-    def observe(steps: np.ndarray) -> xr.DataArray:
-        block = history.load(int(steps[0]), int(steps[-1]) + 1)[:, steps - steps[0]]
-        return label(undo(wrap(block, history.times[steps], history)))
-
-    leads = np.arange(1, horizon + 1)
-    lead_axis = values.ndim - 4
-    forecasts = [
-        label(undo(wrap(values.take(k - 1, axis=lead_axis), history.times[origins + k], history, leading)))
-        for k in leads
-    ]
-    persisted = [observe(origins + (k - 1 if mode == "one_step" else 0)) for k in leads]
-    return Rolled(
-        _stack(forecasts, leads, mode),
-        _stack([observe(origins + k) for k in leads], leads, mode),
-        _stack([p.assign_coords({TIME: f[TIME]}) for p, f in zip(persisted, forecasts, strict=True)], leads, mode),
-    )
-
-
-def _stack(fields: list[xr.DataArray], leads: np.ndarray, mode: str) -> xr.DataArray:
-    """Join the fields of each lead, (..., init_time, lead_time, ...)."""
-    joined = xr.concat(fields, xr.Variable("lead_time", leads, CF["lead_time"] | {"mode": mode}))
-    if "lead_time" not in joined[TIME].dims:  # a single lead
-        joined = joined.assign_coords({TIME: joined[TIME].expand_dims({"lead_time": leads}, axis=-1)})
-    first = [d for d in ("member", SAMPLE, "init_time", "lead_time") if d in joined.dims]
-    return joined.transpose(*first, ...)
+    return Rolled(values, n_samples, history, origins, mode, undo)
 
 
 def _resolve(estimator: Any, X: Any) -> tuple[BaseForecaster, Any, Callable[[xr.DataArray], xr.DataArray]]:

@@ -40,10 +40,10 @@ class ForecastScorer:
         """
         n_samples = self.n_samples if self.metric == "crps" else None
         rolled = roll(estimator, X, self.horizon, self.mode, self.stride, n_samples)
+        forecast, (observed, persistence) = rolled.forecast(), rolled.observations()
         if self.metric == "skill":
-            fields = rolled.forecast, rolled.persistence, rolled.observed
-            return float(metrics.mse_skill(*fields, weights=self.weights))
-        return -float(getattr(metrics, self.metric)(rolled.forecast, rolled.observed, weights=self.weights))
+            return float(metrics.mse_skill(forecast, persistence, observed, weights=self.weights))
+        return -float(getattr(metrics, self.metric)(forecast, observed, weights=self.weights))
 
 
 def make_scorer(

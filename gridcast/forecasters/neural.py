@@ -303,16 +303,18 @@ class NeuralForecaster(BaseForecaster):
         frame_bytes = 4 * 64 * rows * columns * n_series
         n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
         n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
+        batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
         with seeded(draw_seed(self.random_state)):
-            for start in range(0, len(origins), n_batch):
-                batch = origins[start : start + n_batch]
-                inputs = *self.scaling_.contexts(history, batch, self.context), self._clocks(history, batch)
+            start = 0
+            for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
+                inputs = *context, self._clocks(history, batch)
                 for member in range(0, n_samples or 1, n_members):
                     n = min(n_members, (n_samples or 1) - member) if n_samples else 0
                     values = self._forecast_scaled(self.module_, inputs, horizon, n)
                     out[member : member + max(n, 1), :, start : start + len(batch)] = values.reshape(
                         -1, n_series, len(batch), *values.shape[2:]
                     )
+                start += len(batch)
         times = extend(history.times, self._times_after(history, horizon))
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)

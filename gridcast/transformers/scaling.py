@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -59,16 +60,21 @@ class Scaling:
         """Return scaled `values` (..., time, channel, y, x) as anomalies."""
         return values if self.climatology is None else values - self.climatology.climatology(times)
 
-    def contexts(self, history: Series, origins: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the `n` steps up to each of `origins`, (sample * origin, n, channel, y, x), and their masks."""
-        first = origins[0] - n + 1
-        times = history.times[first : origins[-1] + 1]
-        block = history.load(first, origins[-1] + 1)
-        labelled = wrap(block, times, Series(block, times, history.grid, history.samples, history.time_attrs))
-        values = unwrap(self.transformer.transform(labelled), self.calendar)[0].load(0, len(times))
-        values = self.subtract(values, times)
-        contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
-        return fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
+    def contexts(
+        self, history: Series, batches: Sequence[np.ndarray], n: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield, batch by batch of ascending origins, the `n` steps up to each of them and their masks.
+
+        Both are (sample * origin, n, channel, y, x). A step that several contexts hold is read once.
+        """
+        stretches = [(int(origins[0]) - n + 1, int(origins[-1]) + 1) for origins in batches]
+        for origins, (first, stop), block in zip(batches, stretches, history.load_in_order(stretches), strict=True):
+            times = history.times[first:stop]
+            labelled = wrap(block, times, Series(block, times, history.grid, history.samples, history.time_attrs))
+            values = unwrap(self.transformer.transform(labelled), self.calendar)[0].load(0, len(times))
+            values = self.subtract(values, times)
+            contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
+            yield fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
 
     def restore(self, values: np.ndarray, history: Series, leads: list[pd.Index], bounded: bool) -> np.ndarray:
         """Return `values` (member, sample, origin, lead, channel, y, x) in physical units, in place.

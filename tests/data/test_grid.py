@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from archives import lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -191,3 +192,12 @@ def test_a_series_is_a_value():
     with pytest.raises(AttributeError, match="cannot assign"):
         series.values = None
     assert isinstance(series, Series)
+
+
+@pytest.mark.parametrize("stretches", [[(0, 5), (3, 7), (4, 12)], [(2, 4), (4, 6)], [(0, 3), (6, 9), (7, 10)]])
+def test_overlapping_stretches_are_loaded_once(stretches):
+    chunked, archive = lazy(xr.DataArray(np.arange(48.0).reshape(12, 2, 2), dims=("time", "y", "x")), 1)
+    series, _ = unwrap(chunked)
+    for (start, stop), block in zip(stretches, series.load_in_order(stretches), strict=True):
+        assert block[0, :, 0, 0, 0].tolist() == [4.0 * step for step in range(start, stop)]
+    assert archive.n_reads == len({step for start, stop in stretches for step in range(start, stop)})
