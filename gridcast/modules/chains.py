@@ -19,7 +19,7 @@ from torch.distributions import Normal, constraints, kl_divergence, register_kl
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 Shape = Size | list[int] | tuple[int, ...]
-PosteriorStep = Callable[[Tensor, Sequence[Tensor], Tensor | None], tuple[Tensor, Tensor]]
+PosteriorStep = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class Memory(Protocol):
@@ -27,10 +27,6 @@ class Memory(Protocol):
 
     def push(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state (n, *state) after `z` (n, *latent) has followed it."""
-        ...
-
-    def advance(self, state: Tensor, z: Tensor) -> Tensor:
-        """Return the state after `z` where that is a forecast, from which nothing is learned."""
         ...
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
@@ -53,8 +49,6 @@ class FirstOrder:
         """Return `z`."""
         del state
         return z
-
-    advance = push
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and `z`, (batch, 1 + time, *latent)."""
@@ -167,8 +161,8 @@ class PosteriorChain(_Chain):
     ----------
     combiner : callable
         Maps a state (n, *state), the hidden states of a step and its skip (or None) to loc and scale.
-    hidden : sequence of Tensor, each (batch, time, *hidden)
-        Hidden states of the recurrences.
+    hidden : Tensor, (batch, time, *hidden)
+        Hidden states of the recurrence.
     skip : Tensor, (batch, time, *skip), or None
         What goes past the recurrence.
     start : Tensor, (batch, *state)
@@ -184,7 +178,7 @@ class PosteriorChain(_Chain):
     def __init__(
         self,
         combiner: PosteriorStep,
-        hidden: Sequence[Tensor],
+        hidden: Tensor,
         skip: Tensor | None,
         start: Tensor,
         latent: Sequence[int] | None = None,
@@ -196,7 +190,7 @@ class PosteriorChain(_Chain):
         self.filtering = filtering
         self._drawn: tuple[Tensor, Normal] | None = None
         self._means: tuple[Normal, Tensor] | None = None
-        shape = Size((hidden[0].shape[1], *(start.shape[1:] if latent is None else latent)))
+        shape = Size((hidden.shape[1], *(start.shape[1:] if latent is None else latent)))
         super().__init__(start, shape, memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
@@ -207,7 +201,7 @@ class PosteriorChain(_Chain):
             return self._drawn[1]
         skip = None if self.skip is None else self.skip.flatten(0, 1)
         states = self.memory.states(self.start, z)[:, :-1].flatten(0, 1)
-        loc, scale = self.combiner(states, [h.flatten(0, 1) for h in self.hidden], skip)
+        loc, scale = self.combiner(states, self.hidden.flatten(0, 1), skip)
         batch_time = z.shape[:2]
         return Normal(loc.unflatten(0, batch_time), scale.unflatten(0, batch_time), validate_args=False)
 
@@ -227,7 +221,7 @@ class PosteriorChain(_Chain):
         """Return the posterior with each batch entry `n` times."""
         return PosteriorChain(
             self.combiner,
-            [h.repeat_interleave(n, 0) for h in self.hidden],
+            self.hidden.repeat_interleave(n, 0),
             None if self.skip is None else self.skip.repeat_interleave(n, 0),
             self.start.repeat_interleave(n, 0),
             self.event_shape[1:],
@@ -247,7 +241,7 @@ class PosteriorChain(_Chain):
         state, path, states, locs, scales = self.start, [], [], [], []
         for t in range(self.event_shape[0]):
             skip = None if self.skip is None else self.skip[:, t]
-            loc, scale = self.combiner(state, [h[:, t] for h in self.hidden], skip)
+            loc, scale = self.combiner(state, self.hidden[:, t], skip)
             path.append(loc + noise * scale * torch.randn_like(loc) if noise else loc)
             state = self.memory.push(state, path[-1])
             states.append(state)

@@ -65,11 +65,6 @@ class ClockedMemory:
         inner, clock = self._split(state)
         return torch.cat([self.memory.push(inner, z), self.clock.advance(clock)], dim=1)
 
-    def advance(self, state: Tensor, z: Tensor) -> Tensor:
-        """Return the state after `z` where that is a forecast."""
-        inner, clock = self._split(state)
-        return torch.cat([self.memory.advance(inner, z), self.clock.advance(clock)], dim=1)
-
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and the states after each step of `z`, (batch, 1 + time, *state)."""
         inner, clock = self._split(start)

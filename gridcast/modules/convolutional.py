@@ -32,14 +32,12 @@ class ConvEncoder(nn.Module):
         kernel_size: int,
         *,
         downsampling: int,
-        batch_norm: bool = False,
         periodic: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for n_out, stride in zip(channels, STRIDES[downsampling], strict=True):
             layers.append(GridConv2d(n_in, n_out, kernel_size, stride=stride, periodic=periodic))
-            layers += [nn.BatchNorm2d(n_out)] if batch_norm else []
             layers.append(nn.ReLU())
             n_in = n_out
         self.layers = nn.Sequential(*layers)
@@ -52,36 +50,23 @@ class ConvEncoder(nn.Module):
 class ConvCombiner(nn.Module):
     """Posterior of one step, equations (8) to (10).
 
-    ``h = (tanh(CNN_H(z_{t-1})) + h_t) / 2``, ``loc = CNN(h)``, ``scale = softplus(CNN(h))``. With two recurrences the
-    mean is over three; without `z_{t-1}` (mean field) it leaves the first out.
+    ``h = (tanh(CNN_H(z_{t-1})) + h_t) / 2``, ``loc = CNN(h)``, ``scale = softplus(CNN(h))``.
     """
 
-    def __init__(
-        self,
-        n_in: int,
-        n_hidden: int,
-        n_out: int,
-        kernel_size: int,
-        *,
-        use_previous: bool = True,
-        batch_norm: bool = False,
-        periodic: bool = False,
-    ) -> None:
+    def __init__(self, n_in: int, n_hidden: int, n_out: int, kernel_size: int, *, periodic: bool = False) -> None:
         super().__init__()
-        self.previous = GridConv2d(n_in, n_hidden, kernel_size, periodic=periodic) if use_previous else None
-        self.norm = nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity()
+        self.previous = GridConv2d(n_in, n_hidden, kernel_size, periodic=periodic)
         self.loc = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
         self.scale = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
 
-    def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_out, y, x) from z_{t-1} and the hidden states; `skip` is not used."""
+    def forward(self, previous: Tensor, hidden: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_out, y, x) from z_{t-1} and the hidden state; `skip` is not used."""
         combined = self.combine(previous, hidden)
         return self.loc(combined).float(), positive(self.scale(combined), LATENT_FLOOR)
 
-    def combine(self, previous: Tensor, hidden: Sequence[Tensor]) -> Tensor:
-        """Return the mean of the hidden states and what is known from z_{t-1}."""
-        terms = [*hidden, torch.tanh(self.previous(previous))] if self.previous is not None else list(hidden)
-        return self.norm(sum(terms[1:], terms[0]) / len(terms))
+    def combine(self, previous: Tensor, hidden: Tensor) -> Tensor:
+        """Return the mean of the hidden state and what is known from z_{t-1}."""
+        return (hidden + torch.tanh(self.previous(previous))) / 2
 
 
 class ConvTransition(nn.Module):
@@ -107,7 +92,6 @@ class ConvTransition(nn.Module):
         kernel_size: int,
         *,
         n_location: int = 0,
-        batch_norm: bool = False,
         periodic: bool = False,
     ) -> None:
         super().__init__()
@@ -117,7 +101,6 @@ class ConvTransition(nn.Module):
         self.jump_out = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
         self.linear = LocatedConv2d(n_in, n_out, kernel_size, n_location=n_location, periodic=periodic)
         self.scale = GridConv2d(n_out, n_out, kernel_size, periodic=periodic)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(n_hidden) if batch_norm else nn.Identity() for _ in range(2))
 
     def start_as_zero(self) -> None:
         """Make loc zero and scale 1 until trained."""
@@ -127,9 +110,8 @@ class ConvTransition(nn.Module):
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_out, y, x) of the latent field after `z`."""
-        gate_norm, jump_norm = self.norms
-        gate = torch.sigmoid(self.gate_out(F.relu(gate_norm(self.gate_in(z, location)))))
-        jump = self.jump_out(F.relu(jump_norm(self.jump_in(z, location))))
+        gate = torch.sigmoid(self.gate_out(F.relu(self.gate_in(z, location))))
+        jump = self.jump_out(F.relu(self.jump_in(z, location)))
         loc = torch.lerp(self.linear(z, location), jump, gate)
         return loc.float(), positive(self.scale(F.relu(jump)), LATENT_FLOOR)
 
@@ -145,7 +127,6 @@ class Upsampler(nn.Module):
         *,
         downsampling: int,
         head: str = "linear",
-        batch_norm: bool = False,
         periodic: bool = False,
     ) -> None:
         super().__init__()
@@ -158,7 +139,6 @@ class Upsampler(nn.Module):
             return GridConv2d(n_in, n, kernel_size, periodic=periodic)
 
         self.up = up(self.n_in, second, strides[0])
-        self.norm = nn.BatchNorm2d(second) if batch_norm else nn.Identity()
         self.heads = up(second, 2 * n_out, strides[1])  # loc and scale in one pass
         self.head = head
 
@@ -171,7 +151,7 @@ class Upsampler(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return loc and scale, (n, n_out, y, x)."""
-        loc, scale = self.heads(F.relu(self.norm(self.up(F.relu(features))))).chunk(2, dim=1)
+        loc, scale = self.heads(F.relu(self.up(F.relu(features)))).chunk(2, dim=1)
         return (torch.tanh(loc) if self.head == "tanh" else loc).float(), positive(scale, EMISSION_FLOOR)
 
 
@@ -194,23 +174,20 @@ class ConvEmitter(nn.Module):
 
 
 class ConvLocator(nn.Module):
-    """What is known of each place, folded to the latent grid: a linear map of the constant channels, then `further`.
+    """What is known of each place, folded to the latent grid: a linear map of the constant channels.
 
     Parameters
     ----------
     n_static, n_location : int
-        Channels of what is known and of the linear map.
+        Channels of what is known and of the result.
     downsampling : int
-    further : Module, optional
-        Maps the constant channels to channels that come last.
     """
 
-    def __init__(self, n_static: int, n_location: int, *, downsampling: int, further: nn.Module | None = None) -> None:
+    def __init__(self, n_static: int, n_location: int, *, downsampling: int) -> None:
         super().__init__()
-        self.downsampling, self.further = downsampling, further
+        self.downsampling = downsampling
         self.linear = nn.Conv2d(n_static * downsampling**2, n_location, 1)
 
     def forward(self, static: Tensor) -> Tensor:
-        """Map (n, n_static, y, x) to (n, n_location + channels of `further`, y / downsampling, x / downsampling)."""
-        location = self.linear(F.pixel_unshuffle(static, self.downsampling))
-        return location if self.further is None else torch.cat([location, self.further(static)], dim=1)
+        """Map (n, n_static, y, x) to (n, n_location, y / downsampling, x / downsampling)."""
+        return self.linear(F.pixel_unshuffle(static, self.downsampling))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from gridcast.modules.convolutional import LATENT_FLOOR, ConvEncoder, Upsampler
 from gridcast.modules.layers import fill_bias_, positive, single_precision, softplus_inverse, zero_
-from gridcast.modules.linear import STEP_FLOOR, LinearForecast, fit_linear_forecast
+from gridcast.modules.linear import LinearForecast
+from gridcast.modules.regression import STEP_FLOOR, fit_linear_forecast, leading_patterns
 from gridcast.modules.residual import SCALE_FLOOR
 
 
@@ -61,7 +62,7 @@ class Patterns(nn.Module):
         self.register_buffer("patterns", torch.zeros(n_latent, math.prod(shape)))
         self.register_buffer("scale", torch.ones(n_latent))
         self.register_buffer("cell_step", torch.ones(shape[0], 1, 1))
-        self.linear = LinearForecast(n_latent, 1, 1, kernel_size=1)
+        self.linear = LinearForecast((n_latent, 1, 1), 1, 1, kernel_size=1)
 
     @property
     def step(self) -> Tensor:
@@ -84,16 +85,18 @@ class Patterns(nn.Module):
 
 
 @torch.no_grad()
-def fit_patterns(patterns: Patterns, x: Tensor) -> None:
-    """Fit new `Patterns`, in place, to pairs of steps (pair, 2, channel, y, x) with a mean near zero, in order."""
-    flat = x.flatten(2)
-    n_found = min(len(patterns.patterns), *flat[:, 0].shape)
-    patterns.patterns[:n_found] = torch.linalg.svd(flat[:, 0], full_matrices=False).Vh[:n_found]
-    amplitudes = flat @ patterns.patterns.T
-    patterns.scale.copy_(amplitudes.square().mean((0, 1)).sqrt().clamp(min=1e-6))
-    fit_linear_forecast(patterns.linear, (amplitudes / patterns.scale)[..., None, None])
-    left = (flat - amplitudes @ patterns.patterns).unflatten(2, x.shape[2:])
-    patterns.cell_step.copy_(left.square().mean((0, 1, 3, 4)).sqrt().clamp(min=STEP_FLOOR)[:, None, None])
+def fit_patterns(patterns: Patterns, runs: Sequence[Tensor]) -> None:
+    """Fit new `Patterns`, in place, to runs of consecutive fields (time, channel, y, x) with a mean near zero."""
+    leading = leading_patterns(runs, len(patterns.patterns)).flatten(1)
+    patterns.patterns[: len(leading)] = leading
+    amplitudes = [run.flatten(1) @ patterns.patterns.T for run in runs]
+    patterns.scale.copy_(torch.cat(amplitudes).square().mean(0).sqrt().clamp(min=1e-6))
+    fit_linear_forecast(patterns.linear, [(a / patterns.scale)[..., None, None] for a in amplitudes])
+    squares = [
+        (run.flatten(1) - a @ patterns.patterns).view_as(run).square().mean((2, 3))
+        for run, a in zip(runs, amplitudes, strict=True)
+    ]
+    patterns.cell_step.copy_(torch.cat(squares).mean(0).sqrt().clamp(min=STEP_FLOOR)[:, None, None])
 
 
 class DenseCombiner(nn.Module):
@@ -108,11 +111,10 @@ class DenseCombiner(nn.Module):
         n_hidden: int,
         *,
         n_clock: int = 0,
-        use_previous: bool = True,
         patterns: Patterns | None = None,
     ) -> None:
         super().__init__()
-        self.previous = nn.Linear(n_latent + n_clock, n_hidden) if use_previous else None
+        self.previous = nn.Linear(n_latent + n_clock, n_hidden)
         self.loc = nn.Linear(n_hidden, n_latent)
         self.scale = nn.Linear(n_hidden, n_latent)
         self.patterns = patterns
@@ -120,10 +122,9 @@ class DenseCombiner(nn.Module):
             zero_(self.loc)
             fill_bias_(self.scale, softplus_inverse(0.3))
 
-    def forward(self, previous: Tensor, hidden: Sequence[Tensor], skip: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, previous: Tensor, hidden: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent); `skip` are the observed amplitudes."""
-        terms = [*hidden, torch.tanh(self.previous(previous))] if self.previous is not None else list(hidden)
-        combined = sum(terms[1:], terms[0]) / len(terms)
+        combined = (hidden + torch.tanh(self.previous(previous))) / 2
         loc, scale = self.loc(combined).float(), self.scale(combined)
         if self.patterns is None or skip is None:
             return loc, positive(scale, LATENT_FLOOR)

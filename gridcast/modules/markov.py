@@ -67,8 +67,8 @@ class MarkovModule(nn.Module):
     ======== ================================================ ==============================================
     encoder  encoder(x) -> features                           (n, channel, y, x) -> (n, *features)
     skip     skip(x) -> what the combiner sees as well        (n, channel, y, x) -> (n, *skip)
-    rnn      rnn(features) -> [hidden, ...]                   (b, t, *features) -> [(b, t, *hidden), ...]
-    combiner combiner(state_{t-1}, [h_t, ...], skip_t)        -> loc, scale (n, *latent)
+    rnn      rnn(features) -> hidden                          (b, t, *features) -> (b, t, *hidden)
+    combiner combiner(state_{t-1}, h_t, skip_t)               -> loc, scale (n, *latent)
     transit. transition(state_{t-1}, location)                -> loc, scale (n, *latent)
     emitter  emitter(z_t, location)                           -> loc, scale (n, channel, y, x)
     locator  locator(static) -> location                      (b, static, y, x) -> (b, location, y', x')
@@ -244,7 +244,7 @@ class MarkovModule(nn.Module):
         for _ in range(horizon):
             loc, scale = self.transition(state, location)
             path.append(loc + scale * self.memory.noise(loc) if n_samples else loc)
-            state = self.memory.advance(state, path[-1])
+            state = self.memory.push(state, path[-1])
         outputs = self._emit(torch.stack(path, dim=1), location)
         shaped = (self.frames.crop(o, size).unflatten(0, (batch, members)).transpose(0, 1) for o in outputs)
         loc, scale = shaped
@@ -267,10 +267,10 @@ class MarkovModule(nn.Module):
         latent = start.shape[1:]
         skip = None if self.skip is None else self.skip(x.flatten(0, 1)).unflatten(0, batch_time)
         if self.layout is not None:
-            linear = self.layout.linear
+            linear = self.layout.model.linear
             lagged = linear.lags(x)
-            start = self.layout.start(x, known.location)
-            inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged, self.layout.local(start))], dim=2)
+            start = self.layout.start(x)
+            inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged)], dim=2)
             skip = lagged[:, :, : linear.n_folded]
         elif skip is not None:
             start = skip[:, 0]
@@ -286,7 +286,7 @@ class MarkovModule(nn.Module):
         if self.raw_start_scale is not None:
             first = start, self._expand(positive(self.raw_start_scale, 0.0), x)
         if self.layout is not None:
-            start = self.layout.start(x, known.location)
+            start = self.layout.start(x)
         latent, start = start.shape[1:], self._timed(start, known)
         return PriorChain(
             lambda s: self.transition(s, known.location), start, x.shape[1], self.memory, first, latent=latent
@@ -327,7 +327,7 @@ class MarkovModule(nn.Module):
         ahead = self.transition(states[:, :-1].flatten(0, 1), location)[0].unflatten(0, (x.shape[0], n_times - 1))
         path, state = [ahead[:, first]], states[:, first]
         for _ in range(n_steps - 1):
-            state = self.memory.advance(state, path[-1])
+            state = self.memory.push(state, path[-1])
             path.append(self.transition(state, location)[0])
         later = slice(first + 2, first + 1 + n_steps)
         loc, _ = self._emit(torch.cat([ahead, *(step.unsqueeze(1) for step in path[1:])], dim=1), location)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gridcast.modules.linear import LinearForecast
-
-N_ERRORS = 256
-CELLS = 2**24
+N_ERRORS = 256  # the rank of the covariance
+CELLS = 2**24  # values of all errors that are kept: 64 MiB
 SHRINKAGE = 32  # errors at which half of the variance is left uncorrelated
 
 
@@ -24,19 +22,29 @@ class CorrelatedNoise(nn.Module):
         Size of the sample, which is zero until `fit`.
     shape : (int, int, int)
         Channels, rows and columns of an error.
+
+    Attributes
+    ----------
+    errors : Tensor, (n_errors, channel, y, x)
+        Each of unit variance at each place.
+    std : Tensor, (channel, y, x)
+        What they were divided by.
     """
 
     errors: Tensor
+    std: Tensor
 
     def __init__(self, n_errors: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.register_buffer("errors", torch.zeros(n_errors, *shape))
+        self.register_buffer("std", torch.ones(shape))
         self.share = n_errors / (n_errors + SHRINKAGE)
 
     @torch.no_grad()
     def fit(self, errors: Tensor) -> None:
         """Take the sample of errors, (n_errors, channel, y, x), of the same grid."""
-        self.errors.copy_(errors / errors.square().mean(0).sqrt().clamp(min=1e-3))
+        self.std.copy_(errors.square().mean(0).sqrt().clamp(min=1e-6))
+        self.errors.copy_(errors / self.std)
 
     def forward(self, like: Tensor) -> Tensor:
         """Return noise like `like` (n, channel, y, x), whole grids; channels beyond those of the errors are white."""
@@ -51,24 +59,3 @@ class CorrelatedNoise(nn.Module):
 def sample_size(n_cells: int, n_stretches: int) -> int:
     """Return how many errors of `n_cells` values are kept of a series of so many stretches."""
     return max(1, min(N_ERRORS, CELLS // n_cells, n_stretches))
-
-
-@torch.no_grad()
-def fit_correlated_noise(
-    noise: CorrelatedNoise, linear: LinearForecast, x: Tensor, local: Tensor | None = None
-) -> None:
-    """Give `noise` the correlations of the errors that `linear` makes.
-
-    Parameters
-    ----------
-    noise : CorrelatedNoise
-        Of at most as many errors as there are stretches.
-    linear : LinearForecast
-    x : Tensor, (stretch, n_lags + 1, channel, y, x)
-        Whole fields, in the order of time.
-    local : Tensor, (1, n_local, y, x), optional
-        Maps as in `LinearForecast`.
-    """
-    chosen = x[torch.linspace(0, len(x) - 1, len(noise.errors)).long(), -linear.n_lags - 1 :]
-    features, following = linear.pair(chosen)
-    noise.fit(following - linear(features, local))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
@@ -95,36 +93,3 @@ class DenseLSTM(nn.Module):
         state = tuple(s.expand(1, frames.shape[0], -1).contiguous() for s in (self.hidden_init, self.cell_init))
         hidden, _ = self.lstm(frames.flip(1) if self.reverse else frames, state)
         return hidden.flip(1) if self.reverse else hidden
-
-
-class Recurrence(nn.Module):
-    """The recurrence (or both) that a posterior factorisation needs; `forward` returns a list of hidden states.
-
-    ============== ===================== =================
-    posterior      z_t is conditioned on recurrences
-    ============== ===================== =================
-    backward       z_{t-1}, x_{t:T}      backward
-    forward        z_{t-1}, x_{1:t}      forward
-    filter         x_{1:t}               forward
-    bidirectional  z_{t-1}, x_{1:T}      both
-    mean_field     x_{1:T}               both
-    ============== ===================== =================
-
-    (Krishnan et al. 2017, table 1: DKS or ST-R, ST-L, MF-L, ST-LR, MF-LR.)
-    """
-
-    directions: ClassVar[dict[str, tuple[bool, ...]]] = {
-        "backward": (True,),
-        "forward": (False,),
-        "filter": (False,),
-        "bidirectional": (False, True),
-        "mean_field": (False, True),
-    }
-
-    def __init__(self, recurrences: list[nn.Module]) -> None:
-        super().__init__()
-        self.recurrences = nn.ModuleList(recurrences)
-
-    def forward(self, frames: Tensor) -> list[Tensor]:
-        """Map frames (batch, time, ...) to one hidden sequence (batch, time, ...) per direction."""
-        return [recurrence(frames) for recurrence in self.recurrences]

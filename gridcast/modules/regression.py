@@ -1,0 +1,280 @@
+"""Fits the linear model of gridded fields: ridge regressions whose penalties cross-validation chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gridcast.modules.linear import LinearForecast
+
+# Relative to the mean variance of a regressor; the largest leaves the autoregression of each coefficient alone.
+PENALTIES = (1e-3, 1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+OWN_PENALTY = 1e-3  # few weights, many values: only against coefficients that never change
+N_FOLDS = 4  # contiguous parts of the series, long enough that a part tells nothing of the next
+BLOCK_CELLS = 2**22  # values that are folded at a time: 16 MiB
+FRAMES = 64  # frames whose neighbourhoods are laid out at a time
+# Hindcasts' worth of evidence that a place is like any other; the largest: none is different.
+LOCAL_PRIORS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e6)
+LOCAL_LIMIT = 0.02  # a place may forget as fast as it does, but not remember so much longer that a long run grows
+LIMIT = 1.5  # times the largest coefficient seen: room for a record, none for an explosion
+STEP_FLOOR = 1e-4  # of scaled data: a field that never errs would divide by zero
+STEPS_PER_PATTERN = 6  # with fewer, patterns describe the sample and not the series
+MOST_ROWS = 2**18  # as many as there are regressors, squared, for a field of one channel
+RANK_TOLERANCE = 1e-10  # of the largest variance, in double precision
+N_FIELDS = 1000  # from which the patterns are computed: more change little of the leading ones
+
+
+@dataclass
+class Moments:
+    """Sums of products of regressors and targets, in double precision.
+
+    Parameters
+    ----------
+    gram : Tensor, (n_regressors, n_regressors)
+    cross : Tensor, (n_regressors, n_targets)
+    square : float
+        Of all targets.
+    """
+
+    gram: Tensor
+    cross: Tensor
+    square: float
+
+    def plus(self, other: Moments, sign: int = 1) -> Moments:
+        """Return the sums over both samples, or over this without the other."""
+        return Moments(
+            self.gram + sign * other.gram, self.cross + sign * other.cross, self.square + sign * other.square
+        )
+
+    def ridge(self, penalty: float) -> Tensor:
+        """Return the weights (n_regressors, n_targets) with a penalty relative to the mean variance of a regressor."""
+        ridge = penalty * self.gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(self.gram), dtype=torch.float64)
+        return torch.cholesky_solve(self.cross, torch.linalg.cholesky(self.gram + ridge))
+
+    def error(self, weights: Tensor) -> float:
+        """Return the sum of squared errors of `weights` on this sample."""
+        explained = 2 * (weights * self.cross).sum() - (weights * (self.gram @ weights)).sum()
+        return self.square - float(explained)
+
+
+def moments(regressors: Tensor, targets: Tensor) -> Moments:
+    """Return the moments of (n, n_regressors) and (n, n_targets) in single precision, summed in double."""
+    seen = regressors.numpy()
+    gram = torch.from_numpy(seen.T @ seen)  # numpy knows that it is symmetric: half the work of torch's product
+    return Moments(gram.double(), (regressors.T @ targets).double(), float(targets.double().square().sum()))
+
+
+def cross_validated(folds: list[Moments]) -> Tensor:
+    """Return the ridge weights (n_regressors, n_targets) with the penalty that is best in cross-validation."""
+    whole = folds[0]
+    for fold in folds[1:]:
+        whole = whole.plus(fold)
+    if len(folds) == 1:
+        return whole.ridge(PENALTIES[-1]).float()
+    best = min(PENALTIES, key=lambda penalty: sum(f.error(whole.plus(f, -1).ridge(penalty)) for f in folds))
+    return whole.ridge(best).float()
+
+
+@torch.no_grad()
+def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_rows: int = MOST_ROWS) -> None:
+    """Fit a new `LinearForecast` to runs of consecutive fields, in place.
+
+    Parameters
+    ----------
+    linear : LinearForecast
+        As it was constructed.
+    runs : sequence of Tensor, each (time, channel, y, x)
+        At least `n_lags` + 1 steps each, in the order of time; rows and columns multiples of `downsampling`; with a
+        mean near zero.
+    most_rows : int
+        Blocks from which the neighbours' share is learned: of more, evenly spaced fields.
+    """
+    sample = _Sample(linear, runs)
+    linear.cell_std.copy_(_rms(sample.fields()))
+    linear.scale.copy_(_rms(linear.fold(fields) for fields in sample.fields()))
+    largest = torch.stack([linear.fold(fields).abs().amax((0, 2, 3)) for fields in sample.fields()]).amax(0)
+    linear.limit.copy_(LIMIT * largest.clamp(min=1.0)[:, None, None])
+    linear.change.copy_(_rms(linear.fold(fields).diff(dim=0) for fields in sample.fields()))
+    linear.own.copy_(_autoregress(linear, sample.pairs()))
+    linear.conv.weight.copy_(_regress_on_neighbours(linear, sample, most_rows))
+    if linear.n_patterns:
+        linear.local.copy_(_regress_places(linear, sample))
+        _fit_patterns(linear, runs)
+        linear.mixing.copy_(_regress_amplitudes(linear, sample))
+    errors = [_square(linear(features) - following, linear) for features, following in sample.pairs()]
+    of_coefficients, of_cells = (torch.stack(part).sum(0) / len(sample) for part in zip(*errors, strict=True))
+    linear.step.copy_(of_coefficients.sqrt().clamp(min=STEP_FLOOR)[:, None, None])
+    linear.cell_step.copy_(of_cells.sqrt().clamp(min=STEP_FLOOR)[:, None, None])
+
+
+class _Sample:
+    """Runs of a series as pairs of regressors and what followed, a block of fields at a time."""
+
+    def __init__(self, linear: LinearForecast, runs: Sequence[Tensor]) -> None:
+        self.linear, self.runs = linear, runs
+        self.n_fields = max(linear.n_lags + 1, BLOCK_CELLS // runs[0][0].numel())
+
+    def __len__(self) -> int:
+        return sum(len(run) - self.linear.n_lags for run in self.runs)
+
+    def fields(self) -> Iterator[Tensor]:
+        """Yield the fields of the runs, (n, channel, y, x), at least two at a time."""
+        for run in self.runs:
+            n_blocks = max(1, len(run) // self.n_fields)
+            yield from run.tensor_split(n_blocks)
+
+    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features and the coefficients that follow.
+
+        Folded again in every pass: that is cheaper than to keep them.
+        """
+        n_lags = self.linear.n_lags
+        for run in self.runs:
+            for first in range(0, len(run) - n_lags, self.n_fields):
+                yield self.linear.pair(run[first : first + self.n_fields + n_lags])
+
+
+def _square(error: Tensor, linear: LinearForecast) -> tuple[Tensor, Tensor]:
+    """Return the mean square of errors of coefficients and of cells, each (channel,), summed over frames."""
+    return error.square().mean((2, 3)).sum(0), linear.unfold(error).square().mean((2, 3)).sum(0)
+
+
+def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return weights of each coefficient's own past for its change, (n_lags, n_folded, 1, 1)."""
+    n, n_lags = linear.n_folded, linear.n_lags
+    gram, cross = torch.zeros(n, n_lags, n_lags, dtype=torch.float64), torch.zeros(n, n_lags, 1, dtype=torch.float64)
+    for features, following in pairs:
+        seen = features.unflatten(1, (n_lags, n)).permute(2, 1, 0, 3, 4).flatten(2)  # (n_folded, n_lags, everywhere)
+        left = (following - features[:, :n]).transpose(0, 1).flatten(1)[..., None]
+        gram += (seen @ seen.mT).double()
+        cross += (seen @ left).double()
+    weights = [Moments(g, c, 0.0).ridge(OWN_PENALTY)[:, 0] for g, c in zip(gram, cross, strict=True)]
+    return torch.stack(weights, dim=1).float()[..., None, None]
+
+
+def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: int) -> Tensor:
+    """Return the kernel for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
+    folds = _Folds(len(sample))
+    every = None
+    for features, following in sample.pairs():
+        every = every or max(1, len(sample) * features[0, 0].numel() // most_rows)
+        left = (following - linear.autoregressed(features)) / linear.change
+        for frames, targets in zip(_padded(features, linear).split(FRAMES), left.split(FRAMES), strict=True):
+            folds.add(
+                frames, targets, lambda f, t, n=every: moments(_neighbourhoods(f[::n], linear), _rows(t[::n]))
+            )
+    weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
+    return weights * linear.change[..., None]
+
+
+def _padded(features: Tensor, linear: LinearForecast) -> Tensor:
+    half = linear.conv.kernel_size[0] // 2
+    columns = F.pad(features, (half, half, 0, 0), mode="circular" if linear.periodic else "constant")
+    return F.pad(columns, (0, 0, half, half))
+
+
+def _neighbourhoods(padded: Tensor, linear: LinearForecast) -> Tensor:
+    """Return what the kernel sees at each place, (n * y * x, kernel * kernel * channel)."""
+    size = linear.conv.kernel_size[0]
+    last = padded.permute(0, 2, 3, 1)  # channels last: whole runs are copied
+    rows, columns = (n - size + 1 for n in padded.shape[2:])
+    shifts = [last[:, i : i + rows, j : j + columns] for i in range(size) for j in range(size)]
+    return torch.cat(shifts, dim=3).flatten(0, 2)
+
+
+def _rows(targets: Tensor) -> Tensor:
+    return targets.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _regress_places(linear: LinearForecast, sample: _Sample) -> Tensor:
+    """Return what each place adds to the weight of its latest coefficient, (n_folded, y, x), drawn towards 0."""
+    square, product = torch.zeros(2, N_FOLDS, *linear.local.shape, dtype=torch.float64)
+    first = 0
+    for features, following in sample.pairs():
+        now = features[:, : linear.n_folded].double()
+        left = following.double() - linear.neighbouring(features).double()
+        fold = torch.arange(first, first + len(now)) * N_FOLDS // len(sample)
+        square.index_add_(0, fold, now.square())
+        product.index_add_(0, fold, now * left)
+        first += len(now)
+    prior = square.sum((0, 2, 3))[:, None, None] / (len(sample) * square[0, 0].numel())  # of one field
+
+    def weights(square: Tensor, product: Tensor, n_prior: float) -> Tensor:
+        return product / (square + n_prior * prior + 1e-12)
+
+    def error(n_prior: float) -> float:
+        found = weights(square.sum(0) - square, product.sum(0) - product, n_prior)  # of each fold, from the others
+        return float((found.square() * square - 2 * found * product).sum())
+
+    best = min(LOCAL_PRIORS, key=error)
+    return weights(square.sum(0), product.sum(0), best).clamp(max=LOCAL_LIMIT).float()
+
+
+class _Folds:
+    """Moments of contiguous parts of `n` cases, which come in order."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.first = n, 0
+        self.parts: dict[int, Moments] = {}
+
+    def add(self, regressors: Tensor, targets: Tensor, measure: Callable[[Tensor, Tensor], Moments] | None = None) -> None:
+        """Take in the next cases."""
+        fold = torch.arange(self.first, self.first + len(targets)) * N_FOLDS // self.n
+        for k in fold.unique().tolist():
+            found = (measure or moments)(regressors[fold == k], targets[fold == k])
+            self.parts[k] = self.parts[k].plus(found) if k in self.parts else found
+        self.first += len(targets)
+
+    @property
+    def found(self) -> list[Moments]:
+        return list(self.parts.values())
+
+
+def _fit_patterns(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
+    """Take the leading empirical orthogonal functions of the fields as the patterns."""
+    n = min(linear.n_patterns, sum(map(len, runs)) // STEPS_PER_PATTERN)
+    folded = linear.fold(leading_patterns(runs, n))
+    linear.patterns[: len(folded)] = folded.flatten(1)
+    linear.duals[: len(folded)] = (folded * linear.scale.square()).flatten(1)
+
+
+def leading_patterns(runs: Sequence[Tensor], n: int) -> Tensor:
+    """Return at most `n` empirical orthogonal functions of runs (time, channel, y, x), orthonormal, (n, ...)."""
+    every = max(1, sum(map(len, runs)) // N_FIELDS)
+    fields = torch.cat([run[::every] for run in runs])
+    flat = fields.flatten(1)
+    wide = flat.shape[1] > len(flat)
+    values, vectors = torch.linalg.eigh((flat @ flat.T if wide else flat.T @ flat).double())
+    known = int((values > RANK_TOLERANCE * values[-1]).sum())  # a pattern without variance has no direction
+    leading = vectors.T.flip(0)[: min(n, known)]
+    leading = leading @ flat.double() if wide else leading
+    return F.normalize(leading, dim=1).float().unflatten(1, fields.shape[1:])
+
+
+def _regress_amplitudes(linear: LinearForecast, sample: _Sample) -> Tensor:
+    """Return the correction of the amplitudes, (2 * n_patterns, n_patterns); see `LinearForecast.mixing`."""
+    found = []
+    for features, following in sample.pairs():
+        ahead = linear.placed(features)
+        parts = (features[:, : linear.n_folded], ahead, following)
+        found.append(torch.stack([part.flatten(1) @ linear.duals.T for part in parts], dim=1))
+    now, ahead, following = torch.cat(found).unbind(1)
+    # Two groups of equal weight; within a group the small patterns, whose amplitudes are mostly noise, are shrunk most.
+    scales = [part.square().mean().sqrt().clamp(min=1e-6) for part in (now, ahead - now)]
+    folds = _Folds(len(now))
+    folds.add(torch.cat([now / scales[0], (ahead - now) / scales[1]], dim=1), following - ahead)
+    mixing = cross_validated(folds.found)
+    return torch.cat([part / scale for part, scale in zip(mixing.chunk(2), scales, strict=True)])
+
+
+def _rms(parts: Iterable[Tensor]) -> Tensor:
+    """Return the root mean square of each channel of the parts, (n, channel, y, x), (channel, 1, 1)."""
+    squares, count = [], 0
+    for part in parts:
+        squares.append(part.square().sum((0, 2, 3)))
+        count += part[:, 0].numel()
+    return (torch.stack(squares).sum(0) / count).sqrt().clamp(min=1e-6)[:, None, None]
