@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -10,7 +9,8 @@ import torch
 from torch import nn
 
 from gridcast.data.statistics import BUFFER_BYTES
-from gridcast.forecasters.markov import check_markov_parameters
+from gridcast.forecasters.linear import N_PATTERNS, fit_inverse_model, inverse_model
+from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import DEFAULT_TRANSFORMER, NeuralForecaster
 from gridcast.modules.convolutional import (
     ConvCombiner,
@@ -20,21 +20,13 @@ from gridcast.modules.convolutional import (
     ConvTransition,
     Upsampler,
 )
-from gridcast.modules.frames import Frames
-from gridcast.modules.linear import LinearForecast
 from gridcast.modules.markov import MarkovModule, Objective
-from gridcast.modules.noise import CorrelatedNoise, sample_size
-from gridcast.modules.recurrent import ConvLSTM, Recurrence
-from gridcast.modules.residual import (
-    LatentLayout,
-    LocalMaps,
-    ResidualCombiner,
-    ResidualEmitter,
-    ResidualTransition,
-)
+from gridcast.modules.recurrent import ConvLSTM
+from gridcast.modules.residual import LatentLayout, ResidualCombiner, ResidualEmitter, ResidualTransition
+from gridcast.training.data import TrainingData
 from gridcast.training.spec import ModuleSpec
 
-N_LOCATION = 16
+N_LOCATION = 16  # channels of what is known of a place
 
 
 class CNMMForecaster(NeuralForecaster):
@@ -202,82 +194,80 @@ class CNMMForecaster(NeuralForecaster):
         return self.annealing
 
     def _check_architecture(self) -> None:
-        check_markov_parameters(self)
+        pass
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
-        factor, kernel, periodic = self.downsampling, self.kernel_size, spec.periodic
-        frames = spec.frames(factor)
-        maps = self._maps(spec, frames) if self.residual and self.location_features else None
-        layout = self._layout(spec, frames, maps) if self.residual else None
-        n_latent = layout.n_latent if layout else self.latent_channels
-        clock = spec.clock()
+        return self._paper_module(spec) if self.architecture == "paper" else self._residual_module(spec)
+
+    def _fit_start(self, module: Any, data: TrainingData) -> None:
+        if module.layout is not None:
+            fit_inverse_model(module.layout.model, data)
+            module.layout.take_steps()
+
+    def _residual_module(self, spec: ModuleSpec) -> MarkovModule:
+        """Return the networks that add to a linear inverse model."""
+        frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_clock = clock.n_channels if clock else 0
-        n_state = (layout.n_fields if layout else n_latent) + n_clock
-        n_location = N_LOCATION + (layout.n_local if layout else 0) if frames.n_static else 0
-        state_shape = (1, 1)
-        if self.initial_state == "cell":
-            state_shape = (-(-spec.shape[1] // factor), -(-spec.shape[2] // factor))
-        common: dict[str, Any] = {"batch_norm": self.batch_norm, "periodic": periodic}
-        n_inputs = frames.n_inputs(spec.shape[0], spec.shape[0] if layout else 0)
-        recurrences: list[nn.Module] = [
-            ConvLSTM(
-                self.encoder_channels[-1],
-                self.rnn_channels,
-                kernel,
-                reverse=reverse,
-                state_shape=state_shape,
-                periodic=periodic,
-            )
-            for reverse in Recurrence.directions[self.posterior]
-        ]
-        combiner = {"use_previous": self.posterior != "mean_field", **common}
+        n_location = N_LOCATION if frames.n_static else 0
+        n_patterns = 0 if self.patch_size else N_PATTERNS  # a patch does not show how large its patterns are
+        model = inverse_model(spec, min(self.lags, self.window - 1), n_patterns=n_patterns)
+        layout = LatentLayout(model, self.latent_channels)
         transition = ConvTransition(
-            n_state,
+            layout.n_state + n_clock,
             self.transition_channels,
-            n_latent,
-            kernel,
+            layout.n_latent,
+            KERNEL_SIZE,
             n_location=n_location,
-            **common,
+            periodic=periodic,
         )
         upsampler = Upsampler(
-            self.emitter_channels, spec.shape[0], kernel, downsampling=factor, head=self.head, **common
+            self.emitter_channels, spec.shape[0], KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic
         )
-        emitter = ConvEmitter(n_latent, upsampler, kernel, n_location=n_location, periodic=periodic)
+        emitter = ConvEmitter(layout.n_latent, upsampler, KERNEL_SIZE, n_location=n_location, periodic=periodic)
         return MarkovModule(
-            encoder=ConvEncoder(n_inputs, self.encoder_channels, kernel, downsampling=factor, **common),
-            rnn=Recurrence(recurrences),
-            combiner=ResidualCombiner(layout, self.rnn_channels, kernel, n_clock=n_clock, **combiner)
-            if layout
-            else ConvCombiner(n_state, self.rnn_channels, n_latent, kernel, **combiner),
-            transition=ResidualTransition(layout, transition) if layout else transition,
-            emitter=ResidualEmitter(layout, emitter) if layout else emitter,
-            start=torch.zeros(n_latent, *state_shape),
+            encoder=self._encoder(frames.n_inputs(spec.shape[0], spec.shape[0]), periodic),
+            rnn=ConvLSTM(self.encoder_channels[-1], self.rnn_channels, KERNEL_SIZE, periodic=periodic),
+            combiner=ResidualCombiner(layout, self.rnn_channels, KERNEL_SIZE, n_clock=n_clock, periodic=periodic),
+            transition=ResidualTransition(layout, transition),
+            emitter=ResidualEmitter(layout, emitter),
+            start=torch.zeros(layout.n_latent, 1, 1),
             frames=frames,
             layout=layout,
-            locator=ConvLocator(frames.n_static, N_LOCATION, downsampling=factor, further=maps) if n_location else None,
-            filtering=self.posterior == "filter",
+            locator=ConvLocator(frames.n_static, N_LOCATION, downsampling=DOWNSAMPLING) if n_location else None,
+            filtering=True,
             clock=clock,
-            objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
+            objective=Objective(),
         )
 
-    def _maps(self, spec: ModuleSpec, frames: Frames) -> LocalMaps:
-        n_local = min(2 * spec.shape[0], frames.n_static)  # mean and standard deviation of each channel
-        maps, static = LocalMaps(n_local, self.downsampling), frames.static_of(None, spec.shape[1:])
-        if spec.stretches is not None and static is not None:
-            maps.fit(static)
-        return maps
-
-    def _layout(self, spec: ModuleSpec, frames: Frames, maps: LocalMaps | None) -> LatentLayout:
-        n_lags, factor = min(self.lags, self.window - 1), self.downsampling
-        linear = LinearForecast(
-            spec.shape[0], factor, n_lags, self.kernel_size, n_local=maps.n_local if maps else 0, periodic=spec.periodic
+    def _paper_module(self, spec: ModuleSpec) -> MarkovModule:
+        """Return the published networks."""
+        frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
+        n_latent, n_state = self.latent_channels, self.latent_channels + (clock.n_channels if clock else 0)
+        cells = (1, 1) if self.patch_size else tuple(-(-size // DOWNSAMPLING) for size in spec.shape[1:])
+        upsampler = Upsampler(
+            self.emitter_channels, spec.shape[0], KERNEL_SIZE, downsampling=DOWNSAMPLING, head="tanh", periodic=periodic
         )
-        rows, columns = (-(-size // factor) for size in spec.shape[1:])
-        shape = (linear.n_folded, rows, columns)
-        n_errors = sample_size(math.prod(shape), spec.n_stretches(n_lags + 1))
-        layout = LatentLayout(linear, self.latent_channels, CorrelatedNoise(n_errors, shape))
-        if spec.stretches is not None:
-            static = frames.static_of(None, spec.shape[1:])
-            local = maps(static) if maps is not None and static is not None else None
-            layout.fit(frames.pad(spec.stretches(n_lags + 1)), local)
-        return layout
+        rnn = ConvLSTM(
+            self.encoder_channels[-1],
+            self.rnn_channels,
+            KERNEL_SIZE,
+            reverse=True,
+            state_shape=cells,
+            periodic=periodic,
+        )
+        return MarkovModule(
+            encoder=self._encoder(frames.n_inputs(spec.shape[0]), periodic),
+            rnn=rnn,
+            combiner=ConvCombiner(n_state, self.rnn_channels, n_latent, KERNEL_SIZE, periodic=periodic),
+            transition=ConvTransition(n_state, self.transition_channels, n_latent, KERNEL_SIZE, periodic=periodic),
+            emitter=ConvEmitter(n_latent, upsampler, KERNEL_SIZE, periodic=periodic),
+            start=torch.zeros(n_latent, *cells),
+            frames=frames,
+            clock=clock,
+            objective=PAPER_OBJECTIVE,
+        )
+
+    def _encoder(self, n_inputs: int, periodic: bool) -> ConvEncoder:
+        return ConvEncoder(
+            n_inputs, self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic
+        )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gridcast.data.statistics import BUFFER_BYTES
-from gridcast.forecasters.markov import check_markov_parameters
+from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import DEFAULT_TRANSFORMER, NeuralForecaster
 from gridcast.modules.convolutional import ConvEncoder, Upsampler
 from gridcast.modules.dense import (
@@ -21,7 +21,8 @@ from gridcast.modules.dense import (
     fit_patterns,
 )
 from gridcast.modules.markov import MarkovModule, Objective
-from gridcast.modules.recurrent import DenseLSTM, Recurrence
+from gridcast.modules.recurrent import DenseLSTM
+from gridcast.training.data import TrainingData
 from gridcast.training.spec import ModuleSpec
 
 
@@ -191,7 +192,6 @@ class DMMForecaster(NeuralForecaster):
         return self.annealing
 
     def _check_architecture(self) -> None:
-        check_markov_parameters(self)
         if self.patch_size is not None:
             raise ValueError(
                 f"patch_size={self.patch_size!r}: the latent vector of a DMM describes the whole grid; "
@@ -199,52 +199,39 @@ class DMMForecaster(NeuralForecaster):
             )
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
-        n_channels, factor, n_latent = spec.shape[0], self.downsampling, self.latent_channels
-        frames, clock = spec.frames(factor), spec.clock()
+        paper, n_channels, n_latent = self.architecture == "paper", spec.shape[0], self.latent_channels
+        frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_clock = clock.n_channels if clock else 0
-        rows, columns = (-(-size // factor) * factor for size in spec.shape[1:])
-        latent_grid = (rows // factor, columns // factor)
-        common = {"batch_norm": self.batch_norm, "periodic": spec.periodic}
+        rows, columns = (-(-size // DOWNSAMPLING) * DOWNSAMPLING for size in spec.shape[1:])
+        latent_grid = (rows // DOWNSAMPLING, columns // DOWNSAMPLING)
         n_flat = self.encoder_channels[-1] * latent_grid[0] * latent_grid[1]
-        upsampler = Upsampler(
-            self.emitter_channels, n_channels, self.kernel_size, downsampling=factor, head=self.head, **common
+        convolutions = ConvEncoder(
+            frames.n_inputs(n_channels), self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic
         )
-        patterns = Patterns(n_latent, (n_channels, rows, columns)) if self.residual else None
-        if patterns is not None and spec.stretches is not None:
-            fit_patterns(patterns, frames.pad(spec.stretches(2)))
+        upsampler = Upsampler(
+            self.emitter_channels,
+            n_channels,
+            KERNEL_SIZE,
+            downsampling=DOWNSAMPLING,
+            head="tanh" if paper else "linear",
+            periodic=periodic,
+        )
+        patterns = None if paper else Patterns(n_latent, (n_channels, rows, columns))
         return MarkovModule(
-            encoder=DenseEncoder(
-                ConvEncoder(
-                    frames.n_inputs(n_channels), self.encoder_channels, self.kernel_size, downsampling=factor, **common
-                ),
-                n_flat,
-                self.encoder_features,
-            ),
-            rnn=Recurrence(
-                [
-                    DenseLSTM(self.encoder_features, self.rnn_channels, reverse=reverse)
-                    for reverse in Recurrence.directions[self.posterior]
-                ]
-            ),
-            combiner=DenseCombiner(
-                n_latent,
-                self.rnn_channels,
-                n_clock=n_clock,
-                use_previous=self.posterior != "mean_field",
-                patterns=patterns,
-            ),
+            encoder=DenseEncoder(convolutions, n_flat, self.encoder_features),
+            rnn=DenseLSTM(self.encoder_features, self.rnn_channels, reverse=paper),
+            combiner=DenseCombiner(n_latent, self.rnn_channels, n_clock=n_clock, patterns=patterns),
             transition=DenseTransition(n_latent, self.transition_channels, n_clock=n_clock, patterns=patterns),
-            emitter=DenseEmitter(
-                n_latent,
-                (self.emitter_channels[0], *latent_grid),
-                upsampler,
-                patterns=patterns,
-            ),
+            emitter=DenseEmitter(n_latent, (self.emitter_channels[0], *latent_grid), upsampler, patterns=patterns),
             start=torch.zeros(n_latent),
             frames=frames,
             skip=patterns,
-            free_start=self.residual,
-            filtering=self.posterior == "filter",
+            free_start=not paper,
+            filtering=not paper,
             clock=clock,
-            objective=Objective(self.kl, self.forecast_weight, self.forecast_steps),
+            objective=PAPER_OBJECTIVE if paper else Objective(),
         )
+
+    def _fit_start(self, module: Any, data: TrainingData) -> None:
+        if module.skip is not None:
+            fit_patterns(module.skip, [module.frames.pad(run) for run in data.runs(2)])

@@ -207,6 +207,11 @@ class NeuralForecaster(BaseForecaster):
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         """Return an untrained module with methods `loss` and `forecast`."""
 
+    def _fit_start(self, module: Any, data: TrainingData) -> None:
+        """Fit what the networks start from to the training part; by default nothing."""
+
+    architecture = "residual"
+
     @abstractmethod
     def _check_architecture(self) -> None:
         """Raise a ValueError that names the first architecture parameter with an impossible value."""
@@ -258,7 +263,7 @@ class NeuralForecaster(BaseForecaster):
         static = static_fields(self.static, series.grid)
         fabric = make_fabric(self.device, self.precision, self.strategy)
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
-        data = TrainingData(scaled, scaling, self.context, windows, held_out, time_features)
+        data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features)
         checkpoints, seed = None, int(fabric.broadcast(draw_seed(self.random_state)))
         if self.checkpoint_dir is not None:
             checkpoints = make_checkpoints(self, series, scaling, seed, fabric.is_global_zero)
@@ -273,8 +278,10 @@ class NeuralForecaster(BaseForecaster):
             "history_": [],
         }
         with seeded(seed):
-            spec = make_spec(self, series.grid, scaling.statistics, static, time_features, len(windows), data.stretches)
-            module = learned["module_"] = place(self._build_module(spec), fabric)
+            spec = make_spec(self, series.grid, scaling.statistics, static, time_features, len(windows))
+            module = self._build_module(spec)
+            self._fit_start(module, data)
+            module = learned["module_"] = place(module, fabric)
             learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
             watch = Watch(self, learned, series, calendar)
             with compiled(module, self.compile):

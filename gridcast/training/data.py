@@ -1,8 +1,9 @@
-"""What a training sees of a scaled series: windows, held-out forecasts, stretches, noise."""
+"""What a training sees of a scaled series: windows, held-out forecasts, runs of fields, noise."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import dask
 import numpy as np
@@ -12,14 +13,15 @@ from gridcast.data.covariates import TimeFeatures
 from gridcast.data.grid import Series
 from gridcast.data.statistics import fill_missing
 from gridcast.data.windows import window_starts
-from gridcast.training.spec import stretch_count
 from gridcast.training.streaming import Cycle, Noise
 from gridcast.transformers.scaling import Scaling
 
-N_VALIDATION = 32
-N_NOISE = 500
-READ_TOGETHER = 32
-NOISE_SHARE, NOISE_RANGE = 0.25, 40.0
+N_VALIDATION = 32  # held-out forecasts: enough to tell epochs apart, cheap beside an epoch
+N_CHANGES = 500  # pairs of steps from which the size of a change is told
+READ_TOGETHER = 32  # blocks in one call of dask
+RUN_CELLS = 2**26  # values of all runs: 256 MiB
+PIECE = 64  # steps of a run where there are more than that, so that few are lost to the lags of the first
+NOISE_SHARE, NOISE_RANGE = 0.25, 40.0  # of the windows; from the largest standard deviation to the smallest
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class TrainingData:
     ----------
     scaled : Series
     scaling : Scaling
-    context : int
-        Observed steps that a forecast starts from.
+    window, context : int
+        Steps of a training window; observed steps that a forecast starts from.
     windows : ndarray of int, (n_windows, 2)
         Sample and first step of each training window.
     held_out : ndarray of int, (n, 2)
@@ -41,6 +43,7 @@ class TrainingData:
 
     scaled: Series
     scaling: Scaling
+    window: int
     context: int
     windows: np.ndarray
     held_out: np.ndarray
@@ -64,15 +67,77 @@ class TrainingData:
         x, mask = fill_missing(blocks[:, : self.context], self.scaling.default)
         return x, mask, None if self.clock is None else self.clock[first[:, 1]], blocks[:, self.context]
 
-    def stretches(self, n_steps: int) -> torch.Tensor:
-        """Return stretches at evenly spaced training windows; see `ModuleSpec`."""
-        n = stretch_count(self.scaled.grid.shape, len(self.windows), n_steps)
-        chosen = self.windows[np.linspace(0, len(self.windows) - 1, n).astype(int)]
-        return torch.from_numpy(fill_missing(self._read(chosen, n_steps), self.scaling.default)[0])
+    @property
+    def part(self) -> tuple[np.ndarray, int, int]:
+        """The training part: its samples, its first step and the step after its last."""
+        starts = self.windows[:, 1]
+        return np.unique(self.windows[:, 0]), int(starts.min()), int(starts.max()) + self.window
+
+    def runs(self, least: int) -> list[torch.Tensor]:
+        """Return runs of consecutive fields of the training part, gaps filled, (time, channel, y, x) each.
+
+        All of it, where it is small; else evenly spaced pieces of at least `least` steps.
+        """
+        samples, first, stop = self.part
+        most, n_steps = self._most_fields, stop - first
+        length = n_steps if len(samples) * n_steps <= most else min(max(least, PIECE), n_steps)
+        pieces = [(sample, start) for sample in samples for start in range(first, stop - length + 1, length)]
+        chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), max(1, most // length))).astype(int)
+        blocks = self._read(np.array(pieces)[chosen], length)
+        return list(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
+
+    def divided(self, share: float) -> tuple[TrainingData, np.ndarray] | None:
+        """Return the first `share` of the training part, and (sample, step) where later runs of fields begin.
+
+        The climatology of that share is its own. Each later run lasts to the end of the training part and begins with
+        `context` steps from which its first forecast starts. None where a part would be empty.
+        """
+        samples, first, stop = self.part
+        if len(samples) > 1:
+            n = int(share * len(samples))
+            earlier, later, cut = samples[:n], samples[n:], stop
+            begins = np.array([(sample, first) for sample in later])
+        else:
+            cut = first + int(share * (stop - first))
+            earlier, begins = samples, np.array([(samples[0], cut - self.context)])
+        inside = np.isin(self.windows[:, 0], earlier) & (self.windows[:, 1] + self.window <= cut)
+        if not inside.any() or not len(begins) or begins[0, 1] < first:
+            return None
+        known = Series(self.scaled.values[earlier.min() : earlier.max() + 1, :cut], self.scaled.times[:cut], self.scaled.grid)
+        return replace(self, scaling=self.scaling.refitted(known), windows=self.windows[inside]), begins
+
+    def hindcasts(self, begins: np.ndarray, stop: int, horizon: int, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield contexts (n, context, channel, y, x) and the fields after them, (n, horizon, channel, y, x).
+
+        Parameters
+        ----------
+        begins : ndarray of int, (n_runs, 2)
+            Sample and first step of runs of fields.
+        stop : int
+            The step after their last.
+        horizon : int
+        most : int
+            Contexts, evenly spaced over all runs.
+
+        What lies behind `stop`, and what was not observed, is NaN.
+        """
+        n_runs = min(len(begins), most)
+        for sample, start in begins[np.linspace(0, len(begins) - 1, n_runs).astype(int)]:
+            length = min(stop - start, max(self._most_fields // n_runs, self.context + 1))
+            (block,) = self._read(np.array([(sample, start)]), length)
+            filled, _ = fill_missing(block, self.scaling.default)
+            truth = np.concatenate([block, np.full((horizon, *block.shape[1:]), np.nan, block.dtype)])
+            origins = np.arange(self.context, length)
+            for origin in origins[np.linspace(0, len(origins) - 1, min(len(origins), -(-most // n_runs))).astype(int)]:
+                yield filled[None, origin - self.context : origin], truth[None, origin : origin + horizon]
+
+    @property
+    def _most_fields(self) -> int:
+        return max(1, RUN_CELLS // int(np.prod(self.scaled.grid.shape)))
 
     def noise(self, level: float) -> Noise:
         """Return the noise for training, up to `level` times the changes from one step to the next."""
-        n = min(stretch_count(self.scaled.grid.shape, len(self.windows), 2), N_NOISE)
+        n = min(max(1, self._most_fields // 2), len(self.windows), N_CHANGES)
         chosen = self.windows[np.linspace(0, len(self.windows) - 1, n).astype(int)]
         blocks = self._read(chosen, 2, anomalies=False)
         change = np.sqrt(np.nanmean(np.square(blocks[:, 1] - blocks[:, 0]), axis=(0, 2, 3)))[:, None, None]

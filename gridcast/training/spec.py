@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,6 @@ from gridcast.data.grid import Grid
 from gridcast.data.statistics import FieldStatistics
 from gridcast.modules.clock import Clock
 from gridcast.modules.frames import Frames
-
-STRETCH_CELLS = 2**26
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,7 @@ class ModuleSpec:
     periodic : bool
         Whether columns go around the globe.
     n_windows : int
-        Training windows, from which the stretches are taken.
-    stretches : callable or None
-        Returns stretches of `n` steps of the training series, in the order of time, (stretch, n, channel, y, x). None
-        for a module whose weights come from a file.
+        Training windows, which bound what is kept of the errors of a linear model.
     n_given : int
         How many of the constant channels, the last ones, the user gave.
     angles : tuple of float
@@ -49,7 +43,6 @@ class ModuleSpec:
     static: torch.Tensor | None
     periodic: bool
     n_windows: int
-    stretches: Callable[[int], torch.Tensor] | None = None
     n_given: int = 0
     angles: tuple[float, ...] = ()
 
@@ -67,10 +60,6 @@ class ModuleSpec:
         """Return the module that carries the time features on."""
         return Clock(self.angles) if self.angles else None
 
-    def n_stretches(self, n_steps: int) -> int:
-        """Return how many stretches of `n_steps` there are."""
-        return stretch_count(self.shape, self.n_windows, n_steps)
-
 
 def make_spec(
     forecaster: Any,
@@ -79,7 +68,6 @@ def make_spec(
     static: np.ndarray | None,
     time_features: TimeFeatures | None,
     n_windows: int,
-    stretches: Callable[[int], torch.Tensor] | None = None,
 ) -> ModuleSpec:
     """Return what the module of a neural forecaster must know.
 
@@ -90,7 +78,7 @@ def make_spec(
         Of the training series.
     static : ndarray, (n_static, y, x), or None
         Constant fields that the user gave.
-    time_features, n_windows, stretches
+    time_features, n_windows
         As in `ModuleSpec`.
 
     Raises
@@ -110,15 +98,9 @@ def make_spec(
         torch.cat(channels) if channels else None,
         periodic,
         n_windows,
-        stretches,
         n_given=0 if static is None else len(static),
         angles=() if time_features is None else tuple(time_features.angles),
     )
-
-
-def stretch_count(shape: tuple[int, int, int], n_windows: int, n_steps: int) -> int:
-    """Return how many stretches of `n_steps` fields of this shape are taken from `n_windows` windows."""
-    return min(max(STRETCH_CELLS // (n_steps * math.prod(shape)), 1), n_windows)
 
 
 def location_channels(statistics: FieldStatistics, periodic: bool) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -50,6 +50,19 @@ class Scaling:
         anomaly.learn(scaled, sums.add)
         anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
         return cls(transformer, anomaly, sums.statistics(), calendar), scaled
+
+    def refitted(self, scaled: Series) -> Scaling:
+        """Return the scaling with the climatology of another scaled series of the grid; the same if it is too short."""
+        if self.climatology is None:
+            return self
+        anomaly = Anomaly(self.climatology.period_, self.climatology.n_harmonics)
+        try:
+            anomaly.resolve(scaled, self.calendar)
+        except ValueError:
+            return self
+        anomaly.learn(scaled)
+        anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
+        return replace(self, climatology=anomaly)
 
     @property
     def default(self) -> np.ndarray:
