@@ -24,7 +24,7 @@ LIMIT = 1.5  # times the largest coefficient seen: room for a record, none for a
 STEP_FLOOR = 1e-4  # of scaled data: a field that never errs would divide by zero
 STEPS_PER_PATTERN = 6  # with fewer, patterns describe the sample and not the series
 MOST_ROWS = 2**18  # as many as there are regressors, squared, for a field of one channel
-RANK_TOLERANCE = 1e-10  # of the largest variance, in double precision
+RANK_TOLERANCE = 1e-6  # of the largest variance, in single precision
 N_FIELDS = 1000  # from which the patterns are computed: more change little of the leading ones
 
 

@@ -1,33 +1,42 @@
-"""The linear forecast that the CNMM starts from, against what is known exactly."""
+"""The linear forecast, against what is known exactly."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import convolve
 
-from gridcast.modules.linear import LinearForecast, cosines, fit_linear_forecast
-from gridcast.modules.noise import CorrelatedNoise, fit_correlated_noise, sample_size
-from gridcast.modules.residual import LatentLayout, LocalMaps
+from gridcast.modules.linear import LinearForecast, cosines
+from gridcast.modules.regression import LOCAL_LIMIT, Moments, cross_validated, fit_linear_forecast, leading_patterns
+from gridcast.modules.regression import moments as moments_of
 
 
-def diffusing(n=60, n_times=4, size=(12, 16), noise=0.05, seed=0):
-    """Stretches of a field that a 3 x 3 stencil smooths, with white process noise; around the globe."""
+def diffusing(n_times=200, size=(12, 16), noise=0.05, seed=0):
+    """A field that a 3 x 3 stencil smooths, with white process noise; around the globe."""
     rng = np.random.default_rng(seed)
     stencil = np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]]) / 6
-    x = rng.normal(size=(n, *size))
-    path = []
+    x, path = rng.normal(size=size), []
     for _ in range(n_times + 3):
-        x = np.stack([convolve(f, stencil, mode="wrap") for f in x]) + noise * rng.normal(size=x.shape)
+        x = convolve(x, stencil, mode="wrap") + noise * rng.normal(size=size)
         path.append(x)
-    return torch.tensor(np.stack(path[3:], axis=1)[:, :, None], dtype=torch.float32)
+    return torch.tensor(np.stack(path[3:])[:, None], dtype=torch.float32)
 
 
-def fitted(x, downsampling, n_lags, local=None, periodic=False):
-    """Return a linear forecast of `x` (stretch, time, channel, y, x)."""
-    n_local = 0 if local is None else local.shape[1]
-    linear = LinearForecast(x.shape[2], downsampling, n_lags, n_local=n_local, periodic=periodic)
-    fit_linear_forecast(linear, x, local)
+def fitted(runs, downsampling, n_lags, *, n_patterns=0, periodic=False):
+    """Return a linear forecast of runs (time, channel, y, x)."""
+    runs = runs if isinstance(runs, list) else [runs]
+    linear = LinearForecast(runs[0].shape[1:], downsampling, n_lags, n_patterns=n_patterns, periodic=periodic)
+    fit_linear_forecast(linear, runs)
     return linear
+
+
+def errors_of(linear, run):
+    """Return the errors of the forecasts of a run, in the units of its fields."""
+    features, following = linear.pair(run)
+    return linear.unfold(linear(features) - following)
+
+
+def rms(x):
+    return float(x.square().mean().sqrt())
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
@@ -38,50 +47,105 @@ def test_cosines_are_orthonormal_and_the_first_is_constant(n):
 
 @pytest.mark.parametrize(("downsampling", "n_channels"), [(1, 2), (2, 1), (4, 2)])
 def test_unfold_undoes_fold(downsampling, n_channels):
-    linear = LinearForecast(n_channels, downsampling, 2)
+    linear = LinearForecast((n_channels, 8, 12), downsampling, 2)
     linear.scale.uniform_(0.1, 2.0)
     x = torch.randn(3, n_channels, 8, 12)
     assert linear.fold(x).shape == (3, n_channels * downsampling**2, 8 // downsampling, 12 // downsampling)
     torch.testing.assert_close(linear.unfold(linear.fold(x)), x, atol=1e-5, rtol=1e-5)
 
 
+def test_a_pair_has_the_lags_of_each_field_and_the_field_after_it():
+    linear = LinearForecast((1, 4, 8), 4, 3)
+    linear.change.uniform_(0.5, 2.0)
+    run = torch.randn(9, 1, 4, 8)
+    features, following = linear.pair(run)
+    torch.testing.assert_close(following, linear.fold(run)[3:])
+    torch.testing.assert_close(features, linear.features(linear.lags(run[None])[0])[2:-1])
+
+
 @pytest.mark.parametrize(("downsampling", "n_lags"), [(1, 1), (2, 2), (4, 1), (4, 3)])
-def test_error_of_a_local_linear_process_is_its_noise(downsampling, n_lags):
-    x = diffusing(n_times=n_lags + 1, n=200)
-    linear = fitted(x, downsampling, n_lags, periodic=True)
-    new = diffusing(n_times=n_lags + 1, seed=1)
-    forecast = linear.unfold(linear(linear.features(linear.lags(new)[:, -2])))
-    inside = (slice(None), slice(None), slice(4, -4))  # rows are not periodic
-    rms = (forecast - new[:, -1]).square().mean((1, 3))[:, 4:-4].mean().sqrt()
-    assert rms == pytest.approx(0.05, rel=0.1)
-    persistence = (new[:, -2] - new[:, -1])[inside].square().mean().sqrt()
-    assert persistence > 1.2 * rms
+@pytest.mark.parametrize("n_patterns", [0, 5])
+def test_error_of_a_local_linear_process_is_its_noise(downsampling, n_lags, n_patterns):
+    linear = fitted(diffusing(2000), downsampling, n_lags, n_patterns=n_patterns, periodic=True)
+    new = diffusing(seed=1)
+    error = errors_of(linear, new)[:, :, 4:-4]  # rows are not periodic
+    assert rms(error) == pytest.approx(0.05, rel=0.1)
+    assert rms(new.diff(dim=0)[:, :, 4:-4]) > 1.2 * rms(error)
     assert float(linear.cell_step) == pytest.approx(0.05, rel=0.15)
 
 
 def test_a_random_walk_is_forecast_by_persistence():
-    steps = torch.randn(40, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    x = steps.cumsum(1)
+    x = torch.randn(400, 1, 8, 8, generator=torch.Generator().manual_seed(0)).cumsum(0)
     linear = fitted(x, 4, 2)
-    forecast = linear.unfold(linear(linear.features(linear.lags(x)[:, -2])))
-    assert (forecast - x[:, -2]).square().mean().sqrt() < 0.15
+    features, _ = linear.pair(x)
+    assert rms(linear.unfold(linear(features)) - x[1:-1]) < 0.3
     assert float(linear.cell_step) == pytest.approx(1.0, rel=0.1)
+
+
+def test_two_runs_are_not_joined():
+    x = diffusing(300)
+    whole, parted = fitted(x, 4, 2), fitted([x[:150], x[150:] + 100.0], 4, 2)
+    assert float(parted.cell_step) < 3 * float(whole.cell_step)  # the jump of 100 between them is no change
+
+
+def large_waves(n_times, seed=0, shape=(16, 24)):
+    """Two patterns that span the grid, each the driver of the other, which no neighbourhood of a block can tell."""
+    rng = np.random.default_rng(seed)
+    y, x = np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
+    patterns = np.stack([np.where(x < 12, np.sin(y), 0), np.where(x >= 12, np.cos(y * x), 0)])
+    amplitude, path = rng.normal(size=2), []
+    for _ in range(n_times):
+        amplitude = 0.9 * amplitude[::-1] + 0.3 * rng.normal(size=2)
+        path.append(np.tensordot(amplitude, patterns, 1) + 0.05 * rng.normal(size=shape))
+    return torch.tensor(np.stack(path)[:, None], dtype=torch.float32)
+
+
+def test_patterns_tell_what_no_neighbour_does():
+    x, new = large_waves(2000), large_waves(500, seed=1)
+    with_patterns, without = (errors_of(fitted(x, 4, 1, n_patterns=n), new) for n in (4, 0))
+    assert rms(with_patterns) < 0.75 * rms(without)
+    assert rms(with_patterns) > 0.3 * 0.5**0.5  # the noise of the amplitudes: the variance of a pattern is a half
+
+
+def test_patterns_of_an_orthogonal_mixture_are_its_parts():
+    torch.manual_seed(0)
+    parts = torch.linalg.qr(torch.randn(48, 3)).Q.T.reshape(3, 1, 6, 8)
+    x = torch.einsum("tk,kcyx->tcyx", torch.randn(500, 3) * torch.tensor([5.0, 2.0, 1.0]), parts)
+    found = leading_patterns([x[:200], x[200:]], 5)
+    assert found.shape == (3, 1, 6, 8)  # there are no more
+    overlap = torch.einsum("acyx,bcyx->ab", found, parts).abs()
+    torch.testing.assert_close(overlap, torch.eye(3), atol=0.1, rtol=0)
+    few = leading_patterns([x[:20]], 2)  # fewer fields than cells
+    torch.testing.assert_close(torch.einsum("acyx,bcyx->ab", few, few), torch.eye(2), atol=1e-5, rtol=0)
+
+
+def test_a_place_that_forgets_faster_has_a_weight_of_its_own():
+    torch.manual_seed(0)
+    memory = torch.full((1, 8, 12), 0.9)
+    memory[..., 8:] = 0.3
+    x, path = torch.randn(1, 8, 12), []
+    for _ in range(3000):
+        x = memory * x + 0.2 * torch.randn(1, 8, 12)
+        path.append(x)
+    linear = fitted(torch.stack(path), 4, 1, n_patterns=1)
+    plain = fitted(torch.stack(path), 4, 1)
+    assert float(linear.cell_step) < 0.95 * float(plain.cell_step)
+    assert linear.local[:, :, 2].mean() < -0.2
+    assert float(linear.local.max()) <= LOCAL_LIMIT
 
 
 def test_errors_are_those_of_the_forecast_in_units_of_their_size():
     x = diffusing()
     linear = fitted(x, 4, 2, periodic=True)
-    errors = linear.errors(x, linear.lags(x))
+    errors = linear.errors(x[None], linear.lags(x[None]))
     assert not errors[:, 0].any()
-    assert errors[:, 2:].square().mean().sqrt() == pytest.approx(1.0, rel=0.2)
+    assert rms(errors[:, 2:]) == pytest.approx(1.0, rel=0.2)
 
 
 def test_a_forecast_around_the_globe_turns_with_its_input():
     x = diffusing()
     linear = fitted(x, 4, 2, periodic=True)
-    lagged = linear.lags(x)[:, -1]
-    turned = linear.lags(x.roll(8, dims=-1))[:, -1]
-    forecast = [linear(linear.features(f)) for f in (lagged, turned)]
+    forecast = [linear(linear.pair(f)[0]) for f in (x, x.roll(8, dims=-1))]
     torch.testing.assert_close(forecast[0].roll(2, dims=-1), forecast[1], atol=1e-5, rtol=1e-5)
 
 
@@ -92,113 +156,32 @@ def test_a_long_run_stays_bounded_even_where_the_weights_would_explode():
     for _ in range(50):
         z = linear(linear.features(z))
     assert (z.abs() <= linear.limit).all()
+    assert float(linear.limit.min()) >= 1.4  # records of the series have room
 
 
-def test_weights_of_the_own_past_vary_with_the_place():
-    """Every cell is an autoregression of order 1 whose weight is a line along the map."""
-    torch.manual_seed(0)
-    place = torch.tensor([-1.0, -0.5, 0.5, 1.0]).mul(1.26).expand(1, 1, 3, 4)
-    weight = 0.5 + 0.3 * place.repeat_interleave(2, -1).repeat_interleave(2, -2)[0, 0]
-    path = [torch.randn(2000, 1, 6, 8)]
-    for _ in range(3):
-        path.append(weight * path[-1] + 0.2 * torch.randn(2000, 1, 6, 8))
-    x = torch.stack(path, dim=1)
-    linear = fitted(x, 2, 2, local=place)
-    error = linear.unfold(linear(linear.features(linear.lags(x)[:, -2]), place)) - x[:, -1]
-    assert error.square().mean().sqrt() == pytest.approx(float(linear.cell_step), rel=1e-3)
-    without = fitted(x, 2, 2)
-    assert 0.2 < float(linear.cell_step) < 0.97 * float(without.cell_step)
-    assert (linear.own[1, 0] > 0).all()  # the map's slope
-
-
-def test_maps_have_mean_zero_and_variance_one_over_the_grid_and_follow_a_patch():
-    static = torch.randn(1, 3, 8, 12) * torch.tensor([1.0, 5.0, 1.0])[:, None, None] + 3
-    maps = LocalMaps(2, 4)
-    maps.fit(static)
-    whole = maps(static)
-    torch.testing.assert_close(whole.mean((2, 3)), torch.zeros(1, 2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(whole.var((2, 3), correction=0), torch.ones(1, 2))
-    torch.testing.assert_close(maps(static[..., 4:8, 4:12]), whole[..., 1:2, 1:3])
-
-
-@pytest.mark.parametrize("n_lags", [1, 2, 4])
-@pytest.mark.parametrize("n_free", [0, 3])
-@pytest.mark.parametrize("n_local", [0, 2])
-def test_states_of_a_sequence_are_those_that_pushing_builds(n_lags, n_free, n_local):
-    linear = LinearForecast(1, 2, n_lags, n_local=n_local)
-    for weights in (linear.own, linear.conv.weight):
-        weights.normal_(std=0.1)
-    layout = LatentLayout(linear, n_free)
-    start = layout.start(torch.randn(2, 5, 1, 4, 6), torch.randn(1, 5, 2, 3))
-    assert start.shape == (2, layout.n_state, 2, 3)
-    z = torch.randn(2, 6, layout.n_latent, 2, 3)
-    states = layout.states(start, z)
-    assert torch.equal(states[:, 0], start)
-    state = start
-    for t in range(6):
-        state = layout.push(state, z[:, t])
-        torch.testing.assert_close(states[:, t + 1], state)
-
-
-@pytest.mark.parametrize(("truth", "low", "high"), [(0.0, 0.0, 0.25), (0.6, 0.45, 0.75), (1.0, 0.9, 1.1)])
-def test_neighbours_have_the_weight_that_the_steps_before_ask_for(truth, low, high):
-    torch.manual_seed(0)
-    linear = fitted(diffusing(n=200), 4, 2, periodic=True)
-    layout = LatentLayout(linear, 0)
-    evidence = 0.0
-    for seed in range(13):
-        x = diffusing(n=1, seed=seed)  # other weather under the same rule
-        z = torch.stack([linear.fold(f) for f in x.unbind(1)], dim=1)
-        state = layout.states(layout.start(x), z)[:, -1]
-        state[:, layout.n_fields :] = evidence  # nothing comes after it: there are no maps
-        own, neighbours = linear.parts(layout.features(state))
-        followed = layout.push(state, own + truth * neighbours + 0.3 * linear.step * torch.randn_like(own))
-        evidence = followed[:, layout.n_fields :]
-    own, neighbours = linear.parts(layout.features(state))
-    forecast = layout.forecast(layout.features(state), state)
-    weight = ((forecast - own) * neighbours).sum() / neighbours.square().sum()
-    assert low <= weight <= high
-
-
-def test_evidence_is_forgotten_and_an_unknown_past_leaves_the_fitted_weight():
-    linear = fitted(diffusing(n=200), 4, 2, periodic=True)
-    layout = LatentLayout(linear, 0)
-    start = layout.start(diffusing(n=1, seed=2))
-    features = layout.features(start)
-    assert torch.equal(layout.forecast(features, start), linear(features))
-    assert 0 <= float(linear.persistence().min()) <= float(linear.persistence().max()) <= 1
-    full = start.clone()
-    full[:, layout.n_fields :] = 100.0
-    still = layout.push(full, torch.randn_like(linear.parts(features)[0]))  # the past of a start is made up
-    assert float((still[:, layout.n_fields :] / full[:, layout.n_fields :]).min()) == pytest.approx(0.85, abs=1e-6)
-
-
-def test_noise_has_unit_variance_and_the_correlations_of_the_errors():
-    torch.manual_seed(0)
-    common = torch.randn(200, 1, 1, 1) * torch.tensor([1.0, 2.0])[:, None, None] + 0.1 * torch.randn(200, 2, 3, 4)
-    correlated = CorrelatedNoise(200, (2, 3, 4))
-    correlated.fit(common)
-    noise = correlated(torch.zeros(4000, 3, 3, 4))
-    assert noise.var(0).mean() == pytest.approx(1.0, rel=0.1)
-    correlation = np.corrcoef(noise[:, [0, 0, 1, 2], [0, 2, 1, 0], [0, 3, 1, 0]].T)
-    assert (np.abs(correlation[0, 1:3] - 200 / 232) < 0.05).all()
-    assert abs(correlation[0, 3]) < 0.1
-
-
-def test_noise_of_a_fit_follows_the_errors_of_the_linear_forecast():
+def test_persistence_is_a_share():
     linear = fitted(diffusing(), 4, 2, periodic=True)
-    noise = CorrelatedNoise(sample_size(16 * 3 * 4, 60), (16, 3, 4))
-    fit_correlated_noise(noise, linear, diffusing(n_times=3))
-    assert noise.errors.shape == (60, 16, 3, 4)
-    torch.testing.assert_close(noise.errors.square().mean(0), torch.ones(16, 3, 4))
+    assert 0 <= float(linear.persistence().min()) <= float(linear.persistence().max()) <= 1
 
 
-def test_a_layout_takes_the_steps_of_the_forecast_that_it_fits():
-    x = diffusing(n_times=3)
-    layout = LatentLayout(LinearForecast(1, 4, 2, periodic=True), 1, CorrelatedNoise(10, (16, 3, 4)))
-    layout.fit(x)
-    linear = fitted(x, 4, 2, periodic=True)
-    torch.testing.assert_close(layout.linear.own, linear.own)
-    torch.testing.assert_close(layout.step, torch.cat([linear.step, torch.full((1, 1, 1), 0.3)]))
-    torch.testing.assert_close(layout.carry, torch.cat([linear.persistence(), torch.zeros(1, 1, 1)]))
-    assert (layout.correlated.errors != 0).any()
+def test_moments_of_parts_add_up_and_give_the_least_squares():
+    torch.manual_seed(0)
+    x, w = torch.randn(300, 4), torch.randn(4, 2)
+    y = x @ w + 0.1 * torch.randn(300, 2)
+    whole = moments_of(x[:100], y[:100]).plus(moments_of(x[100:], y[100:]))
+    expected = torch.linalg.lstsq(x.double(), y.double()).solution
+    torch.testing.assert_close(whole.ridge(1e-9), expected, atol=1e-5, rtol=1e-4)
+    assert whole.error(expected) == pytest.approx(float((y - x @ expected.float()).square().sum()), rel=1e-3)
+    first = whole.plus(moments_of(x[100:], y[100:]), -1)
+    torch.testing.assert_close(first.gram, moments_of(x[:100], y[:100]).gram, atol=1e-3, rtol=1e-4)
+
+
+def test_the_penalty_is_large_where_nothing_is_to_be_learned():
+    torch.manual_seed(0)
+    noise = [moments_of(torch.randn(40, 30), torch.randn(40, 1)) for _ in range(4)]
+    assert cross_validated(noise).abs().max() < 0.1
+    x = [torch.randn(40, 3) for _ in range(4)]
+    known = [moments_of(part, part.sum(1, keepdim=True)) for part in x]
+    torch.testing.assert_close(cross_validated(known), torch.ones(3, 1), atol=0.01, rtol=0)
+    single = cross_validated([Moments(torch.eye(2, dtype=torch.float64), torch.ones(2, 1, dtype=torch.float64), 2.0)])
+    assert single.max() < 0.02  # no other part to judge by: the largest penalty

@@ -13,21 +13,26 @@ from torch.distributions import kl_divergence
 from gridcast.data.statistics import field_statistics
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
 from gridcast.modules.chains import FirstOrder, PosteriorChain, PriorChain
+from gridcast.modules.dense import Patterns, fit_patterns
+from gridcast.modules.markov import Objective
 from gridcast.training.spec import ModuleSpec, location_channels
 
 SHAPE = (2, 8, 12)  # channels, rows, columns
-FACTORISATIONS = ["filter", "backward", "forward", "bidirectional", "mean_field"]
+ARCHITECTURES = ["residual", "paper"]
 
 
 def untrained(forecaster, shape=SHAPE, complete=True, periodic=False):
     statistics = field_statistics(np.random.default_rng(0).normal(size=(1, 9, *shape)))
-    static = location_channels(statistics, periodic) if forecaster.location_features else None
+    static = location_channels(statistics, periodic) if forecaster.architecture == "residual" else None
     torch.manual_seed(0)
-
-    def stretches(n_steps):
-        return 0.3 * torch.randn(20, n_steps, *shape)
-
-    return forecaster._build_module(ModuleSpec(shape, complete, static, periodic, 20, stretches))
+    module = forecaster._build_module(ModuleSpec(shape, complete, static, periodic, 20))
+    runs = [0.3 * torch.randn(20, *shape)]
+    if getattr(module, "layout", None) is not None:
+        module.layout.model.fit(runs)
+        module.layout.take_steps()
+    elif isinstance(getattr(module, "skip", None), Patterns):
+        fit_patterns(module.skip, runs)
+    return module
 
 
 def build(*args, **options):
@@ -88,7 +93,7 @@ def per_step_elbo(module, x, mask, z):
         state = posterior.start
         for t in range(n_times):
             skip = None if posterior.skip is None else posterior.skip[:, t]
-            loc, scale = module.combiner(state, [h[:, t] for h in posterior.hidden], skip)
+            loc, scale = module.combiner(state, posterior.hidden[:, t], skip)
             latent = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
             state = module.memory.push(state, loc if posterior.filtering else latent)
 
@@ -99,9 +104,10 @@ def per_step_elbo(module, x, mask, z):
 
 
 @pytest.mark.parametrize("make", [small_cnmm, small_dmm])
-@pytest.mark.parametrize("posterior", FACTORISATIONS)
-def test_elbo_equals_that_of_a_per_time_step_pyro_model(make, posterior):
-    module = build(make(posterior=posterior, kl="monte_carlo", forecast_weight=0.0))
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_elbo_equals_that_of_a_per_time_step_pyro_model(make, architecture):
+    module = build(make(architecture=architecture))
+    module.objective = Objective("monte_carlo", forecast_weight=0.0)
     x, mask = windows()
     torch.manual_seed(7)
     _, terms = module.loss(x, mask)
@@ -113,7 +119,7 @@ def test_elbo_equals_that_of_a_per_time_step_pyro_model(make, posterior):
 
 
 def test_trace_elbo_of_pyro_takes_the_model_and_the_guide():
-    module = build(small_cnmm(kl="monte_carlo", forecast_weight=0.0))
+    module = build(small_cnmm(architecture="paper"))
     x, mask, known = module._prepare(*windows())
     torch.manual_seed(3)
     ours, _ = module.loss(x, mask)
@@ -126,17 +132,11 @@ def test_trace_elbo_of_pyro_takes_the_model_and_the_guide():
 @pytest.mark.parametrize(
     "forecaster",
     [
-        *[small_cnmm(posterior=p) for p in FACTORISATIONS],
-        small_cnmm(residual=False, location_features=False, forecast_weight=0.0, kl="monte_carlo", head="tanh"),
-        small_cnmm(initial_state="cell", downsampling=2, lags=1),
-        small_cnmm(downsampling=1, latent_channels=4),
-        small_cnmm(batch_norm=True),
-        *[small_dmm(posterior=p) for p in FACTORISATIONS],
-        small_dmm(residual=False, forecast_weight=0.0, kl="monte_carlo", head="tanh"),
-        ConvLSTMForecaster(rnn_channels=6, n_states=3, context=3),
-        ConvLSTMForecaster(
-            rnn_channels=6, n_states=3, context=3, residual=False, downsampling=1, teacher_forcing=False
-        ),
+        *[small_cnmm(architecture=a) for a in ARCHITECTURES],
+        small_cnmm(lags=1),
+        small_cnmm(latent_channels=4, patch_size=8),
+        *[small_dmm(architecture=a) for a in ARCHITECTURES],
+        *[ConvLSTMForecaster(rnn_channels=6, n_states=3, context=3, architecture=a) for a in ARCHITECTURES],
     ],
     ids=str,
 )
@@ -150,7 +150,7 @@ def test_every_parameter_of_every_module_has_a_gradient(forecaster, complete):
 
 
 def test_analytic_divergence_is_the_mean_of_the_monte_carlo_one():
-    module = build(small_dmm(posterior="forward"))
+    module = build(small_dmm(architecture="paper"))
     x, mask, known = module._prepare(*windows(batch=1))
     analytic, sampled = [], []
     with torch.no_grad():
@@ -192,13 +192,13 @@ def test_elbo_of_a_linear_gaussian_chain_is_bounded_by_the_kalman_likelihood_and
     table = torch.tensor(steps, dtype=torch.float64)
 
     def exact(previous, hidden, skip):
-        return hidden[0][:, :1] * previous + hidden[0][:, 1:2], hidden[0][:, 2:3]
+        return hidden[:, :1] * previous + hidden[:, 1:2], hidden[:, 2:3]
 
     start = torch.zeros(1, 1, dtype=torch.float64)
     prior = PriorChain(lambda z: (a * z, torch.full_like(z, q_sd)), start, n)
 
     def elbo(hidden, m=400):
-        posterior = PosteriorChain(exact, [hidden.expand(m, -1, -1)], None, start.expand(m, 1))
+        posterior = PosteriorChain(exact, hidden.expand(m, -1, -1), None, start.expand(m, 1))
         wide = PriorChain(prior.transition, start.expand(m, 1), n)
         z = posterior.rsample()
         nll = -torch.distributions.Normal(z[..., 0], r_sd).log_prob(x).sum(1)
@@ -233,8 +233,8 @@ def test_noise_learned_with_the_estimates_of_a_kalman_filter_is_that_of_the_proc
         start, one = torch.zeros(batch, 1), torch.ones(batch, 1)
         prior = PriorChain(lambda z: (z, torch.full_like(z, sd)), start, n, Walk(), (start, one))
         q = PosteriorChain(
-            lambda state, hidden, skip: (hidden[0], torch.full_like(hidden[0], scale)),
-            [table], None, start, memory=Walk(), filtering=True,
+            lambda state, hidden, skip: (hidden, torch.full_like(hidden, scale)),
+            table, None, start, memory=Walk(), filtering=True,
         )  # fmt: skip
         torch.manual_seed(1)
         q.rsample()
@@ -252,23 +252,14 @@ def test_untrained_convlstm_forecasts_persistence():
     torch.testing.assert_close(loc[0, :, 0], x[:, -1])
 
 
-@pytest.mark.parametrize("posterior", FACTORISATIONS)
-def test_untrained_cnmm_forecasts_what_its_linear_model_does(posterior):
-    module = untrained(small_cnmm(posterior=posterior))
+def test_untrained_cnmm_forecasts_what_its_linear_model_does():
+    module = untrained(small_cnmm())
     with torch.no_grad():
-        if module.combiner.gain is not None:
-            module.combiner.gain.bias.fill_(40.0)  # observations without noise
-    layout = module.layout
+        module.combiner.gain.bias.fill_(40.0)  # observations without noise
     x, mask = windows(missing=0.0)
-    observed = torch.cat([layout.linear.fold(f)[:, None] for f in x.unbind(1)], dim=1)
-    z = torch.cat([observed, observed.new_zeros(*observed.shape[:2], layout.n_free, *observed.shape[3:])], dim=2)
-    location = module._prepare(x, mask)[2].location
-    state = layout.states(layout.start(x, location), z)[:, -1]
-    for lead in range(3):
-        following = layout.forecast(layout.features(state), state)
-        state = layout.advance(state, torch.cat([following, z[:, 0, layout.n_folded :]], dim=1))
-        loc, _ = module.forecast(x, mask, lead + 1)
-        torch.testing.assert_close(loc[0, :, -1], layout.linear.unfold(following), atol=1e-5, rtol=1e-4)
+    linear, _ = module.layout.model.forecast(x, mask, 3)
+    loc, _ = module.forecast(x, mask, 3)
+    torch.testing.assert_close(loc, linear, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("make", [small_cnmm, small_dmm])
@@ -282,28 +273,14 @@ def test_samples_scatter_around_the_mean_path(make):
     assert (samples.mean(0) - mean[0]).square().mean() < samples.var(0).mean()
 
 
-def test_forward_posterior_does_not_see_the_future_and_backward_does():
+@pytest.mark.parametrize(("architecture", "sees"), [("residual", False), ("paper", True)])
+def test_a_filter_does_not_see_the_future_and_the_papers_posterior_does(architecture, sees):
     x, mask = windows(missing=0.0)
     later = x.clone()
     later[:, -1] += 1.0
-    for posterior, sees in [
-        ("filter", False),
-        ("forward", False),
-        ("backward", True),
-        ("bidirectional", True),
-        ("mean_field", True),
-    ]:
-        module = build(small_cnmm(posterior=posterior))
-        paths = [module._posterior(*module._prepare(v, mask)).means[0].loc[:, :-1] for v in (x, later)]
-        assert bool((paths[0] != paths[1]).any()) is sees, posterior
-
-
-def test_mean_field_posterior_does_not_use_the_previous_latent():
-    module = build(small_cnmm(posterior="mean_field"))
-    x, mask = windows(missing=0.0)
-    q = module._posterior(*module._prepare(x, mask))
-    z = torch.randn(3, *q.event_shape)
-    assert torch.equal(q.steps(z).loc, q.steps(z + 1).loc)
+    module = build(small_cnmm(architecture=architecture))
+    paths = [module._posterior(*module._prepare(v, mask)).means[0].loc[:, :-1] for v in (x, later)]
+    assert bool((paths[0] != paths[1]).any()) is sees
 
 
 def test_patch_training_sees_the_same_location_channels_as_the_whole_grid():
