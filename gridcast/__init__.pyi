@@ -11,9 +11,11 @@ from .evaluation.verification import verify as verify
 from .forecasters import CNMMForecaster as CNMMForecaster
 from .forecasters import ConvLSTMForecaster as ConvLSTMForecaster
 from .forecasters import DMMForecaster as DMMForecaster
+from .forecasters import LinearForecaster as LinearForecaster
 from .forecasters import NaiveForecaster as NaiveForecaster
 from .forecasters import load as load
 from .pipeline import ForecastPipeline as ForecastPipeline
 from .training import callbacks as callbacks
+from .training.settings import Training as Training
 from .transformers.anomaly import Anomaly as Anomaly
 from .transformers.minmax import MinMaxTransformer as MinMaxTransformer

@@ -4,52 +4,29 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from gridcast.training.settings import Training
 from gridcast.transformers.minmax import MinMaxTransformer
 
 __all__ = ["paper"]
 
 _DATA_RANGE = {"heat": (0, 1000), "cmap": (0, 80)}
 
-_TRAINING: dict[str, Any] = {
+_SHARED: dict[str, Any] = {
+    "architecture": "paper",
     "window": 30,
     "context": 10,
     "stride": 1,
     "max_steps": None,
     "batch_size": 16,
-    "learning_rate_schedule": "constant",
-    "location_features": False,
-    "residual": False,
     "climatology": None,
     "bounded": False,
-    "observation_noise": 0.0,
     "longitude": "bounded",
 }
 
-_MARKOV: dict[str, Any] = {
-    "posterior": "backward",
-    "kl": "monte_carlo",
-    "annealing": (0.2, 1.0),
-    "forecast_weight": 0.0,
-    "head": "tanh",
-    "downsampling": 4,
-    "kernel_size": 3,
-    "gradient_clip": 10.0,
-    "encoder_channels": (32, 64),
-}
-
-_CONVLSTM: dict[str, Any] = {
-    "context": 20,
-    "rnn_channels": 64,
-    "kernel_size": 3,
-    "n_states": 10,
-    "downsampling": 1,
-    "teacher_forcing": False,
-    "loss": "mse",
-    "gradient_clip": None,
-    "learning_rate": 1e-3,
-}
+_CONVLSTM: dict[str, Any] = {"context": 20, "rnn_channels": 64, "n_states": 10, "learning_rate": 1e-3}
 
 _DMM: dict[str, Any] = {
+    "encoder_channels": (32, 64),
     "encoder_features": 256,
     "rnn_channels": 128,
     "latent_channels": 50,
@@ -61,20 +38,20 @@ _DMM: dict[str, Any] = {
 
 _CNMM = {
     "heat": {
+        "encoder_channels": (32, 64),
         "rnn_channels": 64,
         "latent_channels": 64,
         "transition_channels": 64,
         "emitter_channels": (32, 16),
-        "initial_state": "cell",
         "learning_rate": 5e-5,
         "max_epochs": 300,
     },
     "cmap": {
+        "encoder_channels": (32, 64),
         "rnn_channels": 16,
         "latent_channels": 16,
         "transition_channels": 16,
         "emitter_channels": (16, 8),
-        "initial_state": "cell",
         "learning_rate": 1e-4,
         "max_epochs": 150,
     },
@@ -111,7 +88,13 @@ def paper(model: Literal["convlstm", "dmm", "cnmm"], experiment: Literal["heat",
             f"the paper has no settings for model={model!r} on experiment={experiment!r}: "
             'use "convlstm", "dmm" or "cnmm" on "heat" or "cmap"'
         )
-    parameters = dict(_TRAINING, transformer=MinMaxTransformer(data_range=_DATA_RANGE[experiment]))
+    parameters = dict(
+        _SHARED,
+        transformer=MinMaxTransformer(data_range=_DATA_RANGE[experiment]),
+        training=Training(
+            schedule="constant", observation_noise=0.0, gradient_clip=None if model == "convlstm" else 10.0
+        ),
+    )
     if model == "convlstm":
         return parameters | _CONVLSTM | {"max_epochs": 100 if experiment == "heat" else 150}
-    return parameters | _MARKOV | (_DMM if model == "dmm" else _CNMM[experiment])
+    return parameters | (_DMM if model == "dmm" else _CNMM[experiment])

@@ -2,6 +2,10 @@ from .base import BaseForecaster as BaseForecaster
 from .cnmm import CNMMForecaster as CNMMForecaster
 from .convlstm import ConvLSTMForecaster as ConvLSTMForecaster
 from .dmm import DMMForecaster as DMMForecaster
+from .linear import LinearForecaster as LinearForecaster
 from .load import load as load
 from .naive import NaiveForecaster as NaiveForecaster
 from .neural import NeuralForecaster as NeuralForecaster
+from .registry import forecaster as forecaster
+from .registry import parameter as parameter
+from .scaled import ScaledForecaster as ScaledForecaster

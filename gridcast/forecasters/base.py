@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.grid import Series, extend, join, unwrap, wrap
+from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
 from gridcast.forecasters.histories import HistoryForecaster
@@ -26,6 +26,7 @@ Mode = Literal["multi_step", "one_step"]
 FORECAST_BYTES = 256 * 2**20
 
 
+@parameters
 class BaseForecaster(HistoryForecaster, SavedForecaster):
     """Forecaster of a gridded series: fit on a DataArray, forecast a DataArray.
 
@@ -45,7 +46,9 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         Share of its values that were not observed.
     """
 
-    random_state: Any
+    random_state: Any = parameter(
+        None, anything, "int, RandomState or None", "Seed of whatever is drawn: initial weights, order, samples."
+    )
 
     def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
         """Train on a series; an earlier fit is forgotten.
@@ -238,13 +241,6 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             errors += [np.square(f - truth, dtype=np.float64)[seen].sum() for f in (forecast, persistence)]
         return float(1 - errors[0] / errors[1]) if errors[1] > 0 else float("nan")
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; a nested one (``transformer__data_range``) changes a copy, never a shared default."""
-        for name in {key.partition("__")[0] for key in params if "__" in key}:
-            if hasattr(self, name):
-                setattr(self, name, clone(getattr(self, name)))
-        return super().set_params(**params)
-
     def __sklearn_tags__(self) -> Any:
         """Say to scikit-learn that data has three dimensions or more, may have gaps, and needs no target."""
         tags = super().__sklearn_tags__()
@@ -309,14 +305,19 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
 
     def _origin(self, learned: dict[str, Any], series: Series, calendar: Calendar) -> dict[str, Any]:
         """Return the learned attributes that say what a forecast starts from."""
-        fitted = copy.copy(self)
-        fitted.__dict__.update(learned)
+        fitted = self._as_fitted(learned)
         return {
             "grid_": series.grid,
             "calendar_": calendar,
             "trained_on_": (series.times[0], series.times[-1]),
             "recent_": series.tail(fitted._n_recent()),
         }
+
+    def _as_fitted(self, learned: dict[str, Any]) -> Self:
+        """Return a copy with learned attributes."""
+        fitted = copy.copy(self)
+        fitted.__dict__.update(learned)
+        return fitted
 
     def _forecast_labelled(
         self, X: Any, horizon: Any, mode: str, n_samples: int | None

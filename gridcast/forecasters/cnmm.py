@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from gridcast.data.statistics import BUFFER_BYTES
-from gridcast.forecasters.linear import N_PATTERNS, fit_inverse_model, inverse_model
-from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
-from gridcast.forecasters.neural import DEFAULT_TRANSFORMER, NeuralForecaster
+from gridcast.data.parameters import channels, defaults, parameter, whole
+from gridcast.forecasters.linear import N_PATTERNS, LinearForecaster, fit_inverse_model, inverse_model
+from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE, annealing
+from gridcast.forecasters.neural import NeuralForecaster
+from gridcast.forecasters.registry import forecaster
 from gridcast.modules.convolutional import (
     ConvCombiner,
     ConvEmitter,
@@ -29,6 +31,7 @@ from gridcast.training.spec import ModuleSpec
 N_LOCATION = 16  # channels of what is known of a place
 
 
+@forecaster
 class CNMMForecaster(NeuralForecaster):
     """2D convolutional neural Markov model (Halim and Kawamoto, Sensors 2020, 20, 4195).
 
@@ -36,44 +39,7 @@ class CNMMForecaster(NeuralForecaster):
     variational inference, equations (4) to (20). The latent fields keep the shape of the grid, so the model works on
     any size and learns from patches. Its forecasts run the transition from the last posterior latent on.
 
-    The parameters that it shares with the other neural forecasters (windows, training, scaling, device) are described
-    in `gridcast.forecasters.NeuralForecaster`. With the paper's settings:
-    ``CNMMForecaster(**presets.paper("cnmm", "heat"))``.
-
-    Parameters
-    ----------
-    encoder_channels : (int, int), default=(32, 64)
-        Channels of the encoder's two convolutions.
-    rnn_channels : int, default=48
-        Channels of the ConvLSTM and the combiner.
-    latent_channels : int, default=16
-        Channels of the latent field; with `residual`, beside the coefficients of the last `lags` fields.
-    lags : int, default=6
-        Past fields in the latent field with `residual`, at most ``window - 1``.
-    transition_channels : int, default=48
-        Hidden channels of the gated transition.
-    emitter_channels : (int, int), default=(32, 16)
-        Channels of the emitter's convolution and first deconvolution.
-    kernel_size : int, default=3
-        Odd.
-    downsampling : {1, 2, 4}, default=4
-        Cells per latent cell and side: 4 is the paper's bottleneck, 1 its size-preserving variant.
-    posterior : {"filter", "forward", "backward", "bidirectional", "mean_field"}, default="filter"
-        Factorisation of the posterior; the paper's is ``"backward"``. See `gridcast.modules.recurrent.Recurrence`.
-    kl : {"analytic", "monte_carlo"}, default="analytic"
-        Per-step analytic divergence, or the paper's Monte-Carlo estimate.
-    annealing : (float, float), default=(1.0, 0.0)
-        Weight of the KL divergence at the start, and the share of training after which it is 1.
-    forecast_weight : float, default=1.0
-        Weight of the forecast term in the objective, see `gridcast.modules.markov.Objective`; 0 is the paper's.
-    forecast_steps : int, default=10
-        Largest lead of the forecast term, at most ``window - 1``.
-    head : {"linear", "tanh"}, default="linear"
-        Last activation of the emitter's mean; the paper's is ``"tanh"``.
-    batch_norm : bool, default=False
-        Batch normalisation in encoder, combiner, transition and emitter.
-    initial_state : {"channel", "cell"}, default="channel"
-        Whether the trainable Z_0, H_init and C_init have one value per channel or, as in the paper, per cell.
+    With the paper's settings: ``CNMMForecaster(**presets.paper("cnmm", "heat"))``.
 
     Examples
     --------
@@ -88,113 +54,37 @@ class CNMMForecaster(NeuralForecaster):
     DMMForecaster : the same model with a latent vector.
     """
 
-    def __init__(
-        self,
-        *,
-        encoder_channels: Sequence[int] = (32, 64),
-        rnn_channels: int = 48,
-        latent_channels: int = 16,
-        lags: int = 6,
-        transition_channels: int = 48,
-        emitter_channels: Sequence[int] = (32, 16),
-        kernel_size: int = 3,
-        downsampling: Literal[1, 2, 4] = 4,
-        posterior: str = "filter",
-        kl: Literal["analytic", "monte_carlo"] = "analytic",
-        annealing: tuple[float, float] = (1.0, 0.0),
-        forecast_weight: float = 1.0,
-        forecast_steps: int = 10,
-        head: Literal["linear", "tanh"] = "linear",
-        batch_norm: bool = False,
-        initial_state: Literal["channel", "cell"] = "channel",
-        window: int = 12,
-        context: int = 10,
-        stride: int = 1,
-        batch_size: int = 8,
-        max_epochs: int = 10,
-        max_steps: int | None = 3000,
-        learning_rate: float = 1e-3,
-        learning_rate_schedule: str = "one_cycle",
-        gradient_clip: float | None = 1.0,
-        validation_fraction: float = 0.1,
-        patience: int | None = None,
-        patch_size: int | None = None,
-        location_features: bool = True,
-        residual: bool = True,
-        climatology: Any = "auto",
-        bounded: bool = True,
-        observation_noise: float = 1.75,
-        buffer_bytes: int = BUFFER_BYTES,
-        precision: str = "32",
-        device: str = "auto",
-        strategy: str = "auto",
-        compile: bool = False,
-        checkpoint_dir: Any = None,
-        checkpoint_every: int | str = "5min",
-        callbacks: Any = None,
-        static: Any = None,
-        time_features: Any = None,
-        transformer: Any = DEFAULT_TRANSFORMER,
-        longitude: str = "auto",
-        random_state: Any = None,
-        verbose: int = 1,
-    ) -> None:
-        super().__init__(
-            window=window,
-            context=context,
-            stride=stride,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            max_steps=max_steps,
-            learning_rate=learning_rate,
-            learning_rate_schedule=learning_rate_schedule,
-            gradient_clip=gradient_clip,
-            validation_fraction=validation_fraction,
-            patience=patience,
-            patch_size=patch_size,
-            location_features=location_features,
-            residual=residual,
-            climatology=climatology,
-            bounded=bounded,
-            observation_noise=observation_noise,
-            buffer_bytes=buffer_bytes,
-            precision=precision,
-            device=device,
-            strategy=strategy,
-            compile=compile,
-            checkpoint_dir=checkpoint_dir,
-            checkpoint_every=checkpoint_every,
-            callbacks=callbacks,
-            static=static,
-            time_features=time_features,
-            transformer=transformer,
-            longitude=longitude,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.encoder_channels = encoder_channels
-        self.rnn_channels = rnn_channels
-        self.latent_channels = latent_channels
-        self.lags = lags
-        self.transition_channels = transition_channels
-        self.emitter_channels = emitter_channels
-        self.kernel_size = kernel_size
-        self.downsampling = downsampling
-        self.posterior = posterior
-        self.kl = kl
-        self.annealing = annealing
-        self.forecast_weight = forecast_weight
-        self.forecast_steps = forecast_steps
-        self.head = head
-        self.batch_norm = batch_norm
-        self.initial_state = initial_state
+    encoder_channels: Sequence[int] = parameter(
+        (32, 64), channels, "(int, int)", "Channels of the encoder's two convolutions."
+    )
+    rnn_channels: int = parameter(48, whole(), "int", "Channels of the ConvLSTM and the combiner.")
+    latent_channels: int = parameter(
+        16,
+        whole(),
+        "int",
+        "Channels of the latent field; of the residual architecture beside the coefficients of the last `lags` fields.",
+    )
+    lags: int = parameter(
+        6, whole(), "int", "Past fields in the latent field of the residual architecture, at most ``window - 1``."
+    )
+    transition_channels: int = parameter(48, whole(), "int", "Hidden channels of the gated transition.")
+    emitter_channels: Sequence[int] = parameter(
+        (32, 16), channels, "(int, int)", "Channels of the emitter's convolution and first deconvolution."
+    )
 
     @property
     def _annealing(self) -> tuple[float, float]:
-        return self.annealing
+        return annealing(self.architecture)
 
-    def _check_architecture(self) -> None:
-        pass
+    @property
+    def linear_(self) -> LinearForecaster:
+        """The linear model that the networks add to, fitted to the training part; it forecasts alone as well."""
+        check_is_fitted(self)
+        if self.module_.layout is None:
+            raise AttributeError(f"architecture={self.architecture!r} starts from no linear model")
+        shared = {name: getattr(self, name) for name in defaults(LinearForecaster)}
+        linear = LinearForecaster(**shared | {"lags": min(self.lags, self.window - 1)})
+        return linear.with_model(self, self.module_.layout.model)
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         return self._paper_module(spec) if self.architecture == "paper" else self._residual_module(spec)
@@ -268,6 +158,4 @@ class CNMMForecaster(NeuralForecaster):
         )
 
     def _encoder(self, n_inputs: int, periodic: bool) -> ConvEncoder:
-        return ConvEncoder(
-            n_inputs, self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic
-        )
+        return ConvEncoder(n_inputs, self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic)

@@ -4,22 +4,106 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any, Self
 
 import torch
 
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Series
+from gridcast.data.parameters import parameter, whole
+from gridcast.data.random import draw_seed
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE
+from gridcast.forecasters.registry import forecaster
+from gridcast.forecasters.scaled import ScaledForecaster
 from gridcast.modules.frames import Frames
 from gridcast.modules.inverse_model import Hindcasts, LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise, sample_size
-from gridcast.training.data import TrainingData
+from gridcast.training.data import TrainingData, divide
+from gridcast.training.engine import make_fabric, place, seeded
 from gridcast.training.spec import ModuleSpec
+from gridcast.transformers.scaling import Scaling
 
-N_PATTERNS = 40
+# Of the series, and so the same whatever model learns it
+LEARNED = (
+    "grid_", "calendar_", "recent_", "trained_on_", "missing_share_", "transformer_", "scaling_", "n_windows_",
+)  # fmt: skip
+N_PATTERNS = 40  # more change little: those of small variance are drawn towards nothing
 HORIZON = 20  # leads with a damping and a spread of their own
 EARLIER = 0.75  # of the training part, from which the rest is forecast
 N_HINDCASTS = 80
 HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the model itself sees
+
+
+@forecaster
+class LinearForecaster(ScaledForecaster):
+    """Linear inverse model (Penland and Sardeshmukh, Journal of Climate 1995) of blocks and large-scale patterns.
+
+    The next field is a linear function of the last `lags` ones: of the neighbourhood of each place, of what the place
+    remembers longer or shorter than others, and of the leading patterns of the whole field; see
+    `gridcast.modules.linear.LinearForecast`. Ridge penalties are chosen by cross-validation. Forecasts of several steps
+    run the model on and are damped towards the climatology as far as hindcasts of the last quarter of the training
+    series ask. Members of an ensemble are paths of noise with the covariance of the one-step errors, as large at each
+    lead and cell as the errors of these hindcasts. `fit` takes seconds. It is what `CNMMForecaster` starts from.
+
+    Attributes
+    ----------
+    module_ : Module
+        The fitted model.
+    transformer_, scaling_, time_features_, n_windows_
+        As in `ScaledForecaster`.
+
+    Examples
+    --------
+    >>> import gridcast as gc
+    >>> heat = gc.datasets.make_heat(2, n_windows=2, window=12, shape=(16, 16), random_state=0)
+    >>> model = gc.LinearForecaster(lags=2, context=6, random_state=0).fit(heat)
+    >>> model.predict(3).sizes["time"], model.predict_samples(3, n_samples=5).sizes["member"]
+    (3, 5)
+
+    See Also
+    --------
+    CNMMForecaster : networks that add to it.
+    """
+
+    lags: int = parameter(6, whole(), "int", "Past fields that a forecast sees, at most `context`.")
+
+    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+        self.check_parameters()
+        if self.lags > self.context:
+            raise ValueError(f"lags={self.lags!r} must not exceed context={self.context!r}: raise context")
+        if len(series) <= self.lags:
+            raise ValueError(
+                f"X has {len(series)} steps, lags={self.lags!r} needs at least {self.lags + 1}: give a longer "
+                "series or fewer lags"
+            )
+        window = min(self.lags + 1, len(series))
+        windows, held_out = divide(
+            series.values.shape, window=window, stride=1, context=self.context, validation_fraction=0.0
+        )
+        fabric = make_fabric(self.device, "32")
+        scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
+        data = TrainingData(scaled, scaling, window, self.context, windows, held_out)
+        model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
+        with seeded(draw_seed(self.random_state)):
+            fit_inverse_model(model, data)
+        return {
+            "transformer_": scaling.transformer,
+            "scaling_": scaling,
+            "time_features_": None,
+            "missing_share_": scaling.statistics.missing,
+            "n_windows_": len(windows),
+            "module_": place(model.eval(), fabric),
+        }
+
+    def _build_module(self, spec: ModuleSpec) -> LinearInverseModel:
+        return inverse_model(spec, self.lags)
+
+    def with_model(self, other: ScaledForecaster, model: LinearInverseModel) -> Self:
+        """Return self, fitted: with what another forecaster learned of the series, and with this model."""
+        learned = {name: value for name, value in vars(other).items() if name.endswith("_") and name in LEARNED}
+        vars(self).update(learned | {"time_features_": None, "module_": model})
+        return self
 
 
 def inverse_model(spec: ModuleSpec, n_lags: int, *, n_patterns: int = N_PATTERNS) -> LinearInverseModel:

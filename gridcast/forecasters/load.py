@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
 from typing import Any
 
@@ -13,18 +11,14 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
+from gridcast.data.parameters import defaults
 from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.registry import find
+from gridcast.forecasters.saved import ALL_FORMS
 from gridcast.persistence.container import PathLike, read_file
 from gridcast.persistence.encoding import MISFITS, Decoder
-from gridcast.persistence.forms import FORMS, check, check_array, take
+from gridcast.persistence.forms import check, check_array, take
 
-# By class; a module is imported for a file that needs it, so that a naive forecaster opens without torch.
-MODULES = {
-    "CNMMForecaster": "gridcast.forecasters.cnmm",
-    "ConvLSTMForecaster": "gridcast.forecasters.convlstm",
-    "DMMForecaster": "gridcast.forecasters.dmm",
-    "NaiveForecaster": "gridcast.forecasters.naive",
-}
 NUMBERS = (int, float, np.number)
 SECTIONS = {"class", "versions", "parameters", "learned"}
 
@@ -45,7 +39,7 @@ def load(path: PathLike, device: str = "auto") -> Any:
     Returns
     -------
     forecaster
-        Fitted. Parameters that belong to one training (`callbacks`, `checkpoint_dir`) have their defaults, as have
+        Fitted. What belongs to one training (`callbacks`, `checkpoint_dir`) has its defaults, as have
         those that the gridcast which wrote the file did not know.
 
     Raises
@@ -84,25 +78,21 @@ def load(path: PathLike, device: str = "auto") -> Any:
 def _restore(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> BaseForecaster:
     if set(values) != SECTIONS:
         raise ValueError(f"its sections are {sorted(values)}, expected {sorted(SECTIONS)}")
-    name = values["class"]
-    if not isinstance(name, str) or name not in MODULES:
-        raise ValueError(f"class={name!r} is no forecaster of gridcast: {sorted(MODULES)}")
-    cls: type[BaseForecaster] = getattr(importlib.import_module(MODULES[name]), name)
-    decoder = Decoder(arrays, FORMS)
+    cls: type[BaseForecaster] = find(values["class"])
+    decoder = Decoder(arrays, ALL_FORMS)
     forecaster = cls(**_parameters(cls, decoder.decode(values["parameters"], "parameters")))
     learned = check(decoder.decode(values["learned"], "learned"), dict, "learned")
     forecaster.__dict__.update(_origin(learned))
     forecaster.__dict__.update(forecaster._relearn(learned))
     if learned:
-        raise ValueError(f"learned holds {sorted(learned)}, which a {name} does not learn")
+        raise ValueError(f"learned holds {sorted(learned)}, which a {cls.__name__} does not learn")
     decoder.check_all_used()
     return forecaster
 
 
 def _parameters(cls: type[BaseForecaster], parameters: Any) -> dict[str, Any]:
     check(parameters, dict, "parameters")
-    known = set(inspect.signature(cls).parameters) - set(cls._not_saved)
-    if unknown := sorted(set(parameters) - known):
+    if unknown := sorted(set(parameters) - set(defaults(cls))):
         raise ValueError(f"{cls.__name__} has no parameters {unknown}: a newer gridcast may")
     return parameters
 

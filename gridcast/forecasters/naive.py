@@ -9,9 +9,11 @@ import pandas as pd
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series, extend
+from gridcast.data.parameters import anything, choice, parameter
 from gridcast.data.random import generator
 from gridcast.data.statistics import field_statistics, fill_missing
 from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.registry import forecaster
 from gridcast.persistence.forms import check, check_array, take
 from gridcast.transformers.anomaly import Anomaly
 
@@ -19,23 +21,12 @@ ARCHIVE_BYTES = 64 * 2**20
 GAP = 10  # steps that persistence looks back for the last observation of a cell
 
 
+@forecaster
 class NaiveForecaster(BaseForecaster):
     """Persistence, climatology or the same step of the last season, with an ensemble of their past errors.
 
     A member of the ensemble is the forecast plus the errors that the same forecast made over the same leads from a
     random earlier origin: whole fields, so that errors keep their patterns in space and their growth with lead time.
-
-    Parameters
-    ----------
-    strategy : {"persistence", "climatology", "seasonal"}, default="persistence"
-        The last observed value of each cell; the mean cycle of each cell at the forecast's time (`gridcast.Anomaly`);
-        the value one period earlier.
-    period : {"auto", "year", "day"} or int, default="auto"
-        Period of the climatology and of the season, see `gridcast.Anomaly`; persistence has none.
-    n_harmonics : int or None, default=3
-        Smoothing of the climatology, see `gridcast.Anomaly`; None keeps the raw mean of each step of the period.
-    random_state : int, RandomState or None
-        Seed of the ensemble.
 
     Attributes
     ----------
@@ -54,21 +45,29 @@ class NaiveForecaster(BaseForecaster):
     [20.0, 20.0]
     """
 
-    def __init__(
-        self,
-        strategy: Literal["persistence", "climatology", "seasonal"] = "persistence",
-        *,
-        period: str | int = "auto",
-        n_harmonics: int | None = 3,
-        random_state: Any = None,
-    ) -> None:
-        self.strategy = strategy
-        self.period = period
-        self.n_harmonics = n_harmonics
-        self.random_state = random_state
+    strategy: Literal["persistence", "climatology", "seasonal"] = parameter(
+        "persistence",
+        choice("persistence", "climatology", "seasonal"),
+        '{"persistence", "climatology", "seasonal"}',
+        "The last observed value of each cell; the mean cycle of each cell at the forecast's time "
+        "(`gridcast.Anomaly`); the value one period earlier.",
+        kw_only=False,
+    )
+    period: str | int = parameter(
+        "auto",
+        anything,
+        '{"auto", "year", "day"} or int',
+        "Period of the climatology and of the season, see `gridcast.Anomaly`; persistence has none.",
+    )
+    n_harmonics: int | None = parameter(
+        3,
+        anything,
+        "int or None",
+        "Smoothing of the climatology, see `gridcast.Anomaly`; None keeps the raw mean of each step of the period.",
+    )
 
     def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
-        self._check_strategy()
+        self.check_parameters()
         learned: dict[str, Any] = {}
         if self.strategy != "persistence":
             learned["cycle_"] = Anomaly(self.period, self.n_harmonics).fit(X)
@@ -96,7 +95,7 @@ class NaiveForecaster(BaseForecaster):
         return {name: getattr(self, f"{name}_") for name in names}
 
     def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
-        self._check_strategy()
+        self.check_parameters()
         mean, archive, times = take(learned, "mean", "archive", "archive_times")
         self.calendar_.check(check(times, pd.Index, "learned/archive_times"))
         shape = check_array(mean, self.grid_.shape, "learned/mean").shape
@@ -107,10 +106,6 @@ class NaiveForecaster(BaseForecaster):
             check_array(check(cycle, Anomaly, "learned/cycle").cycle_, (None, *shape), "learned/cycle/cycle_")
             learned_again["cycle_"] = cycle
         return learned_again
-
-    def _check_strategy(self) -> None:
-        if self.strategy not in ("persistence", "climatology", "seasonal"):
-            raise ValueError(f'strategy={self.strategy!r} is unknown: use "persistence", "climatology" or "seasonal"')
 
     def _n_context(self) -> int:
         return self.cycle_.n_phases_ if self.strategy == "seasonal" else 1

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, ClassVar
+from typing import Any
 
 import cftime
 import pandas as pd
 import xarray as xr
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast._version import __version__
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
+from gridcast.data.parameters import Parameters, defaults, shown
+from gridcast.forecasters.registry import is_registered
 from gridcast.persistence.card import make_card
 from gridcast.persistence.container import PathLike, write_file
 from gridcast.persistence.encoding import Encoder
 from gridcast.persistence.forms import FORMS
+from gridcast.training.settings import TRAINING_FORM
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "xarray")
-OWN = "gridcast."
+ALL_FORMS = (*FORMS, TRAINING_FORM)
 
 
-class SavedForecaster(BaseEstimator, ABC):
-    """Saves a forecaster and describes it; `gridcast.load` opens the file.
-
-    `_not_saved` names parameters that belong to one machine or training: a loaded forecaster has their defaults.
-    """
-
-    _not_saved: ClassVar[tuple[str, ...]] = ()
+class SavedForecaster(Parameters, ABC):
+    """Saves a forecaster and describes it; `gridcast.load` opens the file."""
 
     grid_: Grid
     calendar_: Calendar
@@ -63,13 +59,16 @@ class SavedForecaster(BaseEstimator, ABC):
         ValueError
             If a parameter, the transformer or a label of the data is of a kind that can not be saved.
         TypeError
-            If the forecaster is of a class that is not gridcast's, which `gridcast.load` could not know.
+            If the forecaster is of a class that is not registered, which `gridcast.load` could not know.
         """
         check_is_fitted(self)
         name = type(self).__name__
-        if not type(self).__module__.startswith(OWN):
-            raise TypeError(f"{name} is no class of gridcast, and load knows no others: use joblib.dump")
-        encoder = Encoder(FORMS)
+        if not is_registered(type(self)):
+            raise TypeError(
+                f"{name} is not registered, so that load would not know it: decorate it with "
+                "gridcast.forecasters.forecaster, or use joblib.dump"
+            )
+        encoder = Encoder(ALL_FORMS)
         values = {"class": name, "versions": versions(), "parameters": self._encoded_parameters(encoder)}
         learned = {"grid": self.grid_, "calendar": self.calendar_, "trained_on": self.trained_on_} | {
             "recent": {
@@ -105,7 +104,6 @@ class SavedForecaster(BaseEstimator, ABC):
             If `scores` is neither, or has more than 1000 rows.
         """
         check_is_fitted(self)
-        defaults = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
         first, last = self.trained_on_
         end = xr.CFTimeIndex([last]) if isinstance(last, cftime.datetime) else pd.Index([last])
         n_steps = int(self.calendar_.steps_between(first, end)[0]) + 1
@@ -116,8 +114,8 @@ class SavedForecaster(BaseEstimator, ABC):
             period=(first, last, n_steps),
             n_samples=None if self.recent_.samples is None else len(self.recent_.samples),
             missing_share=self.missing_share_,
-            parameters=self._own_parameters(),
-            defaults=defaults,
+            parameters=_flat(self.get_params(deep=False)),
+            defaults=_flat(defaults(type(self))),
             n_parameters=vars(self).get("n_parameters_", 0),
             history=vars(self).get("history_", []),
             versions=versions(),
@@ -140,21 +138,30 @@ class SavedForecaster(BaseEstimator, ABC):
             If the values do not fit together.
         """
 
-    def _own_parameters(self) -> dict[str, Any]:
-        return {name: value for name, value in self.get_params(deep=False).items() if name not in self._not_saved}
-
     def _encoded_parameters(self, encoder: Encoder) -> dict[str, Any]:
         encoded = {}
-        for name, value in self._own_parameters().items():
+        for name, value in self.get_params(deep=False).items():
             try:
                 encoded[name] = encoder.encode(value, name)
             except ValueError as error:
-                known = ", ".join(form.cls.__name__ for form in FORMS if hasattr(form.cls, "fit"))
+                known = ", ".join(form.cls.__name__ for form in ALL_FORMS if hasattr(form.cls, "fit"))
                 raise ValueError(
-                    f"{name}={value!r} can not be saved ({error}): use plain values, arrays, or the transformers "
+                    f"{name}={shown(value)} can not be saved ({error}): use plain values, arrays, or the transformers "
                     f"{known}; or keep the forecaster with joblib.dump"
                 ) from error
         return encoded
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with those of nested settings in their place, but for what belongs to one machine or run."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Parameters):
+            inner, kept_out = value.get_params(deep=False), getattr(value, "_not_saved", ())
+            flat |= {f"{name}__{key}": inner[key] for key in inner if key not in kept_out}
+        else:
+            flat[name] = value
+    return flat
 
 
 def versions() -> dict[str, str]:

@@ -164,9 +164,7 @@ def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: i
         every = every or max(1, len(sample) * features[0, 0].numel() // most_rows)
         left = (following - linear.autoregressed(features)) / linear.change
         for frames, targets in zip(_padded(features, linear).split(FRAMES), left.split(FRAMES), strict=True):
-            folds.add(
-                frames, targets, lambda f, t, n=every: moments(_neighbourhoods(f[::n], linear), _rows(t[::n]))
-            )
+            folds.add(frames, targets, lambda f, t, n=every: moments(_neighbourhoods(f[::n], linear), _rows(t[::n])))
     weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
     return weights * linear.change[..., None]
 
@@ -221,7 +219,9 @@ class _Folds:
         self.n, self.first = n, 0
         self.parts: dict[int, Moments] = {}
 
-    def add(self, regressors: Tensor, targets: Tensor, measure: Callable[[Tensor, Tensor], Moments] | None = None) -> None:
+    def add(
+        self, regressors: Tensor, targets: Tensor, measure: Callable[[Tensor, Tensor], Moments] | None = None
+    ) -> None:
         """Take in the next cases."""
         fold = torch.arange(self.first, self.first + len(targets)) * N_FOLDS // self.n
         for k in fold.unique().tolist():

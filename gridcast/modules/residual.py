@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gridcast.modules.convolutional import ConvCombiner, ConvEmitter, ConvTransition
-from gridcast.modules.layers import GridConv2d, fill_bias_, positive, softplus_inverse, zero_
 from gridcast.modules.inverse_model import LinearInverseModel
+from gridcast.modules.layers import GridConv2d, fill_bias_, positive, softplus_inverse, zero_
 
 FEATURE_LIMIT = 10.0  # standard deviations: what the networks see of a record is not beyond what they learned from
 FREE_STEP, FREE_LIMIT = 0.3, 10.0  # of the free channels, which have no scale of their own

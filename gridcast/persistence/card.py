@@ -12,6 +12,7 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid
+from gridcast.data.parameters import same, shown
 
 CITATION = (
     "Halim, C. J. and Kawamoto, K.: 2D Convolutional Neural Markov Models for Spatiotemporal Sequence Forecasting. "
@@ -59,7 +60,7 @@ def make_card(
     scores : mapping, Dataset or None
     """
     about = (inspect.getdoc(cls) or "").splitlines()[0]
-    changed = {name: value for name, value in parameters.items() if not _same(value, defaults.get(name))}
+    changed = {name: value for name, value in parameters.items() if not same(value, defaults.get(name))}
     kept = {name: value for name, value in parameters.items() if name not in changed}
     sections = [
         f"# {cls.__name__}\n\n{about}",
@@ -112,27 +113,7 @@ def _training(n_parameters: int, history: Sequence[Mapping[str, float]]) -> list
 def _parameters(parameters: Mapping[str, Any]) -> str:
     if not parameters:
         return "None."
-    return _table(("parameter", "value"), ((name, _shown(value)) for name, value in parameters.items()))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, np.ndarray | xr.DataArray):
-        return f"{type(value).__name__} of {value.dtype}, shape {value.shape}"
-    if isinstance(value, xr.Dataset):
-        return f"Dataset of {list(value.data_vars)}"
-    if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray | xr.DataArray) for item in value):
-        return ", ".join(_shown(item) for item in value)
-    if isinstance(value, np.random.RandomState | np.random.Generator):
-        return type(value).__name__
-    return f"`{' '.join(repr(value).split())}`"
-
-
-def _same(value: Any, default: Any) -> bool:
-    if hasattr(value, "get_params") or hasattr(default, "get_params"):
-        return repr(value) == repr(default)
-    if isinstance(value, list | tuple) and isinstance(default, list | tuple):
-        return len(value) == len(default) and all(map(_same, value, default))
-    return bool(value is default or (np.isscalar(value) and np.isscalar(default) and value == default))
+    return _table(("parameter", "value"), ((name, f"`{shown(value)}`") for name, value in parameters.items()))
 
 
 def _scores(scores: Any) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from gridcast.data.calendars import Calendar
-from gridcast.data.grid import Series
 from gridcast.persistence.atomic import replacing
 from gridcast.training.history import History
 
@@ -94,37 +91,28 @@ class TensorBoardLogger(Callback):
 
 
 class Watch:
-    """Calls the callbacks of a forecaster with a copy of it that has all that is learned so far.
+    """Calls the callbacks of a training.
 
     Parameters
     ----------
-    forecaster : NeuralForecaster
-    learned : dict
-        The learned attributes; the module in it is the one that trains.
-    series, calendar
-        Of the training.
+    callbacks : list or None
+    est : forecaster
+        A copy with all that is learned so far; the module in it is the one that trains.
     """
 
-    def __init__(self, forecaster: Any, learned: dict[str, Any], series: Series, calendar: Calendar) -> None:
-        self.callbacks: list[Any] = check_callbacks(forecaster.get_params(deep=False)["callbacks"])
-        self.learned = learned
-        if self.callbacks:
-            self.est: Any = copy.copy(forecaster)
-            self.est.__dict__.update(learned | forecaster._origin(learned, series, calendar))
-            _call(self.callbacks, "on_fit_begin", self.est)
+    def __init__(self, callbacks: Any, est: Any) -> None:
+        self.callbacks, self.est = check_callbacks(callbacks), est
+        _call(self.callbacks, "on_fit_begin", est)
 
     def on_epoch_end(self, history: list[dict[str, float]]) -> bool:
         """Tell of an epoch; return whether the training shall end."""
-        if not self.callbacks:
-            return False
         self.est.history_ = History(history)
         return _call(self.callbacks, "on_epoch_end", self.est, history[-1])
 
-    def on_fit_end(self) -> None:
+    def on_fit_end(self, history: History) -> None:
         """Tell of the end, with the best weights in the module."""
-        if self.callbacks:
-            self.est.history_ = self.learned["history_"]
-            _call(self.callbacks, "on_fit_end", self.est)
+        self.est.history_ = history
+        _call(self.callbacks, "on_fit_end", self.est)
 
 
 def check_callbacks(callbacks: Any) -> list[Any]:

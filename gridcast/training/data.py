@@ -103,10 +103,14 @@ class TrainingData:
         inside = np.isin(self.windows[:, 0], earlier) & (self.windows[:, 1] + self.window <= cut)
         if not inside.any() or not len(begins) or begins[0, 1] < first:
             return None
-        known = Series(self.scaled.values[earlier.min() : earlier.max() + 1, :cut], self.scaled.times[:cut], self.scaled.grid)
+        known = Series(
+            self.scaled.values[earlier.min() : earlier.max() + 1, :cut], self.scaled.times[:cut], self.scaled.grid
+        )
         return replace(self, scaling=self.scaling.refitted(known), windows=self.windows[inside]), begins
 
-    def hindcasts(self, begins: np.ndarray, stop: int, horizon: int, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def hindcasts(
+        self, begins: np.ndarray, stop: int, horizon: int, most: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield contexts (n, context, channel, y, x) and the fields after them, (n, horizon, channel, y, x).
 
         Parameters

@@ -19,7 +19,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 MMAP_THRESHOLD_BYTES, NEVER = 2**30, -1
 
 
-def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
+def make_fabric(device: str, precision: str) -> Fabric:
     """Return the engine that places modules and batches; of all processes together where ``torchrun`` started them.
 
     Parameters
@@ -28,8 +28,6 @@ def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
     precision : str
         Fabric's: ``"32"``, ``"bf16-mixed"``, ...
-    strategy : str
-        Fabric's.
 
     Raises
     ------
@@ -43,10 +41,10 @@ def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
         raise ValueError(f'device={device!r} is unknown or not available: use "auto" or one of {there}')
     accelerator = next((k for k in ("cuda", "mps") if available[k]), "cpu") if kind == "auto" else kind
     devices: int | list[int] = [int(index)] if index and accelerator != "cpu" else 1
-    n_nodes, together = 1, int(os.environ.get("WORLD_SIZE", 1))
+    n_nodes, strategy, together = 1, "auto", int(os.environ.get("WORLD_SIZE", 1))
     if together > 1:  # started by torchrun
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", together))
-        n_nodes, strategy = together // devices, "ddp" if strategy == "auto" else strategy
+        n_nodes, strategy = together // devices, "ddp"
     try:
         fabric = Fabric(
             accelerator=accelerator,
@@ -58,7 +56,7 @@ def make_fabric(device: str, precision: str, strategy: str = "auto") -> Fabric:
         fabric.launch()
         return fabric
     except (ValueError, TypeError) as error:
-        raise ValueError(f"precision={precision!r} or strategy={strategy!r} is not known here: {error}") from error
+        raise ValueError(f"precision={precision!r} is not known here: {error}") from error
 
 
 @contextmanager

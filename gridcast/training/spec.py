@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +45,45 @@ class ModuleSpec:
     n_given: int = 0
     angles: tuple[float, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        grid: Grid,
+        statistics: FieldStatistics,
+        *,
+        static: np.ndarray | None,
+        time_features: TimeFeatures | None,
+        n_windows: int,
+        longitude: str,
+        located: bool,
+    ) -> ModuleSpec:
+        """Return the spec of a series.
+
+        Parameters
+        ----------
+        grid, statistics
+            Of the training series.
+        static : ndarray, (n_static, y, x), or None
+            Constant fields that the user gave.
+        time_features, n_windows
+            As in `ModuleSpec`.
+        longitude : {"auto", "periodic", "bounded"}
+        located : bool
+            Whether the networks see where they are.
+        """
+        periodic = longitude == "periodic" or (longitude == "auto" and grid.spans_the_globe())
+        channels = [location_channels(statistics, periodic)] if located else []
+        channels += [] if static is None else [torch.from_numpy(static)]
+        return cls(
+            grid.shape,
+            statistics.complete,
+            torch.cat(channels) if channels else None,
+            periodic,
+            n_windows,
+            n_given=0 if static is None else len(static),
+            angles=() if time_features is None else tuple(time_features.angles),
+        )
+
     def frames(self, multiple: int) -> Frames:
         """Return the module that pads and crops fields for a network of this downsampling."""
         return Frames(
@@ -59,48 +97,6 @@ class ModuleSpec:
     def clock(self) -> Clock | None:
         """Return the module that carries the time features on."""
         return Clock(self.angles) if self.angles else None
-
-
-def make_spec(
-    forecaster: Any,
-    grid: Grid,
-    statistics: FieldStatistics,
-    static: np.ndarray | None,
-    time_features: TimeFeatures | None,
-    n_windows: int,
-) -> ModuleSpec:
-    """Return what the module of a neural forecaster must know.
-
-    Parameters
-    ----------
-    forecaster : NeuralForecaster
-    grid, statistics
-        Of the training series.
-    static : ndarray, (n_static, y, x), or None
-        Constant fields that the user gave.
-    time_features, n_windows
-        As in `ModuleSpec`.
-
-    Raises
-    ------
-    ValueError
-        If the parameter `longitude` is unknown.
-    """
-    longitude = forecaster.longitude
-    if longitude not in ("auto", "periodic", "bounded"):
-        raise ValueError(f'longitude={longitude!r} is unknown: use "auto", "periodic" or "bounded"')
-    periodic = longitude == "periodic" or (longitude == "auto" and grid.spans_the_globe())
-    channels = [location_channels(statistics, periodic)] if forecaster.location_features else []
-    channels += [] if static is None else [torch.from_numpy(static)]
-    return ModuleSpec(
-        grid.shape,
-        statistics.complete,
-        torch.cat(channels) if channels else None,
-        periodic,
-        n_windows,
-        n_given=0 if static is None else len(static),
-        angles=() if time_features is None else tuple(time_features.angles),
-    )
 
 
 def location_channels(statistics: FieldStatistics, periodic: bool) -> torch.Tensor:

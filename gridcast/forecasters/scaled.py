@@ -1,0 +1,239 @@
+"""What the forecasters share that run a torch module on the scaled anomalies of a series."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import InvalidParameterError
+from torch import nn
+
+from gridcast.data.covariates import TimeFeatures, make_time_features, static_fields
+from gridcast.data.grid import Grid, Series, extend
+from gridcast.data.parameters import anything, choice, flag, parameter, whole
+from gridcast.data.random import draw_seed
+from gridcast.data.statistics import FieldStatistics
+from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.registry import forecaster
+from gridcast.persistence.encoding import MISFITS
+from gridcast.persistence.forms import check, check_array, take
+from gridcast.training.engine import seeded
+from gridcast.training.spec import ModuleSpec
+from gridcast.transformers.anomaly import Anomaly
+from gridcast.transformers.minmax import MinMaxTransformer
+from gridcast.transformers.scaling import Scaling
+
+BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
+ACTIVATIONS = 64  # channels that a network holds of a frame
+
+
+def invertible(name: str, value: Any) -> None:
+    """Check for a transformer that can be undone."""
+    if not callable(getattr(value, "inverse_transform", None)):
+        raise InvalidParameterError(f"{name}={value!r} has no inverse_transform: use gridcast.MinMaxTransformer()")
+
+
+@forecaster
+class ScaledForecaster(BaseForecaster):
+    """Base of the forecasters that run a torch module on scaled anomalies.
+
+    Attributes
+    ----------
+    module_ : Module
+        The fitted torch module.
+    transformer_ : transformer
+        The fitted transformer.
+    scaling_ : Scaling
+        The transformer, the climatology and the statistics of the scaled training series.
+    time_features_ : TimeFeatures or None
+        How the time of a step is told.
+    n_windows_ : int
+        Number of training windows.
+    """
+
+    context: int = parameter(10, whole(), "int", "Observed steps that a forecast starts from.")
+    climatology: Any = parameter(
+        "auto",
+        anything,
+        '{"auto", "year", "day", "mean"}, int or None',
+        "Mean cycle that is subtracted from the scaled series before the model sees it and added to its forecasts, as "
+        '`gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it '
+        "covers a week, else the mean of each cell. None leaves the series as it is.",
+    )
+    bounded: bool = parameter(
+        True,
+        flag,
+        "bool",
+        "Clip forecasts to the smallest or largest value of the training series where at least a hundredth of its "
+        "values are there: rain stays non-negative, a concentration at most 1. A temperature has no such bound.",
+    )
+    transformer: Any = parameter(
+        MinMaxTransformer(),
+        invertible,
+        "transformer",
+        "Scales the series before training and is undone in every forecast; cloned to ``transformer_``.",
+    )
+    longitude: str = parameter(
+        "auto",
+        choice("auto", "periodic", "bounded"),
+        '{"auto", "periodic", "bounded"}',
+        "Whether the last dimension goes around the globe; detected from its coordinate by default.",
+    )
+    device: str = parameter(
+        "auto",
+        anything,
+        "str",
+        '``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.',
+    )
+
+    @abstractmethod
+    def _build_module(self, spec: ModuleSpec) -> nn.Module:
+        """Return a new module with a method `forecast`; on the meta device where weights come from a file."""
+
+    def _spec(
+        self, grid: Grid, statistics: FieldStatistics, time_features: TimeFeatures | None, n_windows: int
+    ) -> ModuleSpec:
+        """Return what the module must know of the data."""
+        given = vars(self)  # a linear model has no constant fields
+        return ModuleSpec.of(
+            grid,
+            statistics,
+            static=static_fields(given.get("static"), grid),
+            time_features=time_features,
+            n_windows=n_windows,
+            longitude=self.longitude,
+            located=given.get("architecture") == "residual",
+        )
+
+    def _n_context(self) -> int:
+        return self.context
+
+    def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
+        n_series, (_, rows, columns) = history.values.shape[0], history.grid.shape
+        out = np.empty((n_samples or 1, n_series, len(origins), horizon, *history.grid.shape), dtype=np.float32)
+        frame_bytes = 4 * ACTIVATIONS * rows * columns * n_series
+        n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
+        n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
+        batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
+        with seeded(draw_seed(self.random_state)):
+            start = 0
+            for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
+                inputs = *context, self._clocks(history, batch)
+                for member in range(0, n_samples or 1, n_members):
+                    n = min(n_members, (n_samples or 1) - member) if n_samples else 0
+                    values = forecast_scaled(self.module_, inputs, horizon, n)
+                    out[member : member + max(n, 1), :, start : start + len(batch)] = values.reshape(
+                        -1, n_series, len(batch), *values.shape[2:]
+                    )
+                start += len(batch)
+        times = extend(history.times, self._times_after(history, horizon))
+        leads = [times[origins + 1 + lead] for lead in range(horizon)]
+        return self.scaling_.restore(out, history, leads, self.bounded)
+
+    def _clocks(self, history: Series, origins: np.ndarray) -> np.ndarray | None:
+        """Return the time features of the first step of each context, (sample * origin, n_clock)."""
+        if self.time_features_ is None:
+            return None
+        clocks = self.time_features_.at(history.times[origins - self.context + 1])
+        return np.tile(clocks, (history.values.shape[0], 1))
+
+    # Saving
+
+    def _learned(self) -> dict[str, Any]:
+        transformer = self.scaling_.transformer
+        if type(transformer) not in (MinMaxTransformer, Anomaly):
+            raise ValueError(
+                f"transformer={self.transformer!r} can not be saved: use MinMaxTransformer or Anomaly, or keep the "
+                "forecaster with joblib.dump"
+            )
+        return {
+            "transformer": transformer,
+            "climatology": self.scaling_.climatology,
+            "statistics": self.scaling_.statistics,
+            "n_windows": self.n_windows_,
+            "history": [dict(record) for record in vars(self).get("history_", [])],
+            "module": {name: _as_array(name, tensor) for name, tensor in self.module_.state_dict().items()},
+        }
+
+    def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
+        # The module is built without memory for its weights, so that sizes are known before anything is that large.
+        self.check_parameters()
+        transformer, climatology, statistics, n_windows, history, weights = take(
+            learned, "transformer", "climatology", "statistics", "n_windows", "history", "module"
+        )
+        check(statistics, FieldStatistics, "learned/statistics")
+        shape = self.grid_.shape
+        check_array(statistics.mean, shape, "learned/statistics/mean")
+        _check_transformer(transformer, shape)
+        if climatology is not None:
+            check_array(
+                check(climatology, Anomaly, "learned/climatology").cycle_, (None, *shape), "learned/climatology"
+            )
+        if check(n_windows, int, "learned/n_windows") < 1:
+            raise ValueError(f"learned/n_windows={n_windows!r} must be at least 1")
+        time_features = make_time_features(vars(self).get("time_features"), self.recent_, self.calendar_)
+        spec = self._spec(self.grid_, statistics, time_features, n_windows)
+        try:
+            with torch.device("meta"):
+                module = self._build_module(spec)
+        except (*MISFITS, RuntimeError) as error:
+            raise ValueError(f"the parameters make no module ({error})") from error
+        module.load_state_dict(_tensors(module, check(weights, dict, "learned/module")), assign=True)
+        return {
+            "module_": module.eval(),
+            "transformer_": transformer,
+            "scaling_": Scaling(transformer, climatology, statistics, self.calendar_),
+            "time_features_": time_features,
+            "n_windows_": n_windows,
+        } | self._remember(history, module)
+
+    def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
+        """Return what else is learned, from the records of a training and its module."""
+        if history:
+            raise ValueError("learned/history holds records, but nothing was trained")
+        return {}
+
+
+def forecast_scaled(
+    module: nn.Module, inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None], horizon: int, n_samples: int
+) -> np.ndarray:
+    """Return scaled means, or draws, (member, batch, horizon, channel, y, x), from contexts, masks and clocks."""
+    device = next(iter(module.state_dict().values())).device
+    x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs)
+    forecast: Any = module.forecast
+    loc, scale = forecast(x, mask, horizon, n_samples, clock)
+    values = loc + scale * torch.randn_like(loc) if n_samples else loc
+    return values.float().cpu().numpy()
+
+
+def _as_array(name: str, tensor: torch.Tensor) -> np.ndarray:
+    if tensor.dtype.is_floating_point and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+        raise ValueError(f'the weights {name} are {tensor.dtype}, which can not be saved: train with precision="32"')
+    return tensor.detach().cpu().numpy()
+
+
+def _tensors(module: nn.Module, weights: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the arrays as tensors, which are those that `module` has."""
+    wanted = module.state_dict()
+    if lacking := sorted(set(wanted) - set(weights)):
+        raise ValueError(f"the weights {lacking[:3]} are missing, {len(lacking)} in all")
+    if surplus := sorted(set(weights) - set(wanted)):
+        raise ValueError(f"the weights {surplus[:3]} belong to no part of the module, {len(surplus)} in all")
+    tensors = {name: torch.from_numpy(check(weights[name], np.ndarray, f"learned/module/{name}")) for name in wanted}
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            raise ValueError(
+                f"the weights {name} are {tuple(tensor.shape)} of {tensor.dtype}, the parameters ask for "
+                f"{tuple(wanted[name].shape)} of {wanted[name].dtype}"
+            )
+    return tensors
+
+
+def _check_transformer(transformer: Any, shape: tuple[int, int, int]) -> None:
+    check(transformer, (MinMaxTransformer, Anomaly), "learned/transformer")
+    if isinstance(transformer, Anomaly):
+        check_array(vars(transformer).get("cycle_"), (None, *shape), "learned/transformer/cycle_")
+    else:
+        check_array(vars(transformer).get("data_min_"), shape[:1], "learned/transformer/data_min_", "iuf")

@@ -1,0 +1,123 @@
+"""How a forecaster is trained: what belongs to the optimiser, the held-out part, checkpoints and callbacks."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from gridcast.data.parameters import Parameters, anything, choice, flag, parameter, parameters, real, whole
+from gridcast.data.statistics import BUFFER_BYTES
+from gridcast.persistence.encoding import Form
+from gridcast.training.callbacks import check_callbacks
+
+
+def checkpoint_interval(every: Any) -> tuple[int | None, float | None]:
+    """Return the steps or the seconds between two checkpoints; raise a ValueError for what is neither."""
+    try:
+        if isinstance(every, numbers.Integral) and not isinstance(every, bool) and int(every) >= 1:
+            return int(every), None
+        if isinstance(every, str) and (seconds := pd.Timedelta(every).total_seconds()) > 0:
+            return None, seconds
+    except ValueError:
+        pass
+    raise ValueError(f'checkpoint_every={every!r} must be a number of steps or a duration such as "10min"')
+
+
+@parameters
+class Training(Parameters):
+    """Settings of a training that few users change; a parameter of every neural forecaster.
+
+    Searched as ``training__patience``.
+
+    Examples
+    --------
+    >>> import gridcast as gc
+    >>> gc.CNMMForecaster(training=gc.Training(patience=3, checkpoint_dir="training"))
+    CNMMForecaster(training=Training(checkpoint_dir='training', patience=3))
+    """
+
+    # Of one machine or one run: a loaded forecaster has the defaults.
+    _not_saved: ClassVar[tuple[str, ...]] = ("callbacks", "checkpoint_dir")
+
+    schedule: str = parameter(
+        "one_cycle",
+        choice("one_cycle", "constant"),
+        '{"one_cycle", "constant"}',
+        "Of the learning rate: linear warm-up and cosine decay, or none.",
+    )
+    gradient_clip: float | None = parameter(
+        1.0, real(lambda v: v > 0, "be positive", none=True), "float or None", "Largest norm of the gradient."
+    )
+    observation_noise: float = parameter(
+        1.75,
+        real(lambda v: v >= 0, "not be negative"),
+        "float",
+        "Largest standard deviation of the Gaussian noise that is added to a quarter of the training windows, in units "
+        "of the standard deviation of the change from one step to the next; the smallest is a 40th of it. Forecasts "
+        "from observations that are noisier than the training series need it. 0 adds none.",
+    )
+    validation_fraction: float = parameter(
+        0.1,
+        real(lambda v: 0 <= v < 1, "be at least 0 and below 1"),
+        "float",
+        "Share of the training series, at its end (of independent samples, the last ones), whose one-step forecast "
+        "error decides which epoch's weights are kept; 0 keeps those of the smallest training loss.",
+    )
+    patience: int | None = parameter(
+        None,
+        whole(none=True),
+        "int or None",
+        "Epochs without a smaller validation error after which training stops.",
+    )
+    checkpoint_dir: Any = parameter(
+        None,
+        anything,
+        "str, Path or None",
+        "Folder in which the training is kept. A `fit` with the same data and parameters goes on from there and ends "
+        "with the weights of an uninterrupted training; other data or parameters are a ValueError. One folder for each "
+        "training: leave it out in a search.",
+    )
+    checkpoint_every: int | str = parameter(
+        "5min",
+        lambda name, value: checkpoint_interval(value),
+        "int or str",
+        "Steps, or a duration, between two checkpoints.",
+    )
+    callbacks: Any = parameter(
+        None,
+        lambda name, value: check_callbacks(value),
+        "list of gridcast.callbacks.Callback or None",
+        "Called before, during and after the training.",
+    )
+    buffer_bytes: int = parameter(
+        BUFFER_BYTES,
+        whole(),
+        "int",
+        "Memory for what training reads ahead of a dask-backed series, whatever its size. At least several of its "
+        "chunks.",
+    )
+    precision: str = parameter("32", anything, "str", '``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.')
+    compile: bool = parameter(
+        False,
+        flag,
+        "bool",
+        "Train through ``torch.compile``, where that works; the first steps then take longer.",
+    )
+
+
+def _take_apart(training: Any) -> tuple[dict[str, Any]]:
+    given = training.get_params(deep=False)
+    return ({name: value for name, value in given.items() if name not in Training._not_saved},)
+
+
+def _put_together(given: Any) -> Training:
+    if not isinstance(given, dict):
+        raise ValueError(f"Training is made of {type(given).__name__}, expected names and values")
+    training = Training(**given)
+    training.check_parameters()
+    return training
+
+
+TRAINING_FORM = Form(Training, ("parameters",), _take_apart, _put_together)
