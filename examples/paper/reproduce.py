@@ -28,9 +28,9 @@ MODELS = ("naive", "convlstm", "dmm", "cnmm")
 CLASSES = {"convlstm": gc.ConvLSTMForecaster, "dmm": gc.DMMForecaster, "cnmm": gc.CNMMForecaster}
 N_FILM = 9
 # The paper's models and objectives with the budget and the schedule of the defaults, for two cores
-SMALL = {"batch_size": 8, "max_epochs": 1000, "learning_rate": 1e-3, "learning_rate_schedule": "one_cycle"}
+SMALL = {"batch_size": 8, "max_epochs": 1000, "learning_rate": 1e-3, "training__schedule": "one_cycle"}
 SMALL_OF: dict[str, dict[str, Any]] = {
-    "cnmm": {"window": 12, "stride": 6, "patch_size": 36, "initial_state": "channel", "max_steps": 3000},
+    "cnmm": {"window": 12, "stride": 6, "patch_size": 36, "max_steps": 3000},
     "convlstm": {"window": 20, "stride": 10, "patch_size": 36, "context": 10, "max_steps": 1000},
     "dmm": {"window": 12, "stride": 6, "max_steps": 3000},
 }
@@ -104,7 +104,7 @@ def build(model: str, variant: str, scale: str, experiment: str, seed: int) -> A
         parameters["stride"] = 6  # windows of 12 steps from 30: a pass is shorter, so that there are more records
     if scale == "smoke":
         parameters |= {"max_steps": 4}
-    return CLASSES[model](**parameters)
+    return CLASSES[model]().set_params(**parameters)
 
 
 def run(
