@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from small import NEURAL, TRAINING, small
+from small import SMALL, TRAINING, small
 
 import gridcast as gc
 
@@ -21,7 +21,7 @@ def make_estimators() -> dict:
         "persistence": gc.NaiveForecaster(random_state=0),
         "climatology": gc.NaiveForecaster("climatology", period=PERIOD, random_state=0),
         "seasonal": gc.NaiveForecaster("seasonal", period=PERIOD, random_state=0),
-    } | {name: small(name) for name in NEURAL}
+    } | {name: small(name) for name in SMALL}
 
 
 NAMES = list(make_estimators())

@@ -19,14 +19,22 @@ MARKOV = {
     "latent_channels": 4,
 }
 SMALL = {
+    "linear": (gc.LinearForecaster, {"lags": 2, "context": 4, "random_state": 0, "device": "cpu"}),
     "cnmm": (gc.CNMMForecaster, {"lags": 2, **MARKOV, **TRAINING}),
     "dmm": (gc.DMMForecaster, {"encoder_features": 8, **MARKOV, **TRAINING}),
     "convlstm": (gc.ConvLSTMForecaster, {"rnn_channels": 4, "n_states": 2, **TRAINING}),
 }
-NEURAL = list(SMALL)
+NEURAL = [name for name in SMALL if name != "linear"]
+SETTINGS = gc.Training().get_params()
 
 
 def small(name, **parameters):
-    """Return a small, untrained neural forecaster; `parameters` come before those that make it small."""
+    """Return a small, untrained forecaster; `parameters` come before those that make it small.
+
+    Those of `gridcast.Training` may stand among them.
+    """
     forecaster, defaults = SMALL[name]
+    settings = {key: parameters.pop(key) for key in list(parameters) if key in SETTINGS}
+    if settings:
+        parameters["training"] = gc.Training(**settings)
     return forecaster(**defaults | parameters)

@@ -1,5 +1,7 @@
 """Bad input gets an error that names the parameter, its value and the way out, and loses nothing."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,7 +36,7 @@ def make_series(n_times=30, shape=(5, 6)):
     )
 
 
-@pytest.fixture(scope="module", params=[*NAIVE, *NEURAL])
+@pytest.fixture(scope="module", params=[*NAIVE, "linear", *NEURAL])
 def fitted(request):
     return make_estimator(request.param).fit(make_series())
 
@@ -256,7 +258,7 @@ def test_an_unknown_mode(survivor):
         gc.backtest(survivor, make_series(40)[30:], mode="onestep")
 
 
-@pytest.mark.parametrize("name", ["seasonal", *NEURAL])
+@pytest.mark.parametrize("name", ["seasonal", "linear", *NEURAL])
 def test_a_history_that_is_too_short_says_how_many_steps_it_needs(name):
     estimator = make_estimator(name).fit(SERIES)
     context = 6 if name == "seasonal" else 4
@@ -309,26 +311,65 @@ def test_values_outside_the_data_range_are_counted_not_clipped(name):
     ("parameter", "value"),
     [
         ("window", 0), ("window", 1), ("context", 0), ("stride", 0), ("batch_size", 0), ("max_epochs", 0),
-        ("max_steps", 0), ("window", 2.5), ("patch_size", 0), ("validation_fraction", 1.0), ("learning_rate", 0.0),
-        ("learning_rate", "1e-3"), ("gradient_clip", "a"), ("transformer", "minmax"),
-        ("learning_rate_schedule", "cosine"), ("longitude", "globe"), ("precision", "33"), ("random_state", "seed"),
-        ("random_state", -1), ("downsampling", 3), ("climatology", "week"), ("rnn_channels", 0), ("kernel_size", 0),
+        ("max_steps", 0), ("window", 2.5), ("patch_size", 0), ("learning_rate", 0.0), ("learning_rate", "1e-3"),
+        ("transformer", "minmax"), ("longitude", "globe"), ("random_state", "seed"), ("random_state", -1),
+        ("climatology", "week"), ("rnn_channels", 0), ("architecture", "unet"), ("bounded", "yes"),
+        ("time_features", "week"),
+        ("training__validation_fraction", 1.0), ("training__gradient_clip", "a"), ("training__gradient_clip", 0),
+        ("training__schedule", "cosine"), ("training__precision", "33"), ("training__patience", 0),
+        ("training__observation_noise", -1.0), ("training__buffer_bytes", 0), ("training__compile", 1),
+        ("training__checkpoint_every", "soon"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", NEURAL)
 def test_parameters_of_the_neural_forecasters(name, parameter, value):
-    with pytest.raises((TypeError, ValueError), match=rf"^{parameter}={value!r}"):
+    with pytest.raises((TypeError, ValueError), match=rf"^{parameter.removeprefix('training__')}={value!r}"):
         make_estimator(name).set_params(**{parameter: value}).fit(SERIES)
 
 
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("posterior", "smooth"), ("kl", "exact"), ("head", "relu"), ("kernel_size", 4), ("forecast_weight", -1.0)],
-)
+    [
+        ("encoder_channels", (4,)), ("encoder_channels", 4), ("emitter_channels", (4, 0)), ("latent_channels", 0),
+        ("transition_channels", 1.5),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("name", ["cnmm", "dmm"])
 def test_parameters_of_the_markov_models(name, parameter, value):
-    with pytest.raises(ValueError, match=rf"^{parameter}={value!r}"):
+    found = value if isinstance(value, tuple) and len(value) == 2 else value
+    with pytest.raises(ValueError, match=rf"^{parameter}=({re.escape(repr(found))}|0) must be"):
         make_estimator(name).set_params(**{parameter: value}).fit(SERIES)
+
+
+def test_a_latent_vector_does_not_learn_from_patches():
+    with pytest.raises(ValueError, match="patch_size=8: the latent vector of a DMMForecaster .*use CNMMForecaster"):
+        make_estimator("dmm").set_params(patch_size=8).fit(SERIES)
+
+
+def test_parameters_of_the_linear_forecaster():
+    with pytest.raises(ValueError, match="lags=0 must be an integer of at least 1"):
+        gc.LinearForecaster(lags=0).fit(SERIES)
+    with pytest.raises(ValueError, match="lags=6 must not exceed context=4: raise context"):
+        gc.LinearForecaster(lags=6, context=4).fit(SERIES)
+    with pytest.raises(ValueError, match="X has 5 steps, lags=6 needs at least 7: give a longer series or fewer lags"):
+        gc.LinearForecaster().fit(SERIES[:5])
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        ("lerning_rate", "did you mean 'learning_rate'?"),
+        ("patience", r"it belongs to training, training=gridcast.Training\(patience=...\) or set_params"),
+        ("training__patienc", "did you mean"),
+        ("xyz", "it has "),
+    ],
+)
+@pytest.mark.parametrize("cls", [gc.CNMMForecaster, gc.ConvLSTMForecaster])
+def test_a_misspelt_parameter_says_the_right_one(cls, name, way_out):
+    with pytest.raises(TypeError, match=f"{cls.__name__} has no parameter {name!r}: {way_out}"):
+        cls(**{name: 1})
+    with pytest.raises(ValueError, match=f"has no parameter .*{way_out if name != 'training__patienc' else 'patience'}"):
+        cls().set_params(**{name: 1})
 
 
 def test_parameters_of_the_naive_forecaster():
@@ -357,7 +398,7 @@ def test_an_update_of_another_number_of_samples():
 
 
 @pytest.mark.parametrize("value", [-9.969209968386869e36, 1e20, np.float32(1e20)])
-@pytest.mark.parametrize("name", [*NAIVE, *NEURAL])
+@pytest.mark.parametrize("name", [*NAIVE, "linear", *NEURAL])
 def test_a_fill_value_that_was_not_decoded(name, value):
     with pytest.raises(ValueError, match=r"X holds .*e\+\d+, which files write .*X\.where\(abs\(X\) < 1e19\)"):
         make_estimator(name).fit(SERIES.where(SERIES["lat"] > SERIES["lat"][1], value))

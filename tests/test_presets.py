@@ -21,7 +21,7 @@ def test_a_forecaster_takes_its_preset_and_trains(model, experiment):
     ("model", "experiment", "expected"),
     [
         ("cnmm", "heat", {"latent_channels": 64, "learning_rate": 5e-5, "max_epochs": 300, "batch_size": 16}),
-        ("cnmm", "cmap", {"latent_channels": 16, "learning_rate": 1e-4, "max_epochs": 150, "gradient_clip": 10.0}),
+        ("cnmm", "cmap", {"latent_channels": 16, "learning_rate": 1e-4, "max_epochs": 150, "encoder_channels": (32, 64)}),
         ("dmm", "cmap", {"latent_channels": 50, "rnn_channels": 128, "encoder_features": 256}),
         ("convlstm", "heat", {"rnn_channels": 64, "n_states": 10, "context": 20, "max_epochs": 100}),
     ],
@@ -29,6 +29,8 @@ def test_a_forecaster_takes_its_preset_and_trains(model, experiment):
 def test_values_of_the_tables(model, experiment, expected):
     given = gc.presets.paper(model, experiment)
     assert {name: given[name] for name in expected} == expected
+    assert given["architecture"] == "paper"
+    assert given["training"].gradient_clip == (None if model == "convlstm" else 10.0)
     assert given["transformer"].data_range == {"heat": (0, 1000), "cmap": (0, 80)}[experiment]
 
 

@@ -38,12 +38,9 @@ class ConvLSTMForecaster(NeuralForecaster):
     rnn_channels: int = parameter(64, whole(), "int", "Channels of the hidden state.")
     n_states: int = parameter(10, whole(), "int", "Number of hidden states that a forecast sees.")
 
-    @property
-    def _blocks_of(self) -> int:
-        return 1 if self.architecture == "paper" else DOWNSAMPLING
-
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
-        residual, factor = self.architecture == "residual", self._blocks_of
+        residual = self.architecture == "residual"
+        factor = DOWNSAMPLING if residual else 1
         frames = spec.frames(factor)
         n_location = N_LOCATION if residual and frames.n_static else 0
         return ConvLSTMModule(

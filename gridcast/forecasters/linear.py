@@ -7,6 +7,7 @@ import math
 from typing import Any, Self
 
 import torch
+from torch import nn
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
@@ -84,8 +85,8 @@ class LinearForecaster(ScaledForecaster):
         fabric = make_fabric(self.device, "32")
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
         data = TrainingData(scaled, scaling, window, self.context, windows, held_out)
-        model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
         with seeded(draw_seed(self.random_state)):
+            model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
             fit_inverse_model(model, data)
         return {
             "transformer_": scaling.transformer,
@@ -98,6 +99,11 @@ class LinearForecaster(ScaledForecaster):
 
     def _build_module(self, spec: ModuleSpec) -> LinearInverseModel:
         return inverse_model(spec, self.lags)
+
+    def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
+        if history:
+            raise ValueError("learned/history holds records, but a LinearForecaster keeps none")
+        return {}
 
     def with_model(self, other: ScaledForecaster, model: LinearInverseModel) -> Self:
         """Return self, fitted: with what another forecaster learned of the series, and with this model."""

@@ -16,6 +16,7 @@ from gridcast.data.covariates import check_time_features, make_time_features, st
 from gridcast.data.grid import Series
 from gridcast.data.parameters import anything, choice, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
+from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
 from gridcast.persistence.forms import check
@@ -106,11 +107,6 @@ class NeuralForecaster(ScaledForecaster):
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         """Fit what the networks start from to the training part; nothing, unless a subclass says so."""
-
-    @property
-    def _blocks_of(self) -> int:
-        """Cells to which patches are aligned, a side."""
-        return 4
 
     def summary(self) -> Summary:
         """Return what the fitted model is made of and what training it costs; print it, or show it in a notebook.
@@ -234,7 +230,7 @@ class NeuralForecaster(ScaledForecaster):
             data.scaling.default,
             generator(seed),
             patch=self._patch(spec.shape),
-            alignment=self._blocks_of,
+            alignment=DOWNSAMPLING,
             cycle=data.cycle,
             noise=data.noise(noise) if noise else None,
             clock=data.clock,
@@ -262,7 +258,7 @@ class NeuralForecaster(ScaledForecaster):
     def _patch(self, shape: tuple[int, int, int]) -> tuple[int, int] | None:
         if self.patch_size is None:
             return None
-        size = max(self.patch_size // self._blocks_of, 1) * self._blocks_of
+        size = max(self.patch_size // DOWNSAMPLING, 1) * DOWNSAMPLING
         rows, columns = (min(size, n) for n in shape[1:])
         return None if (rows, columns) == shape[1:] else (rows, columns)
 

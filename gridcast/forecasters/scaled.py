@@ -189,11 +189,9 @@ class ScaledForecaster(BaseForecaster):
             "n_windows_": n_windows,
         } | self._remember(history, module)
 
+    @abstractmethod
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
-        """Return what else is learned, from the records of a training and its module."""
-        if history:
-            raise ValueError("learned/history holds records, but nothing was trained")
-        return {}
+        """Return what else is learned, from the records of a training, which may be anything, and its module."""
 
 
 def forecast_scaled(

@@ -197,7 +197,7 @@ def test_clone_and_parameters(name):
     assert estimator.set_params(random_state=7) is estimator
     assert estimator.random_state == 7
     assert copy.random_state == 0
-    with pytest.raises(ValueError, match="Invalid parameter 'windoww'"):
+    with pytest.raises(ValueError, match="has no parameter 'windoww'"):
         estimator.set_params(windoww=3)
 
 

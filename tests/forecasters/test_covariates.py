@@ -30,10 +30,11 @@ def features(series, names):
 
 
 @every_forecaster
-@pytest.mark.parametrize("residual", [True, False])
-def test_the_networks_see_static_fields_and_the_time(name, residual):
+@pytest.mark.parametrize("architecture", ["residual", "paper"])
+def test_the_networks_see_static_fields_and_the_time(name, architecture):
     series = make_series()
-    model = small(name, static=orography(series), time_features=("season", "day"), residual=residual, climatology=None)
+    model = small(name, static=orography(series), time_features=("season", "day"), architecture=architecture)
+    model.set_params(climatology=None)
     module = model.fit(series).module_
     x, mask = torch.randn(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.ones(2, 3, 1, 8, 8)
     clock = torch.from_numpy(model.time_features_.at(series.indexes["time"])[:2])

@@ -189,25 +189,21 @@ def test_every_kind_of_series_is_kept(name, series, tmp_path):
 
 
 VARIANTS = {
-    "cnmm paper": lambda: gc.CNMMForecaster(
-        **MARKOV | TRAINING, residual=False, batch_norm=True, initial_state="cell", posterior="backward", head="tanh"
-    ),
+    "cnmm paper": lambda: gc.CNMMForecaster(**MARKOV | TRAINING, architecture="paper"),
     "cnmm all": lambda: gc.CNMMForecaster(
         **MARKOV | TRAINING,
-        posterior="bidirectional",
         patch_size=8,
         static=xr.Dataset({"oro": TRAIN[0].drop_vars("land"), "land": TRAIN.land * 1.0}).drop_vars("station"),
         time_features=["season"],
         transformer=gc.MinMaxTransformer(data_range=[(200, 300)]),
+        training=gc.Training(validation_fraction=0.2, patience=3, schedule="constant"),
         climatology=None,
     ),
-    "cnmm no location": lambda: gc.CNMMForecaster(**MARKOV | TRAINING, location_features=False, downsampling=2),
-    "dmm": lambda: gc.DMMForecaster(
-        **MARKOV | TRAINING, residual=False, posterior="mean_field", transformer=gc.Anomaly(PERIOD), batch_norm=True
-    ),
+    "dmm": lambda: gc.DMMForecaster(**MARKOV | TRAINING, architecture="paper", transformer=gc.Anomaly(PERIOD)),
     "convlstm": lambda: gc.ConvLSTMForecaster(
-        **TRAINING, rnn_channels=4, longitude="periodic", static=[TRAIN.land * 1.0, np.ones(SHAPE)], downsampling=1
+        **TRAINING, rnn_channels=4, longitude="periodic", static=[TRAIN.land * 1.0, np.ones(SHAPE)]
     ),
+    "linear": lambda: gc.LinearForecaster(lags=3, context=5, longitude="periodic", climatology="mean", random_state=1),
 }
 
 
@@ -227,10 +223,12 @@ def test_a_generator_goes_on_where_it_was(make, tmp_path):
 
 def test_what_belongs_to_one_training_is_not_saved(tmp_path):
     callback = gc.callbacks.Callback()
-    estimator = gc.ConvLSTMForecaster(rnn_channels=4, **TRAINING, callbacks=[callback], checkpoint_dir=tmp_path / "c")
+    settings = gc.Training(callbacks=[callback], checkpoint_dir=tmp_path / "c", patience=3)
+    estimator = gc.ConvLSTMForecaster(rnn_channels=4, **TRAINING, training=settings)
     estimator.fit(TRAIN).save(tmp_path / "model.gridcast")
     loaded = gc.load(tmp_path / "model.gridcast")
-    assert (loaded.callbacks, loaded.checkpoint_dir) == (None, None)
+    assert (loaded.training.callbacks, loaded.training.checkpoint_dir) == (None, None)
+    assert loaded.training.patience == 3
     assert loaded.device == "auto"
     secrets = (str(tmp_path), str(Path.home()), socket.gethostname(), str(Path(gc.__file__).parent))
     data = (tmp_path / "model.gridcast").read_bytes()
@@ -315,7 +313,7 @@ def test_a_label_that_can_not_be_saved_is_named(tmp_path):
 
 
 def test_a_class_of_someone_else_is_not_saved(tmp_path):
-    with pytest.raises(TypeError, match=r"Mine is no class of gridcast.*joblib"):
+    with pytest.raises(TypeError, match=r"Mine is not registered.*gridcast.forecasters.forecaster.*joblib"):
         Mine().fit(TRAIN).save(tmp_path / "a")
 
 
@@ -368,16 +366,23 @@ GENERATOR = {
 MALFORMED = {
     "no class": (set_at("class", to=DELETE), "its sections are"),
     "further section": (set_at("code", to="import os"), "its sections are .*'code'"),
-    "unknown class": (set_at("class", to="os.system"), "class='os.system' is no forecaster of gridcast"),
-    "base class": (set_at("class", to="NeuralForecaster"), "class='NeuralForecaster' is no forecaster"),
+    "unknown class": (set_at("class", to="os.system"), "class='os.system' is no forecaster that is known here.*import"),
+    "base class": (set_at("class", to="NeuralForecaster"), "class='NeuralForecaster'"),
     "class of a list": (set_at("class", to=["DMMForecaster"]), r"class=\['DMMForecaster'\] is no forecaster"),
     "another class": (set_at("class", to="CNMMForecaster"), r"CNMMForecaster has no parameters \['encoder_features'\]"),
     "parameters of a list": (set_at("parameters", to=[1]), "parameters is a list, expected dict"),
     "unknown parameter": (set_at("parameters", "hook", to=1), r"DMMForecaster has no parameters \['hook'\]: a newer"),
     "callbacks": (set_at("parameters", "callbacks", to=["os.system"]), r"has no parameters \['callbacks'\]"),
     "parameter type": (set_at("parameters", "window", to="eight"), "window='eight'"),
-    "parameter value": (set_at("parameters", "downsampling", to=3), "downsampling=3 must be 1, 2 or 4"),
-    "parameter choice": (set_at("parameters", "posterior", to="magic"), "posterior='magic' is unknown"),
+    "parameter value": (set_at("parameters", "stride", to=0), "stride=0 must be an integer of at least 1"),
+    "parameter choice": (set_at("parameters", "architecture", to="magic"), "architecture='magic' is unknown"),
+    "settings of a list": (set_at("parameters", "training", "parameters", to=[1]), "Training is made of list"),
+    "setting value": (set_at("parameters", "training", "parameters", "patience", to=0), "patience=0 must be"),
+    "unknown setting": (set_at("parameters", "training", "parameters", "hook", to=1), "Training has no parameter 'hook'"),
+    "callbacks in the settings": (
+        set_at("parameters", "training", "parameters", "callbacks", to=["os.system"]),
+        "callbacks holds 'os.system'",
+    ),
     "unknown type": (
         set_at("parameters", "transformer", "$type", to="subprocess.Popen"),
         "'subprocess.Popen' is no type",
@@ -394,8 +399,8 @@ MALFORMED = {
     "other sizes": (set_at("parameters", "latent_channels", to=5), "the parameters ask for"),
     "huge sizes": (set_at("parameters", "latent_channels", to=10**7), "the parameters ask for"),
     "impossible sizes": (set_at("parameters", "latent_channels", to=10**30), "the parameters make no module"),
-    "negative sizes": (set_at("parameters", "encoder_features", to=-1), "the parameters make no module"),
-    "float sizes": (set_at("parameters", "encoder_features", to=8.5), "the parameters make no module"),
+    "negative sizes": (set_at("parameters", "encoder_features", to=-1), "encoder_features=-1 must be"),
+    "float sizes": (set_at("parameters", "encoder_features", to=8.5), "encoder_features=8.5 must be"),
     "learned of a list": (set_at(LEARNED, to=[]), "learned is a list, expected dict"),
     "no grid": (set_at(*GRID, to=DELETE), r"learned lacks \['grid'\]"),
     "grid of text": (set_at(*GRID, to="grid"), "learned/grid is a str, expected Grid"),

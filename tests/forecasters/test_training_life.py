@@ -180,7 +180,8 @@ def test_other_parameters_or_data_are_refused_by_name(change, data, expected, se
 
 def test_what_does_not_change_a_training_may_differ(series, tmp_path):
     model = make("cnmm", checkpoint_dir=tmp_path, max_epochs=1).fit(series)
-    model.set_params(checkpoint_every=7, callbacks=[Recorder()]).fit(series)
+    again = clone(model).set_params(training__checkpoint_every=7, training__callbacks=[Recorder()]).fit(series)
+    same_weights(again, model)
 
 
 @pytest.mark.parametrize("every", [0, -1, True, "soon", "-5min", 2.5, None])

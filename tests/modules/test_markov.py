@@ -256,6 +256,7 @@ def test_untrained_cnmm_forecasts_what_its_linear_model_does():
     module = untrained(small_cnmm())
     with torch.no_grad():
         module.combiner.gain.bias.fill_(40.0)  # observations without noise
+        module.layout.model.linear.limit.fill_(math.inf)  # some of these are records
     x, mask = windows(missing=0.0)
     linear, _ = module.layout.model.forecast(x, mask, 3)
     loc, _ = module.forecast(x, mask, 3)
