@@ -85,8 +85,7 @@ def measure(path: Path, patch_size: int | None, n_steps: int) -> dict[str, float
         max_epochs=1,
         max_steps=n_steps,
         patch_size=patch_size,
-        buffer_bytes=BUFFER_BYTES,
-        validation_fraction=0.0,
+        training=gc.Training(buffer_bytes=BUFFER_BYTES, validation_fraction=0.0),
         random_state=0,
         verbose=0,
     )

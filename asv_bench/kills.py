@@ -51,7 +51,7 @@ def fit(folder: Path) -> None:
     x = np.random.default_rng(0).normal(size=(150, 12, 12)).astype(np.float32).cumsum(0)
     model = gc.ConvLSTMForecaster(
         rnn_channels=4, window=8, context=4, max_epochs=200, max_steps=None, random_state=0, device="cpu", verbose=0,
-        checkpoint_dir=folder, checkpoint_every=1,
+        training=gc.Training(checkpoint_dir=folder, checkpoint_every=1),
     )  # fmt: skip
     np.save(folder / "forecast.npy", model.fit(x).predict(3).values)
 

@@ -41,7 +41,7 @@ class UsualCNMM(nn.Module):
         self.encoder, self.combiner = parts.encoder, parts.combiner
         self.transition, self.emitter = parts.transition, parts.emitter
         self.start = nn.Parameter(parts.start.detach().clone())
-        n_in, n_hidden = 64, parts.rnn.recurrences[0].hidden_init.shape[0]
+        n_in, n_hidden = 64, parts.rnn.hidden_init.shape[0]
         self.cell = ConvLSTMCell(n_in, n_hidden)
         self.n_hidden = n_hidden
 
@@ -70,7 +70,7 @@ class UsualCNMM(nn.Module):
         z = self.start.expand(len(x), *self.start.shape)
         with pyro.plate("window", len(x)):
             for t, h in enumerate(hidden):
-                loc, scale = self.combiner(z, [h], None)
+                loc, scale = self.combiner(z, h, None)
                 with poutine.scale(scale=annealing):
                     z = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(3))
 

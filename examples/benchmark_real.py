@@ -29,6 +29,7 @@ FILES = {"air": "air_temperature.zarr", "era5": "era5_t2m_uk_2019-03_hourly.nc",
 COMMIT = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 HORIZON, ORIGIN_STRIDE, N_MEMBERS = 20, 5, 20
 NEURAL = {"convlstm": gc.ConvLSTMForecaster, "dmm": gc.DMMForecaster, "cnmm": gc.CNMMForecaster}
+RANDOM = (*NEURAL, "linear", "untrained")
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     train, test = gc.train_test_split(open_series(arguments.series), test_fraction=0.3)
     factor = 2 / float(train.max() - train.min())
     for name in arguments.models.split(","):
-        for seed in range(arguments.seeds if name.partition("+")[0] in NEURAL else 1):
+        for seed in range(arguments.seeds if name.partition("+")[0] in RANDOM else 1):
             key = f"{name}/{seed}"
             if key in results:
                 continue
@@ -55,7 +56,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("series", choices=list(FILES))
-    parser.add_argument("--models", default="persistence,climatology,lim,convlstm,dmm,cnmm")
+    parser.add_argument("--models", default="persistence,climatology,damped,ar3,lim,linear,untrained,convlstm,dmm,cnmm")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, help="of torch; all cores by default")
@@ -75,6 +76,8 @@ class LinearInverseModel:
 
     It is a vector autoregression of order 2 in the space of 60 components (Penland and Sardeshmukh 1995 use order 1).
     """
+
+    n_before = 1  # steps before the first origin
 
     def fit(self, X: xr.DataArray) -> LinearInverseModel:
         """Learn components and regression from a series."""
@@ -99,16 +102,75 @@ class LinearInverseModel:
         return np.stack(out, 1)
 
 
+class DampedPersistence:
+    """Anomalies from the climatology, times a weight for each cell and lead: a regression on the latest anomaly."""
+
+    n_before = 0
+
+    def fit(self, X: xr.DataArray, horizon: int = HORIZON) -> DampedPersistence:
+        """Learn climatology and weights from a series."""
+        self.anomaly = gc.Anomaly().fit(X)
+        x = np.nan_to_num(self.anomaly.transform(X).values.astype(float))
+        pairs = ((x[:-lead], x[lead:]) for lead in range(1, horizon + 1))
+        weights = [(now * ahead).sum(0) / np.maximum(np.square(now).sum(0), 1e-12) for now, ahead in pairs]
+        self.weights = np.clip(weights, 0.0, 1.0)
+        return self
+
+    def forecast(self, X: xr.DataArray, horizon: int) -> np.ndarray:
+        """Return (origin, lead, y, x) from every step of `X`; NaN beyond its end."""
+        x, cycle = self.anomaly.transform(X).values, cycle_of(self.anomaly, X)
+        return np.stack([self.weights[k] * x + ahead(cycle, k + 1) for k in range(horizon)], 1)
+
+
+class Autoregression:
+    """Anomalies from the climatology, forecast at each cell from its own last three: a ridge regression."""
+
+    n_before = 2
+
+    def fit(self, X: xr.DataArray) -> Autoregression:
+        """Learn climatology and weights, (y, x, lag), from a series."""
+        self.anomaly = gc.Anomaly().fit(X)
+        x = np.nan_to_num(self.anomaly.transform(X).values.astype(float))
+        past = np.stack([x[2:-1], x[1:-2], x[:-3]], -1)
+        square = np.einsum("tyxi,tyxj->yxij", past, past)
+        ridge = 1e-3 * np.trace(square, axis1=-2, axis2=-1)[..., None, None] / 3 + 1e-12
+        product = np.einsum("tyxi,tyx->yxi", past, x[3:])
+        self.weights = np.linalg.solve(square + ridge * np.eye(3), product[..., None])[..., 0]
+        return self
+
+    def forecast(self, X: xr.DataArray, horizon: int) -> np.ndarray:
+        """Return (origin, lead, y, x) from every step of `X` but the first two; NaN beyond its end."""
+        x, cycle = self.anomaly.transform(X).values, cycle_of(self.anomaly, X)[2:]
+        past, out = [x[2:], x[1:-1], x[:-2]], []
+        for lead in range(1, horizon + 1):
+            past = [sum(self.weights[..., i] * lag for i, lag in enumerate(past)), *past[:2]]
+            out.append(past[0] + ahead(cycle, lead))
+        return np.stack(out, 1)
+
+
+def cycle_of(anomaly: gc.Anomaly, X: xr.DataArray) -> np.ndarray:
+    """Return the climatology at each step of `X`, (time, y, x)."""
+    return -anomaly.transform(xr.zeros_like(X)).values
+
+
+def ahead(values: np.ndarray, lead: int) -> np.ndarray:
+    """Return what comes `lead` steps after each step, (time, y, x); NaN beyond the end."""
+    return np.concatenate([values[lead:], np.full_like(values[:lead], np.nan)])
+
+
+PEERS = {"lim": LinearInverseModel, "damped": DampedPersistence, "ar3": Autoregression}
+
+
 def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: float) -> dict[str, Any]:
     """Fit and score one forecaster; errors in scaled units squared."""
     start = time.perf_counter()
     horizon = min(HORIZON, len(test) // 4)
     result: dict[str, Any] = {}
-    if name == "lim":
-        model = LinearInverseModel().fit(train)
+    if name in PEERS:
+        model = PEERS[name]().fit(train)
         fitted = time.perf_counter()
-        # the last training step makes the first step of the test part an origin
-        forecast = model.forecast(xr.concat([train[-2:], test], train.dims[0]), horizon)
+        # the last training step is the first origin
+        forecast = model.forecast(xr.concat([train[-1 - model.n_before :], test], train.dims[0]), horizon)
         truth, n = test.values, len(test)
         result["one_step"] = float(np.nanmean(np.square(forecast[:n, 0] - truth)) * factor**2)
         origins = np.arange(0, n - horizon + 1, ORIGIN_STRIDE)
@@ -131,6 +193,7 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
         missing = np.isnan(train).all(train.dims[0])
         result["land_stays_missing"] = bool((np.isnan(multi).all(["init_time", "lead_time"]) == missing).all())
         result["history"] = getattr(model, "history_", [])
+        result["start_error"] = getattr(result["history"], "start_error", None)
         result["parameters"] = getattr(model, "n_parameters_", 0)
     return result | {
         "fit_seconds": fitted - start,
@@ -143,6 +206,10 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
 
 def build(name: str, seed: int, train: xr.DataArray) -> Any:
     """Return a forecaster with its default parameters; ``+time`` or ``+static`` adds the covariate of that name."""
+    if name == "linear":
+        return gc.LinearForecaster(random_state=seed)
+    if name == "untrained":
+        return gc.CNMMForecaster(max_steps=1, learning_rate=1e-9, random_state=seed)
     model, _, covariate = name.partition("+")
     if model not in NEURAL:
         return gc.NaiveForecaster(name, random_state=seed)

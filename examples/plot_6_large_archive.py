@@ -34,8 +34,8 @@ print(f"{train.nbytes / 2**20:.1f} MiB in chunks of {train.data.chunksize}")
 # How much memory
 # ---------------
 #
-# ``buffer_bytes`` bounds what training holds of the archive (256 MiB by default). Several chunks should fit. Here it is
-# two thirds of the archive.
+# ``gc.Training`` holds what few trainings change. Its ``buffer_bytes`` bounds what training holds of the archive (256
+# MiB by default). Several chunks should fit. Here it is two thirds of the archive.
 #
 # ``checkpoint_dir`` keeps the state of the training, every five minutes unless ``checkpoint_every`` says otherwise.
 # ``callbacks`` are called after every epoch: ready-made ones log to CSV or TensorBoard, own ones are short. This one
@@ -53,17 +53,19 @@ class TimeIsUp(gc.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def forecaster(**more):
+def forecaster(callbacks=None):
     """Return the forecaster of this training."""
     return gc.CNMMForecaster(
         stride=6,
         max_epochs=4,
-        buffer_bytes=int(train.nbytes / 1.5),
-        checkpoint_dir=folder / "training",
-        checkpoint_every=5,
+        training=gc.Training(
+            buffer_bytes=int(train.nbytes / 1.5),
+            checkpoint_dir=folder / "training",
+            checkpoint_every=5,
+            callbacks=callbacks,
+        ),
         random_state=0,
         verbose=0,
-        **more,
     )
 
 
