@@ -21,7 +21,11 @@ def test_a_forecaster_takes_its_preset_and_trains(model, experiment):
     ("model", "experiment", "expected"),
     [
         ("cnmm", "heat", {"latent_channels": 64, "learning_rate": 5e-5, "max_epochs": 300, "batch_size": 16}),
-        ("cnmm", "cmap", {"latent_channels": 16, "learning_rate": 1e-4, "max_epochs": 150, "encoder_channels": (32, 64)}),
+        (
+            "cnmm",
+            "cmap",
+            {"latent_channels": 16, "learning_rate": 1e-4, "max_epochs": 150, "encoder_channels": (32, 64)},
+        ),
         ("dmm", "cmap", {"latent_channels": 50, "rnn_channels": 128, "encoder_features": 256}),
         ("convlstm", "heat", {"rnn_channels": 64, "n_states": 10, "context": 20, "max_epochs": 100}),
     ],

@@ -21,20 +21,21 @@ T = TypeVar("T", bound=type)
 WIDTH = 116  # of a docstring's lines
 
 
-def parameter(default: Any, check: Check, kind: str, text: str, *, kw_only: bool = True) -> Any:
+def parameter(check: Check, kind: str, text: str, *, default: Any, kw_only: bool = True) -> Any:
     """Declare a parameter of a class that is decorated with `parameters`.
 
     Parameters
     ----------
-    default : any
-        Shared by all instances; it must be hashable, as the settings and transformers of gridcast are.
     check : callable
         ``check(name, value)`` raises an error that names the parameter, the value and the way out.
     kind : str
         Type for the documentation, such as ``"int or None"``.
     text : str
         What it is, for the documentation.
+    default : any
+        Shared by all instances; it must be hashable, as the settings and transformers of gridcast are.
     kw_only : bool
+        Whether it is given by name alone.
     """
     metadata = {"check": check, "kind": kind, "text": text}
     return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
@@ -80,7 +81,7 @@ class Parameters(BaseEstimator):
 
     def check_parameters(self) -> None:
         """Raise the error of the first parameter with an impossible value, those of nested objects included."""
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+        for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             f.metadata["check"](f.name, value)
             if isinstance(value, Parameters):

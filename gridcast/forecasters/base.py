@@ -47,7 +47,10 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
     """
 
     random_state: Any = parameter(
-        None, anything, "int, RandomState or None", "Seed of whatever is drawn: initial weights, order, samples."
+        anything,
+        "int, RandomState or None",
+        "Seed of whatever is drawn: initial weights, order, samples.",
+        default=None,
     )
 
     def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:

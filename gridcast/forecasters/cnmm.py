@@ -11,7 +11,7 @@ from torch import nn
 
 from gridcast.data.parameters import channels, defaults, parameter, whole
 from gridcast.forecasters.linear import N_PATTERNS, LinearForecaster, fit_inverse_model, inverse_model
-from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE, annealing
+from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
 from gridcast.modules.convolutional import (
@@ -55,26 +55,25 @@ class CNMMForecaster(NeuralForecaster):
     """
 
     encoder_channels: Sequence[int] = parameter(
-        (32, 64), channels, "(int, int)", "Channels of the encoder's two convolutions."
+        channels, "(int, int)", "Channels of the encoder's two convolutions.", default=(32, 64)
     )
-    rnn_channels: int = parameter(48, whole(), "int", "Channels of the ConvLSTM and the combiner.")
+    rnn_channels: int = parameter(whole(), "int", "Channels of the ConvLSTM and the combiner.", default=48)
     latent_channels: int = parameter(
-        16,
         whole(),
         "int",
         "Channels of the latent field; of the residual architecture beside the coefficients of the last `lags` fields.",
+        default=16,
     )
     lags: int = parameter(
-        6, whole(), "int", "Past fields in the latent field of the residual architecture, at most ``window - 1``."
+        whole(),
+        "int",
+        "Past fields in the latent field of the residual architecture, at most ``window - 1``.",
+        default=6,
     )
-    transition_channels: int = parameter(48, whole(), "int", "Hidden channels of the gated transition.")
+    transition_channels: int = parameter(whole(), "int", "Hidden channels of the gated transition.", default=48)
     emitter_channels: Sequence[int] = parameter(
-        (32, 16), channels, "(int, int)", "Channels of the emitter's convolution and first deconvolution."
+        channels, "(int, int)", "Channels of the emitter's convolution and first deconvolution.", default=(32, 16)
     )
-
-    @property
-    def _annealing(self) -> tuple[float, float]:
-        return annealing(self.architecture)
 
     @property
     def linear_(self) -> LinearForecaster:
@@ -133,7 +132,7 @@ class CNMMForecaster(NeuralForecaster):
         """Return the published networks."""
         frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_latent, n_state = self.latent_channels, self.latent_channels + (clock.n_channels if clock else 0)
-        cells = (1, 1) if self.patch_size else tuple(-(-size // DOWNSAMPLING) for size in spec.shape[1:])
+        rows, columns = (1 if self.patch_size else -(-size // DOWNSAMPLING) for size in spec.shape[1:])
         upsampler = Upsampler(
             self.emitter_channels, spec.shape[0], KERNEL_SIZE, downsampling=DOWNSAMPLING, head="tanh", periodic=periodic
         )
@@ -142,7 +141,7 @@ class CNMMForecaster(NeuralForecaster):
             self.rnn_channels,
             KERNEL_SIZE,
             reverse=True,
-            state_shape=cells,
+            state_shape=(rows, columns),
             periodic=periodic,
         )
         return MarkovModule(
@@ -151,7 +150,7 @@ class CNMMForecaster(NeuralForecaster):
             combiner=ConvCombiner(n_state, self.rnn_channels, n_latent, KERNEL_SIZE, periodic=periodic),
             transition=ConvTransition(n_state, self.transition_channels, n_latent, KERNEL_SIZE, periodic=periodic),
             emitter=ConvEmitter(n_latent, upsampler, KERNEL_SIZE, periodic=periodic),
-            start=torch.zeros(n_latent, *cells),
+            start=torch.zeros(n_latent, rows, columns),
             frames=frames,
             clock=clock,
             objective=PAPER_OBJECTIVE,

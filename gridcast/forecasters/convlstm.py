@@ -34,9 +34,9 @@ class ConvLSTMForecaster(NeuralForecaster):
     3
     """
 
-    window: int = parameter(20, whole(2), "int", "Steps of a training window.")
-    rnn_channels: int = parameter(64, whole(), "int", "Channels of the hidden state.")
-    n_states: int = parameter(10, whole(), "int", "Number of hidden states that a forecast sees.")
+    window: int = parameter(whole(2), "int", "Steps of a training window.", default=20)
+    rnn_channels: int = parameter(whole(), "int", "Channels of the hidden state.", default=64)
+    n_states: int = parameter(whole(), "int", "Number of hidden states that a forecast sees.", default=10)
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         residual = self.architecture == "residual"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gridcast.data.parameters import channels, parameter, whole
-from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE, annealing
+from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
 from gridcast.modules.convolutional import ConvEncoder, Upsampler
@@ -54,21 +54,17 @@ class DMMForecaster(NeuralForecaster):
     """
 
     encoder_channels: Sequence[int] = parameter(
-        (32, 64), channels, "(int, int)", "Channels of the encoder's two convolutions."
+        channels, "(int, int)", "Channels of the encoder's two convolutions.", default=(32, 64)
     )
-    encoder_features: int = parameter(256, whole(), "int", "Units of the dense layer behind them.")
-    rnn_channels: int = parameter(128, whole(), "int", "Units of the LSTM and the combiner.")
-    latent_channels: int = parameter(50, whole(), "int", "Size of the latent vector.")
-    transition_channels: int = parameter(64, whole(), "int", "Hidden units of the gated transition.")
+    encoder_features: int = parameter(whole(), "int", "Units of the dense layer behind them.", default=256)
+    rnn_channels: int = parameter(whole(), "int", "Units of the LSTM and the combiner.", default=128)
+    latent_channels: int = parameter(whole(), "int", "Size of the latent vector.", default=50)
+    transition_channels: int = parameter(whole(), "int", "Hidden units of the gated transition.", default=64)
     emitter_channels: Sequence[int] = parameter(
-        (64, 32), channels, "(int, int)", "Channels of the emitter's dense layer and first deconvolution."
+        channels, "(int, int)", "Channels of the emitter's dense layer and first deconvolution.", default=(64, 32)
     )
 
     _learns_from_patches = False
-
-    @property
-    def _annealing(self) -> tuple[float, float]:
-        return annealing(self.architecture)
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         paper, n_channels, n_latent = self.architecture == "paper", spec.shape[0], self.latent_channels

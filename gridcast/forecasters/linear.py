@@ -67,7 +67,7 @@ class LinearForecaster(ScaledForecaster):
     CNMMForecaster : networks that add to it.
     """
 
-    lags: int = parameter(6, whole(), "int", "Past fields that a forecast sees, at most `context`.")
+    lags: int = parameter(whole(), "int", "Past fields that a forecast sees, at most `context`.", default=6)
 
     def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
         self.check_parameters()
@@ -107,8 +107,8 @@ class LinearForecaster(ScaledForecaster):
 
     def with_model(self, other: ScaledForecaster, model: LinearInverseModel) -> Self:
         """Return self, fitted: with what another forecaster learned of the series, and with this model."""
-        learned = {name: value for name, value in vars(other).items() if name.endswith("_") and name in LEARNED}
-        vars(self).update(learned | {"time_features_": None, "module_": model})
+        learned = {name: getattr(other, name) for name in LEARNED}
+        self.__dict__.update(learned | {"time_features_": None, "module_": model})
         return self
 
 
@@ -139,9 +139,9 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData) -> None:
         earlier, begins = divided
         past = copy.deepcopy(model)
         past.fit(earlier.runs(n_lags + 1), most_rows=HINDCAST_ROWS)
-        hindcasts = Hindcasts(tuple(model.ratio.shape))
+        hindcasts = Hindcasts(model.ratio.shape)
         for context, truth in earlier.hindcasts(begins, data.part[2], HORIZON, N_HINDCASTS):
-            forecast, _ = past.forecast(torch.from_numpy(context), None, HORIZON)
+            forecast, _ = past.forecast(torch.from_numpy(context), torch.ones(()), HORIZON)
             hindcasts.add(forecast[0], torch.from_numpy(truth))
     model.fit(data.runs(n_lags + 1))
     if divided is not None:

@@ -46,24 +46,24 @@ class NaiveForecaster(BaseForecaster):
     """
 
     strategy: Literal["persistence", "climatology", "seasonal"] = parameter(
-        "persistence",
         choice("persistence", "climatology", "seasonal"),
         '{"persistence", "climatology", "seasonal"}',
         "The last observed value of each cell; the mean cycle of each cell at the forecast's time "
         "(`gridcast.Anomaly`); the value one period earlier.",
         kw_only=False,
+        default="persistence",
     )
     period: str | int = parameter(
-        "auto",
         anything,
         '{"auto", "year", "day"} or int',
         "Period of the climatology and of the season, see `gridcast.Anomaly`; persistence has none.",
+        default="auto",
     )
     n_harmonics: int | None = parameter(
-        3,
         anything,
         "int or None",
         "Smoothing of the climatology, see `gridcast.Anomaly`; None keeps the raw mean of each step of the period.",
+        default=3,
     )
 
     def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:

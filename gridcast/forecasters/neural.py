@@ -16,7 +16,7 @@ from gridcast.data.covariates import check_time_features, make_time_features, st
 from gridcast.data.grid import Series
 from gridcast.data.parameters import anything, choice, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
-from gridcast.forecasters.markov import DOWNSAMPLING
+from gridcast.forecasters.markov import DOWNSAMPLING, PAPER_ANNEALING
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
 from gridcast.persistence.forms import check
@@ -55,55 +55,54 @@ class NeuralForecaster(ScaledForecaster):
         As in `ScaledForecaster`.
     """
 
-    window: int = parameter(12, whole(2), "int", "Steps of a training window.")
-    stride: int = parameter(1, whole(), "int", "Steps between the starts of two training windows.")
-    batch_size: int = parameter(8, whole(), "int", "Windows per training step.")
-    max_epochs: int = parameter(10, whole(), "int", "Largest number of passes over the training windows.")
+    window: int = parameter(whole(2), "int", "Steps of a training window.", default=12)
+    stride: int = parameter(whole(), "int", "Steps between the starts of two training windows.", default=1)
+    batch_size: int = parameter(whole(), "int", "Windows per training step.", default=8)
+    max_epochs: int = parameter(whole(), "int", "Largest number of passes over the training windows.", default=10)
     max_steps: int | None = parameter(
-        3000,
         whole(none=True),
         "int or None",
         "Largest number of training steps; the last pass then ends early.",
+        default=3000,
     )
     learning_rate: float = parameter(
-        1e-3, real(lambda v: v > 0, "be positive"), "float", "Adam's; the peak of the schedule."
+        real(lambda v: v > 0, "be positive"), "float", "Adam's; the peak of the schedule.", default=1e-3
     )
     patch_size: int | None = parameter(
-        None,
         whole(none=True),
         "int or None",
         "Train on random patches of this many rows and columns, None on whole fields.",
+        default=None,
     )
     architecture: str = parameter(
-        "residual",
         choice("residual", "paper"),
         '{"residual", "paper"}',
         'The networks: ``"residual"`` ones add to a reference forecast, a linear inverse model or persistence, and see '
         "where in the grid they are; those of Halim and Kawamoto 2020, with the objective of the paper.",
+        default="residual",
     )
     static: Any = parameter(
-        None,
         anything,
         "DataArray, Dataset, list of these, or None",
         "Constant fields on the grid, such as orography or a land mask, that the networks see as well, each scaled to "
         "mean 0 and variance 1; missing values become the mean.",
+        default=None,
     )
     time_features: Any = parameter(
-        None,
         lambda name, value: check_time_features(value),
         '{"season", "day"}, tuple of both, or None',
         "The networks also see the time of the year or the day, as cosine and sine.",
+        default=None,
     )
     training: Training = parameter(
-        Training(),
         anything,
         "Training",
         "The optimiser, the held-out part, checkpoints and callbacks: `gridcast.Training`.",
+        default=Training(),
     )
-    verbose: int = parameter(1, anything, "int", "Progress bar where 1.")
+    verbose: int = parameter(anything, "int", "Progress bar where 1.", default=1)
 
     _learns_from_patches = True
-    _annealing = (1.0, 0.0)  # weight of the KL divergence at the start, and the share of training after which it is 1
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         """Fit what the networks start from to the training part; nothing, unless a subclass says so."""
@@ -269,7 +268,7 @@ class NeuralForecaster(ScaledForecaster):
             learning_rate=self.learning_rate,
             schedule=self.training.schedule,  # type: ignore[arg-type]
             gradient_clip=self.training.gradient_clip,
-            annealing=self._annealing,
+            annealing=PAPER_ANNEALING if self.architecture == "paper" else (1.0, 0.0),
             patience=self.training.patience,
             verbose=self.verbose,
         )

@@ -53,39 +53,39 @@ class ScaledForecaster(BaseForecaster):
         Number of training windows.
     """
 
-    context: int = parameter(10, whole(), "int", "Observed steps that a forecast starts from.")
+    context: int = parameter(whole(), "int", "Observed steps that a forecast starts from.", default=10)
     climatology: Any = parameter(
-        "auto",
         anything,
         '{"auto", "year", "day", "mean"}, int or None',
         "Mean cycle that is subtracted from the scaled series before the model sees it and added to its forecasts, as "
         '`gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it '
         "covers a week, else the mean of each cell. None leaves the series as it is.",
+        default="auto",
     )
     bounded: bool = parameter(
-        True,
         flag,
         "bool",
         "Clip forecasts to the smallest or largest value of the training series where at least a hundredth of its "
         "values are there: rain stays non-negative, a concentration at most 1. A temperature has no such bound.",
+        default=True,
     )
     transformer: Any = parameter(
-        MinMaxTransformer(),
         invertible,
         "transformer",
         "Scales the series before training and is undone in every forecast; cloned to ``transformer_``.",
+        default=MinMaxTransformer(),
     )
     longitude: str = parameter(
-        "auto",
         choice("auto", "periodic", "bounded"),
         '{"auto", "periodic", "bounded"}',
         "Whether the last dimension goes around the globe; detected from its coordinate by default.",
+        default="auto",
     )
     device: str = parameter(
-        "auto",
         anything,
         "str",
         '``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.',
+        default="auto",
     )
 
     @abstractmethod

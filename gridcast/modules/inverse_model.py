@@ -139,10 +139,10 @@ class Hindcasts:
 
     Parameters
     ----------
-    shape : tuple of int
+    shape : sequence of int
     """
 
-    shape: tuple[int, int, int, int]
+    shape: Sequence[int]
     count: Tensor = field(init=False)
     truth: Tensor = field(init=False)
     forecast: Tensor = field(init=False)

@@ -118,6 +118,11 @@ class _Sample:
         self.linear, self.runs = linear, runs
         self.n_fields = max(linear.n_lags + 1, BLOCK_CELLS // runs[0][0].numel())
 
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of a field."""
+        return self.runs[0][0, 0].numel() // self.linear.downsampling**2
+
     def __len__(self) -> int:
         return sum(len(run) - self.linear.n_lags for run in self.runs)
 
@@ -159,12 +164,15 @@ def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]])
 def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: int) -> Tensor:
     """Return the kernel for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
     folds = _Folds(len(sample))
-    every = None
+    every = max(1, len(sample) * sample.n_blocks // most_rows)
+
+    def measure(frames: Tensor, targets: Tensor) -> Moments:
+        return moments(_neighbourhoods(frames[::every], linear), _rows(targets[::every]))
+
     for features, following in sample.pairs():
-        every = every or max(1, len(sample) * features[0, 0].numel() // most_rows)
         left = (following - linear.autoregressed(features)) / linear.change
         for frames, targets in zip(_padded(features, linear).split(FRAMES), left.split(FRAMES), strict=True):
-            folds.add(frames, targets, lambda f, t, n=every: moments(_neighbourhoods(f[::n], linear), _rows(t[::n])))
+            folds.add(frames, targets, measure)
     weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
     return weights * linear.change[..., None]
 
@@ -237,6 +245,8 @@ class _Folds:
 def _fit_patterns(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
     """Take the leading empirical orthogonal functions of the fields as the patterns."""
     n = min(linear.n_patterns, sum(map(len, runs)) // STEPS_PER_PATTERN)
+    if not n:  # the series is too short for any: they stay zero
+        return
     folded = linear.fold(leading_patterns(runs, n))
     linear.patterns[: len(folded)] = folded.flatten(1)
     linear.duals[: len(folded)] = (folded * linear.scale.square()).flatten(1)

@@ -42,68 +42,68 @@ class Training(Parameters):
     _not_saved: ClassVar[tuple[str, ...]] = ("callbacks", "checkpoint_dir")
 
     schedule: str = parameter(
-        "one_cycle",
         choice("one_cycle", "constant"),
         '{"one_cycle", "constant"}',
         "Of the learning rate: linear warm-up and cosine decay, or none.",
+        default="one_cycle",
     )
     gradient_clip: float | None = parameter(
-        1.0, real(lambda v: v > 0, "be positive", none=True), "float or None", "Largest norm of the gradient."
+        real(lambda v: v > 0, "be positive", none=True), "float or None", "Largest norm of the gradient.", default=1.0
     )
     observation_noise: float = parameter(
-        1.75,
         real(lambda v: v >= 0, "not be negative"),
         "float",
         "Largest standard deviation of the Gaussian noise that is added to a quarter of the training windows, in units "
         "of the standard deviation of the change from one step to the next; the smallest is a 40th of it. Forecasts "
         "from observations that are noisier than the training series need it. 0 adds none.",
+        default=1.75,
     )
     validation_fraction: float = parameter(
-        0.1,
         real(lambda v: 0 <= v < 1, "be at least 0 and below 1"),
         "float",
         "Share of the training series, at its end (of independent samples, the last ones), whose one-step forecast "
         "error decides which epoch's weights are kept; 0 keeps those of the smallest training loss.",
+        default=0.1,
     )
     patience: int | None = parameter(
-        None,
         whole(none=True),
         "int or None",
         "Epochs without a smaller validation error after which training stops.",
+        default=None,
     )
     checkpoint_dir: Any = parameter(
-        None,
         anything,
         "str, Path or None",
         "Folder in which the training is kept. A `fit` with the same data and parameters goes on from there and ends "
         "with the weights of an uninterrupted training; other data or parameters are a ValueError. One folder for each "
         "training: leave it out in a search.",
+        default=None,
     )
     checkpoint_every: int | str = parameter(
-        "5min",
         lambda name, value: checkpoint_interval(value),
         "int or str",
         "Steps, or a duration, between two checkpoints.",
+        default="5min",
     )
     callbacks: Any = parameter(
-        None,
         lambda name, value: check_callbacks(value),
         "list of gridcast.callbacks.Callback or None",
         "Called before, during and after the training.",
+        default=None,
     )
     buffer_bytes: int = parameter(
-        BUFFER_BYTES,
         whole(),
         "int",
         "Memory for what training reads ahead of a dask-backed series, whatever its size. At least several of its "
         "chunks.",
+        default=BUFFER_BYTES,
     )
-    precision: str = parameter("32", anything, "str", '``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.')
+    precision: str = parameter(anything, "str", '``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.', default="32")
     compile: bool = parameter(
-        False,
         flag,
         "bool",
         "Train through ``torch.compile``, where that works; the first steps then take longer.",
+        default=False,
     )
 
 

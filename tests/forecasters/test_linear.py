@@ -36,7 +36,9 @@ def test_its_ensemble_is_as_good_as_a_gaussian_of_the_true_error():
     test = linear_field(200, seed=2)
     ensemble = gc.backtest(model, test, 5, stride=5, n_samples=50)
     test = xr.DataArray(test, dims=("time", "y", "x"))
-    observed = test.isel(time=xr.DataArray(ensemble.init_time.values[:, None] + np.arange(1, 6), dims=("init_time", "lead_time")))
+    observed = test.isel(
+        time=xr.DataArray(ensemble.init_time.values[:, None] + np.arange(1, 6), dims=("init_time", "lead_time"))
+    )
     crps = gc.metrics.crps(ensemble, observed, dim=["init_time", "y", "x"], weights=None)
     for lead in range(1, 6):
         sd = 0.5 * np.sqrt(sum(0.8 ** (2 * k) for k in range(lead)))
@@ -51,7 +53,9 @@ def test_the_convolutional_model_shows_the_linear_one_that_it_starts_from():
     assert isinstance(linear, gc.LinearForecaster)
     assert linear.lags == untrained.lags
     assert linear.predict(3).dims == series.dims
-    error, apart = (float(np.square(untrained.predict(2) - other).mean()) for other in (series[:2].values, linear.predict(2)))
+    error, apart = (
+        float(np.square(untrained.predict(2) - other).mean()) for other in (series[:2].values, linear.predict(2))
+    )
     assert apart < 0.05 * error
     xr.testing.assert_identical(linear.update(series[N_TRAIN:]).predict(2)["time"], linear.predict(2)["time"])
     assert untrained.recent_.times[-1] == train.indexes["time"][-1]  # the other forecaster is left alone

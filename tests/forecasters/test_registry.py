@@ -18,7 +18,7 @@ from gridcast.persistence.forms import check_array, take
 class MovingAverage(BaseForecaster):
     """The mean of the last `width` steps."""
 
-    width: int = parameter(3, whole(), "int", "Steps that are averaged.")
+    width: int = parameter(whole(), "int", "Steps that are averaged.", default=3)
 
     def _n_context(self):
         return self.width
@@ -69,5 +69,5 @@ def test_a_name_that_is_taken_or_unknown_is_refused():
     assert not is_registered(type("MovingAverage", (MovingAverage,), {}))
     with pytest.raises(ValueError, match=r"class CNMMForecaster: gridcast\.forecasters\.cnmm has a forecaster of that"):
         forecaster(type("CNMMForecaster", (BaseForecaster,), {"__module__": "mine"}))
-    with pytest.raises(ValueError, match="class='Nobody' is no forecaster that is known here.*import the module"):
+    with pytest.raises(ValueError, match=r"class='Nobody' is no forecaster that is known here.*import the module"):
         find("Nobody")

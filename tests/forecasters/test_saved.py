@@ -378,7 +378,10 @@ MALFORMED = {
     "parameter choice": (set_at("parameters", "architecture", to="magic"), "architecture='magic' is unknown"),
     "settings of a list": (set_at("parameters", "training", "parameters", to=[1]), "Training is made of list"),
     "setting value": (set_at("parameters", "training", "parameters", "patience", to=0), "patience=0 must be"),
-    "unknown setting": (set_at("parameters", "training", "parameters", "hook", to=1), "Training has no parameter 'hook'"),
+    "unknown setting": (
+        set_at("parameters", "training", "parameters", "hook", to=1),
+        "Training has no parameter 'hook'",
+    ),
     "callbacks in the settings": (
         set_at("parameters", "training", "parameters", "callbacks", to=["os.system"]),
         "callbacks holds 'os.system'",
