@@ -23,6 +23,10 @@ NAMES = {
     "cnmm": "CNMM",
     "convlstm": "ConvLSTM",
     "dmm": "DMM",
+    "linear": "LinearForecaster",
+    "untrained": "CNMM, untrained",
+    "damped": "damped persistence of anomalies, each cell and lead",
+    "ar3": "AR(3) of anomalies, each cell",
 }
 TITLES = {
     "air": "Six-hourly air temperature over North America (25 x 53)",
@@ -58,10 +62,14 @@ def main() -> None:
     for name, title in TITLES.items():
         if f"real_{name}" in found:
             parts += [f"## {title}", REAL_TEXT, real_table(name, found[f"real_{name}"])]
+    if "linear" in found:
+        parts += ["## The linear model against what is obvious", linear_table(found["linear"])]
     if "speed" in found:
         parts += ["## Speed and memory", *speed_tables(found)]
     if "ablation" in found:
         parts += ["## What each choice is worth", ablation_table(found["ablation"])]
+        if "real" in found["ablation"]:
+            parts += ["## What each mechanism is worth on real series", real_ablation_table(found["ablation"]["real"])]
     notes = RESULTS / "notes.md"
     if notes.exists():
         parts.append(notes.read_text())
@@ -201,12 +209,24 @@ def real_table(name: str, results: dict[str, Any]) -> str:
     """Return the table of a real series."""
     horizon = min(len(run["multi_step"]) for run in results.values())
     leads = [k for k in (1, 5, 10, 20) if k <= horizon]
-    lines = header(["MSE x 1e4", "one-step", *(f"lead {k}" for k in leads), "spread-skill", "fit [s]", "commit"])
+    lines = header(
+        [
+            "MSE x 1e4",
+            "one-step",
+            *(f"lead {k}" for k in leads),
+            "spread-skill",
+            "start error x 1e4",
+            "fit [s]",
+            "commit",
+        ]
+    )
     for model in dict.fromkeys(key.partition("/")[0] for key in results):
         runs = [run for key, run in results.items() if key.partition("/")[0] == model]
         cells = [summary([1e4 * r["one_step"] for r in runs])]
         cells += [summary([1e4 * r["multi_step"][k - 1] for r in runs]) for k in leads]
         cells += [span([v for r in runs for v in r.get("spread_skill", [])])]
+        starts = [1e4 * r["start_error"] for r in runs if r.get("start_error") is not None]
+        cells += [summary(starts) if starts else ""]
         cells += [summary([r["fit_seconds"] for r in runs], 0), commits(runs)]
         lines.append(line([f"{NAMES.get(model, model)}, {len(runs)} seed(s)", *cells]))
     land = [r["land_stays_missing"] for r in results.values() if "land_stays_missing" in r]
@@ -246,6 +266,53 @@ def ablation_table(results: dict[str, Any]) -> str:
     seeds = max(int(key.rpartition("/")[2]) for key in runs) + 1
     command = f"python examples/paper/ablation.py --seeds {seeds} --threads 1 --out docs/results"
     return "\n".join([*lines, "", f"`{command}`", ""])
+
+
+def linear_table(results: dict[str, Any]) -> str:
+    """Return errors of the linear model and its peers, and the CRPS of its ensemble, by series."""
+    lines = header(["MSE x 1e4", "one-step", *(f"lead {k}" for k in (1, 5, 10, 20))])
+    for name, found in results.items():
+        peers = [scores for model, scores in found["mse"].items() if model != "LinearForecaster"]
+        for model, scores in found["mse"].items():
+            lines.append(line([f"{name}: {model}", *(f"{1e4 * v:.3f}" for v in scores)]))
+        ratio = np.divide(found["mse"]["LinearForecaster"], np.min(peers, axis=0))
+        lines.append(line([f"**{name}: LinearForecaster / best of the others**", *(f"{v:.3f}" for v in ratio)]))
+        crps = np.divide(found["crps"]["ensemble"], found["crps"]["Gaussian"])
+        lines.append(
+            line([f"**{name}: CRPS, ensemble / Gaussian of the held-out error**", "", *(f"{v:.3f}" for v in crps)])
+        )
+    seconds = ", ".join(f"{name} {found['seconds']:.1f} s" for name, found in results.items())
+    machines = sorted({f"{found['machine']}, commit {found['commit']}" for found in results.values()})
+    text = (
+        f"`python examples/benchmark_linear.py --out docs/results`; {'; '.join(machines)}. Fit and 20 leads: {seconds}."
+    )
+    return "\n".join([*lines, "", text, ""])
+
+
+def real_ablation_table(results: dict[str, Any]) -> str:
+    """Return what leaving out one mechanism changes on held-out parts of the training parts of real series."""
+    lines = [
+        results["about"],
+        "",
+        *header(["", "one-step", *(f"lead {k}" for k in (1, 5, 10, 20)), "CRPS 1", "CRPS 20", "seeds", "commit"]),
+    ]
+    runs = results["runs"]
+    for series, budget, variant, _ in dict.fromkeys((*key.split("/")[:3], "") for key in runs):
+        own, base = (
+            [run for key, run in runs.items() if key.split("/")[:3] == [series, budget, name]]
+            for name in (variant, "default" if not variant.startswith("new") else "new default")
+        )
+        base = base or [run for key, run in runs.items() if key.split("/")[:3] == [series, budget, "default"]]
+        cells = []
+        for read in (lambda r: [r["one_step"], *r["mse"]], lambda r: [r["crps"][0], r["crps"][-1]]):
+            values, reference = (np.mean([read(r) for r in of], axis=0) for of in (own, base))
+            apart = np.ptp([np.divide(read(r), reference) for r in own], axis=0)
+            shown = reference * (1e4 if len(reference) > 2 else 1) if own is base else 100 * (values / reference - 1)
+            for value, spread in zip(shown, apart, strict=True):
+                plus = f" ({50 * spread:.1f})" if len(own) > 1 else ""
+                cells.append(f"{value:.3g}" if own == base else f"{value:+.1f} %{plus}")
+        lines.append(line([f"{series}, {budget}: {variant}", *cells, str(len(own)), commits(own)]))
+    return "\n".join([*lines, "", f"`{results['command']}`", ""])
 
 
 def summary(values: list[float], digits: int = 3) -> str:
