@@ -40,9 +40,8 @@ HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the mod
 class LinearForecaster(ScaledForecaster):
     """Linear inverse model (Penland and Sardeshmukh, Journal of Climate 1995) of blocks and large-scale patterns.
 
-    The next field is a linear function of the last `lags` ones: of the neighbourhood of each place, of what the place
-    remembers longer or shorter than others, and of the leading patterns of the whole field; see
-    `gridcast.modules.linear.LinearForecast`. Ridge penalties are chosen by cross-validation. Forecasts of several steps
+    The next field is a linear function of the last `lags` ones: of the neighbourhood of each place, the same
+    everywhere, and of the leading patterns of the whole field; see `gridcast.modules.linear.LinearForecast`. Ridge penalties are chosen by cross-validation. Forecasts of several steps
     run the model on and are damped towards the climatology as far as hindcasts of the last quarter of the training
     series ask. Members of an ensemble are paths of noise with the covariance of the one-step errors, as large at each
     lead and cell as the errors of these hindcasts. `fit` takes seconds. It is what `CNMMForecaster` starts from.

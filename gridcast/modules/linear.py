@@ -16,11 +16,10 @@ class LinearForecast(nn.Module):
 
     A field is cut into blocks of ``d x d`` cells. The coefficients of a block are the two-dimensional cosine transform
     of its cells, per channel, divided by their standard deviations: smooth fields are nearly white in them. The next
-    field is forecast in four parts, each fitted to what those before it leave:
+    field is forecast in three parts, each fitted to what those before it leave:
 
     - an autoregression of each coefficient on the last `n_lags` fields,
     - what the last `n_lags` fields of the neighbouring blocks add to it, a ridge regression,
-    - how much longer or shorter a coefficient lasts in a place than elsewhere (the sea remembers longer than land),
     - what the leading patterns of the whole field add to both (empirical orthogonal functions; Penland and Sardeshmukh
       1995): their amplitudes are corrected by a ridge regression on the amplitudes now and on those of the forecast so
       far. Neighbours alone would miss errors of a larger scale than a few blocks.
@@ -52,8 +51,6 @@ class LinearForecast(nn.Module):
         forecast.
     own : Tensor, (n_lags, n_folded, 1, 1)
         Weights of the autoregression.
-    local : Tensor, (n_folded, y / d, x / d), or (n_folded, 1, 1)
-        What a place adds to the weight of the latest coefficient; one for all without patterns.
     patterns, duals : Tensor, (n_patterns, n_folded * y / d * x / d)
         The coefficients of each pattern, and the weights that give its amplitude.
     mixing : Tensor, (2 * n_patterns, n_patterns)
@@ -69,7 +66,6 @@ class LinearForecast(nn.Module):
     change: Tensor
     step: Tensor
     own: Tensor
-    local: Tensor
     patterns: Tensor
     duals: Tensor
     mixing: Tensor
@@ -96,7 +92,6 @@ class LinearForecast(nn.Module):
         for name in ("scale", "change", "step"):
             self.register_buffer(name, torch.ones(self.n_folded, 1, 1))
         self.register_buffer("own", torch.zeros(n_lags, self.n_folded, 1, 1))
-        self.register_buffer("local", torch.zeros(self.n_folded, *(blocks if n_patterns else (1, 1))))
         for name in ("patterns", "duals"):
             self.register_buffer(name, torch.zeros(n_patterns, self.n_folded * math.prod(blocks)))
         self.register_buffer("mixing", torch.zeros(2 * n_patterns, n_patterns))
@@ -144,7 +139,7 @@ class LinearForecast(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (n, n_lags * n_folded, y, x) to the next coefficients (n, n_folded, y, x)."""
-        now, ahead = features[:, : self.n_folded], self.placed(features)
+        now, ahead = features[:, : self.n_folded], self.neighbouring(features)
         if self.n_patterns:
             ahead = ahead + self.correction(now, ahead)
         return self.bounded(ahead)
@@ -161,12 +156,8 @@ class LinearForecast(nn.Module):
 
     @single_precision
     def neighbouring(self, features: Tensor) -> Tensor:
-        """Return the forecast from the blocks around, the same everywhere, (n, n_folded, y, x)."""
+        """Return the forecast from the blocks around, without the patterns, (n, n_folded, y, x)."""
         return self.autoregressed(features) + self.conv(features)
-
-    def placed(self, features: Tensor) -> Tensor:
-        """Return the forecast from the blocks around and the place, without the patterns, (n, n_folded, y, x)."""
-        return self.neighbouring(features) + self.local * features[:, : self.n_folded]
 
     @single_precision
     def correction(self, now: Tensor, ahead: Tensor) -> Tensor:

@@ -17,9 +17,6 @@ OWN_PENALTY = 1e-3  # few weights, many values: only against coefficients that n
 N_FOLDS = 4  # contiguous parts of the series, long enough that a part tells nothing of the next
 BLOCK_CELLS = 2**22  # values that are folded at a time: 16 MiB
 FRAMES = 64  # frames whose neighbourhoods are laid out at a time
-# Hindcasts' worth of evidence that a place is like any other; the largest: none is different.
-LOCAL_PRIORS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e6)
-LOCAL_LIMIT = 0.02  # a place may forget as fast as it does, but not remember so much longer that a long run grows
 LIMIT = 1.5  # times the largest coefficient seen: room for a record, none for an explosion
 STEP_FLOOR = 1e-4  # of scaled data: a field that never errs would divide by zero
 STEPS_PER_PATTERN = 6  # with fewer, patterns describe the sample and not the series
@@ -102,7 +99,6 @@ def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_row
     linear.own.copy_(_autoregress(linear, sample.pairs()))
     linear.conv.weight.copy_(_regress_on_neighbours(linear, sample, most_rows))
     if linear.n_patterns:
-        linear.local.copy_(_regress_places(linear, sample))
         _fit_patterns(linear, runs)
         linear.mixing.copy_(_regress_amplitudes(linear, sample))
     errors = [_square(linear(features) - following, linear) for features, following in sample.pairs()]
@@ -196,30 +192,6 @@ def _rows(targets: Tensor) -> Tensor:
     return targets.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def _regress_places(linear: LinearForecast, sample: _Sample) -> Tensor:
-    """Return what each place adds to the weight of its latest coefficient, (n_folded, y, x), drawn towards 0."""
-    square, product = torch.zeros(2, N_FOLDS, *linear.local.shape, dtype=torch.float64)
-    first = 0
-    for features, following in sample.pairs():
-        now = features[:, : linear.n_folded].double()
-        left = following.double() - linear.neighbouring(features).double()
-        fold = torch.arange(first, first + len(now)) * N_FOLDS // len(sample)
-        square.index_add_(0, fold, now.square())
-        product.index_add_(0, fold, now * left)
-        first += len(now)
-    prior = square.sum((0, 2, 3))[:, None, None] / (len(sample) * square[0, 0].numel())  # of one field
-
-    def weights(square: Tensor, product: Tensor, n_prior: float) -> Tensor:
-        return product / (square + n_prior * prior + 1e-12)
-
-    def error(n_prior: float) -> float:
-        found = weights(square.sum(0) - square, product.sum(0) - product, n_prior)  # of each fold, from the others
-        return float((found.square() * square - 2 * found * product).sum())
-
-    best = min(LOCAL_PRIORS, key=error)
-    return weights(square.sum(0), product.sum(0), best).clamp(max=LOCAL_LIMIT).float()
-
-
 class _Folds:
     """Moments of contiguous parts of `n` cases, which come in order."""
 
@@ -269,7 +241,7 @@ def _regress_amplitudes(linear: LinearForecast, sample: _Sample) -> Tensor:
     """Return the correction of the amplitudes, (2 * n_patterns, n_patterns); see `LinearForecast.mixing`."""
     found = []
     for features, following in sample.pairs():
-        ahead = linear.placed(features)
+        ahead = linear.neighbouring(features)
         parts = (features[:, : linear.n_folded], ahead, following)
         found.append(torch.stack([part.flatten(1) @ linear.duals.T for part in parts], dim=1))
     now, ahead, following = torch.cat(found).unbind(1)

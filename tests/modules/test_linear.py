@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import convolve
 
 from gridcast.modules.linear import LinearForecast, cosines
-from gridcast.modules.regression import LOCAL_LIMIT, Moments, cross_validated, fit_linear_forecast, leading_patterns
+from gridcast.modules.regression import Moments, cross_validated, fit_linear_forecast, leading_patterns
 from gridcast.modules.regression import moments as moments_of
 
 
@@ -117,21 +117,6 @@ def test_patterns_of_an_orthogonal_mixture_are_its_parts():
     torch.testing.assert_close(overlap, torch.eye(3), atol=0.1, rtol=0)
     few = leading_patterns([x[:20]], 2)  # fewer fields than cells
     torch.testing.assert_close(torch.einsum("acyx,bcyx->ab", few, few), torch.eye(2), atol=1e-5, rtol=0)
-
-
-def test_a_place_that_forgets_faster_has_a_weight_of_its_own():
-    torch.manual_seed(0)
-    memory = torch.full((1, 8, 12), 0.9)
-    memory[..., 8:] = 0.3
-    x, path = torch.randn(1, 8, 12), []
-    for _ in range(3000):
-        x = memory * x + 0.2 * torch.randn(1, 8, 12)
-        path.append(x)
-    linear = fitted(torch.stack(path), 4, 1, n_patterns=1)
-    plain = fitted(torch.stack(path), 4, 1)
-    assert float(linear.cell_step) < 0.95 * float(plain.cell_step)
-    assert linear.local[:, :, 2].mean() < -0.2
-    assert float(linear.local.max()) <= LOCAL_LIMIT
 
 
 def test_errors_are_those_of_the_forecast_in_units_of_their_size():
