@@ -110,9 +110,8 @@ class WindowSplitter:
             raise ValueError(f"X has {n} entries along its first dimension, too few for a split in two parts")
         # A window that straddles the cut is lost on either side: 2 (window - 1) starts fewer than steps.
         margin = 0 if independent else self.window - 1
-        first_test = (
-            int((1 - self.test_fraction) * (n - 2 * margin) + 1e-9) + margin
-        )  # 1e-9: the product may lie just below a whole number
+        # 1e-9: the product may lie just below a whole number
+        first_test = int((1 - self.test_fraction) * (n - 2 * margin) + 1e-9) + margin
         edges = np.linspace(first_test, n, self.n_splits + 1).astype(int)
         shortest = min(first_test, int(np.diff(edges).min()))
         if shortest < margin + 1:

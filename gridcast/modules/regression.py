@@ -46,11 +46,9 @@ class Moments:
 
     def plus(self, other: Moments, sign: int = 1) -> Moments:
         """Return the sums over both samples, or over this without the other."""
+        # moments add up, so folds are left out by subtraction: no second pass over the data
         return Moments(
-            # moments add up, so folds are left out by subtraction: no second pass over the data
-            self.gram + sign * other.gram,
-            self.cross + sign * other.cross,
-            self.square + sign * other.square,
+            self.gram + sign * other.gram, self.cross + sign * other.cross, self.square + sign * other.square
         )
 
     def ridge(self, penalty: float) -> Tensor:

@@ -173,12 +173,9 @@ def _read_entry(path: PathLike, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
 def _values(path: PathLike, data: bytes) -> dict[str, Any]:
     """Parse the JSON document, of this format and a version that is known."""
     try:
+        # Python's reader takes NaN, 1e999 and repeated names without a word
         document = json.loads(
-            # Python's reader takes NaN, 1e999 and repeated names without a word
-            data.decode(),
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            object_pairs_hook=_without_repeats,
+            data.decode(), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_repeats
         )
     except (ValueError, RecursionError) as error:
         raise ValueError(f"path={os.fspath(path)!r}: its {VALUES} is no valid JSON ({error})") from error

@@ -22,6 +22,7 @@ from gridcast.plotting._style import MISSING
 
 _LATITUDE = ("lat", "latitude", "degrees_north")  # names, then CF's units
 _LONGITUDE = ("lon", "longitude", "degrees_east")
+# (values below, values above the scale) -> arrows of its colour bar
 _EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 
 
