@@ -22,9 +22,9 @@ Time: TypeAlias = Any  # pd.Timestamp, np.datetime64, datetime, cftime.datetime 
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
 _UNITS = {"day": _DAY, "hour": 3600 * _SECOND, "minute": 60 * _SECOND, "second": _SECOND, "microsecond": 1}
-_MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # of a year without a leap day
 _ALL_LEAP = ("all_leap", "366_day")
-_MIXED_LEAP = ("datetime64", "standard", "gregorian", "proleptic_gregorian", "julian")
+_MIXED_LEAP = ("datetime64", "standard", "gregorian", "proleptic_gregorian", "julian")  # some years have 29 February
 
 # Hours stored as fractions of a day decode to a microsecond beside the hour.
 _RELATIVE_TOLERANCE = 1e-6
@@ -94,8 +94,8 @@ class Calendar:
         none = (None, np.zeros(len(times) - 1, bool))
         # Of equals, max takes the first.
         rule, holds = max(rules, key=lambda pair: pair[1].sum(), default=none)
-        if rule is None or 2 * holds.sum() < len(holds):
-            backwards = np.flatnonzero(np.diff(parts.count) <= 0)
+        if rule is None or 2 * holds.sum() < len(holds):  # a rule that most steps break is none
+            backwards = np.flatnonzero(np.diff(parts.count) <= 0)  # an unsorted axis is the likelier fault
             first = backwards[0] if len(backwards) else np.argmin(holds)
             raise ValueError(_complaint(times, int(first) + 1, rule, irregular=True))
         if not holds.all():

@@ -14,7 +14,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Grid, Series
 
-PERIODS = {"season": "year", "day": "day"}
+PERIODS = {"season": "year", "day": "day"}  # name of a feature -> period of the calendar
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class TimeFeatures:
         """Return cosine and sine of each cycle, (time, 2 * cycle)."""
         phases = [self.calendar.phase(times, PERIODS[name]) for name in self.names]  # type: ignore[arg-type]
         angles = [phase * angle for phase, angle in zip(phases, self.angles, strict=True)]
+        # pairs of cosine and sine, the order that `Clock` turns
         return np.stack([f(a) for a in angles for f in (np.cos, np.sin)], axis=1).astype(np.float32)
 
 
@@ -91,9 +92,9 @@ def static_fields(static: Any, grid: Grid) -> np.ndarray | None:
     seen = np.isfinite(fields)
     n = np.maximum(seen.sum((1, 2), keepdims=True), 1)
     mean = np.where(seen, fields, 0).sum((1, 2), keepdims=True) / n
-    centred = np.where(seen, fields - mean, 0)
+    centred = np.where(seen, fields - mean, 0)  # missing values become the mean
     std = np.sqrt(np.square(centred).sum((1, 2), keepdims=True) / n)
-    return (centred / np.maximum(std, 1e-12)).astype(np.float32)
+    return (centred / np.maximum(std, 1e-12)).astype(np.float32)  # a field without variance becomes zero
 
 
 def _parts(static: Any) -> Sequence[Any]:
@@ -118,7 +119,7 @@ def _fields(part: Any, grid: Grid) -> np.ndarray:
     if part.dtype.kind not in "fiub":
         raise TypeError(f"static holds {part.dtype}: give numbers")
     part = part.transpose(..., y, x)
-    field = Grid((y, x), (1, *part.shape[-2:]), dict(part.coords))
+    field = Grid((y, x), (1, *part.shape[-2:]), dict(part.coords))  # the check of a series, for a field
     try:
         Grid((y, x), (1, *grid.shape[1:]), grid.coords).check_same(field)
     except ValueError as error:

@@ -14,7 +14,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.read_errors import naming_the_file
 
-TIME, SAMPLE = "time", "sample"
+TIME, SAMPLE = "time", "sample"  # the only names that are fixed
 # Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
 CF: dict[str, dict[str, str]] = {
     "member": {"standard_name": "realization", "long_name": "ensemble member", "units": "1"},
@@ -42,6 +42,7 @@ class Grid:
 
     dims: tuple[Hashable, ...]
     shape: tuple[int, int, int]
+    # compared by `check_same`, with a tolerance and a message
     coords: Mapping[Hashable, xr.DataArray] = field(compare=False)
     name: Hashable | None = field(default=None, compare=False)
     attrs: Mapping[str, Any] = field(default_factory=dict, compare=False)
@@ -50,7 +51,7 @@ class Grid:
         """Raise a ValueError that says how `other` differs from the grid of the training series."""
         if other.dims != self.dims:
             raise ValueError(f"X has the dimensions {other.dims} behind time, the training series had {self.dims}")
-        sizes = self.shape[-len(self.dims) :]
+        sizes = self.shape[-len(self.dims) :]  # without the channel that was added
         for dim, size, expected in zip(self.dims, other.shape[-len(self.dims) :], sizes, strict=True):
             if size != expected:
                 raise ValueError(
@@ -68,6 +69,7 @@ class Grid:
     def spans_the_globe(self) -> bool:
         """Whether the last dimension is a longitude whose last column borders on its first."""
         x = self.coords.get(self.dims[-1])
+        # curvilinear grids have longitudes over (y, x)
         if x is None or x.ndim != 1 or x.size < 3 or x.dtype.kind not in "fiu":
             return False
         named = str(self.dims[-1]).lower() in {"lon", "longitude", "long"}
@@ -75,6 +77,7 @@ class Grid:
             return False
         steps = np.diff(x.values.astype(float))
         return bool(
+            # float32 longitudes are rounded; the gap to 360 is to be one step
             np.allclose(steps, steps[0], rtol=1e-2) and abs(abs(steps.mean()) * x.size - 360) < 1e-2 * 360 / x.size
         )
 
@@ -114,7 +117,7 @@ class Series:
     def load(self, start: int, stop: int) -> np.ndarray:
         """Return the steps ``start:stop`` in memory as float32, (sample, time, channel, y, x)."""
         with naming_the_file():
-            block = np.asarray(self.values[:, start:stop], dtype=np.float32)
+            block = np.asarray(self.values[:, start:stop], dtype=np.float32)  # the one place where a file is read
         if np.isinf(block).any():
             step = start + int(np.argwhere(np.isinf(block).any((0, 2, 3, 4)))[0, 0])
             raise ValueError(
@@ -133,6 +136,7 @@ class Series:
         """
         block, end = None, 0
         for start, stop in stretches:
+            # no overlap: what lies between is not needed
             if block is None or end <= start:
                 block = self.load(start, stop)
             else:
@@ -187,6 +191,7 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
         values = values[:, :, None]
     coords = {name: c for name, c in X.coords.items() if not {TIME, SAMPLE} & {name, *c.dims}}
     grid = Grid(field_dims, tuple(values.shape[2:]), coords, X.name, dict(X.attrs))
+    # bare: further coordinates belong to the series, not to its forecasts
     samples = X[SAMPLE].drop_vars([c for c in X[SAMPLE].coords if c != SAMPLE]) if SAMPLE in X.dims else None
     return Series(values, times, grid, samples, dict(X[TIME].attrs) if has_times else None), calendar
 
@@ -216,7 +221,7 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
         values = values[..., 0, :, :]
     dims = [*leading, SAMPLE, TIME, *grid.dims]
     if series.samples is None:
-        values = values[(slice(None),) * len(leading) + (0,)]
+        values = values[(slice(None),) * len(leading) + (0,)]  # without the sample that `unwrap` added
         dims.remove(SAMPLE)
     out = xr.DataArray(values, dims=dims, coords=dict(grid.coords), name=grid.name, attrs=_of_any(grid.attrs))
     out = out.assign_coords({name: (name, np.asarray(labels), CF.get(name)) for name, labels in leading.items()})
@@ -237,7 +242,7 @@ def join(first: Series, second: Series) -> Series:
         raise ValueError(
             f"X has {second.values.shape[0]} samples, the series that it continues has {first.values.shape[0]}"
         )
-    library = np if isinstance(second.values, np.ndarray) else da
+    library = np if isinstance(second.values, np.ndarray) else da  # stays lazy if `second` is
     values = library.concatenate([first.values, second.values], axis=1)
     return Series(values, extend(first.times, second.times), first.grid, first.samples, first.time_attrs)
 
@@ -245,6 +250,7 @@ def join(first: Series, second: Series) -> Series:
 def extend(times: pd.Index, more: pd.Index) -> pd.Index:
     """Return `more` appended to `times`, in an index of the same type."""
     joined = times.append(more)
+    # `append` makes a plain index of objects of it
     return xr.CFTimeIndex(joined) if isinstance(times, xr.CFTimeIndex) else joined
 
 
@@ -312,5 +318,5 @@ def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
 
 def _same_labels(ours: np.ndarray, theirs: np.ndarray) -> bool:
     if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
-        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))
+        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))  # the same grid in float32 and float64
     return bool(np.array_equal(ours, theirs))

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-BUFFER_BYTES = 256 * 2**20
-BOUND_SHARE, BOUND_COUNT = 0.01, 10
+BUFFER_BYTES = 256 * 2**20  # for blocks of a lazy series
+BOUND_SHARE, BOUND_COUNT = 0.01, 10  # fewer values at an extreme are chance, not a bound
 
 
+# the default of netCDF, 1e20 of CMIP, and others in use
 FILL_VALUES = (9.969209968386869e36, 1e20, 9.999e20, 1e30, 1e35, 1e36, float(np.finfo(np.float32).max))
 
 
@@ -42,6 +43,7 @@ def fill_missing(x: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, np.nda
     if observed.all():
         return x, np.ones_like(x)
     filled, last = np.empty_like(x), np.broadcast_to(default, (*x.shape[:-4], *x.shape[-3:]))
+    # time is the fourth from the end, whatever stands before it
     for t in range(x.shape[-4]):
         last = np.where(observed[..., t, :, :, :], x[..., t, :, :, :], last)
         filled[..., t, :, :, :] = last
@@ -80,7 +82,7 @@ def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStat
     """Return the statistics of each cell in one pass over (sample, time, channel, y, x), block by block."""
     n_samples, n_times, *shape = values.shape
     sums = FieldSums(tuple(shape))
-    steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))
+    steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))  # a double copy and its square
     for sample in range(n_samples):
         for start in range(0, n_times, steps):
             sums.add(np.asarray(values[sample, start : start + steps]))
@@ -104,6 +106,7 @@ class FieldSums:
 
     def add(self, block: np.ndarray) -> None:
         """Take fields in, (n, channel, y, x)."""
+        # sums of squares in single precision lose the variance of a large mean
         block = block.astype(np.float64)
         if np.isinf(block).any():
             raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
@@ -119,6 +122,7 @@ class FieldSums:
     def statistics(self) -> FieldStatistics:
         """Return the statistics of all fields so far."""
         mean = self.total / np.maximum(self.count, 1)
+        # rounding may take it below zero
         variance = np.maximum(self.squares / np.maximum(self.count, 1) - mean**2, 0.0)
         complete = bool((self.count == self.n_fields).all())
         missing = 1 - float(self.count.mean()) / max(self.n_fields, 1)
@@ -139,7 +143,7 @@ class _Extreme:
     def update(self, block: np.ndarray) -> None:
         for channel in range(len(self.value)):
             values = self.sign * block[:, channel]
-            least = np.nanmin(values, initial=np.inf)
+            least = np.nanmin(values, initial=np.inf)  # `initial`: an empty or missing block has no minimum
             if least < self.value[channel]:
                 self.value[channel], self.count[channel] = least, 0
             if least == self.value[channel]:
@@ -147,4 +151,4 @@ class _Extreme:
 
     def bound(self, n_observed: np.ndarray) -> np.ndarray:
         many = self.count >= np.maximum(BOUND_SHARE * n_observed, BOUND_COUNT)
-        return self.sign * np.where(many, self.value, -np.inf)
+        return self.sign * np.where(many, self.value, -np.inf)  # no bound: -inf below, +inf above

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-_DIMS = ("time", "lat", "lon")
-_LONG_NAMES = {"latitude": "lat", "longitude": "lon"}
-_UNITS = ("mm/day", "mm/d", "mm day-1", "mm d-1")
-_TIME_CHUNK = 365
+_DIMS = ("time", "lat", "lon")  # the order that gridcast asks for
+_LONG_NAMES = {"latitude": "lat", "longitude": "lon"}  # some mirrors spell them out
+_UNITS = ("mm/day", "mm/d", "mm day-1", "mm d-1")  # spellings of one unit: nothing is converted
+_TIME_CHUNK = 365  # five years of pentads, a year of days
 
 
 def open_cmap(path: str | os.PathLike[str], chunks: Mapping[str, int] | Literal["auto"] = "auto") -> xr.DataArray:

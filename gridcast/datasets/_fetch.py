@@ -10,8 +10,8 @@ import xarray as xr
 
 from gridcast.datasets._cmap import open_cmap
 
-_CMAP_URL = "https://downloads.psl.noaa.gov/Datasets/cmap/enh/"
-_XARRAY_URL = "https://github.com/pydata/xarray-data/raw/master/"
+_CMAP_URL = "https://downloads.psl.noaa.gov/Datasets/cmap/enh/"  # of PSL, enhanced CMAP
+_XARRAY_URL = "https://github.com/pydata/xarray-data/raw/master/"  # the tutorial data of xarray
 
 
 def fetch_cmap(

@@ -9,8 +9,8 @@ from gridcast.datasets._arguments import RandomState, check_count, check_shape, 
 
 _CELL = 0.1  # m
 _TIME_STEP = 0.000625  # s, the stability limit of the scheme for a diffusivity of 4 m2/s and cells of 0.1 m
-_N_STEPS = 2001
-_STRIDE = 3
+_N_STEPS = 2001  # states 0 to 2001 of a simulation
+_STRIDE = 3  # steps between two frames of a window
 _PLATE = 10.0  # m, the plate that the radii below belong to
 _RADIUS = (0.5, 5.0)  # m
 _TEMPERATURE = (500.0, 700.0)  # K
@@ -98,8 +98,9 @@ def make_heat(
 
     values = np.empty((n_simulations, n_windows, window, rows, columns), dtype=np.float32)
     for windows, seeds in zip(values, seed_sequence(random_state).spawn(n_simulations), strict=True):
+        # apart: another `emission_sd` shows the same states
         state_rng, emission_rng = (np.random.default_rng(seed) for seed in seeds.spawn(2))
-        starts = state_rng.choice(n_starts, size=n_windows, replace=False)
+        starts = state_rng.choice(n_starts, size=n_windows, replace=False)  # no window twice
         _observe(windows, starts, emission_sd, state_rng, emission_rng)
     return _label(values.reshape(-1, window, rows, columns))
 
@@ -138,8 +139,9 @@ def _observe(
     hottest = np.float32(state_rng.uniform(*_TEMPERATURE))
     limit = hottest + np.float32(_HEADROOM)
     disc = hottest * _disc(rows, columns, state_rng)
-    noise = np.empty((rows - 2, columns - 2), dtype=np.float32)
+    noise = np.empty((rows - 2, columns - 2), dtype=np.float32)  # the border is held at zero
     observation = np.zeros((rows, columns), dtype=np.float32)
+    # no further than the last frame that is shown
     for step, state in enumerate(_diffuse(disc, limit, max(places), state_rng)):
         if step in places:
             emission_rng.standard_normal(dtype=np.float32, out=noise)
@@ -152,7 +154,7 @@ def _observe(
 def _disc(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a disc: ones inside, zeros outside and on the border, (y, x) float32."""
     y, x = _centres(rows), _centres(columns)
-    radius = rng.uniform(*_RADIUS) * min(rows, columns) * _CELL / _PLATE
+    radius = rng.uniform(*_RADIUS) * min(rows, columns) * _CELL / _PLATE  # in proportion to the plate, for other shapes
     y_centre, x_centre = rng.uniform(0, (rows * _CELL, columns * _CELL))
     disc = np.zeros((rows, columns), dtype=np.float32)
     inside = (y[:, None] - y_centre) ** 2 + (x - x_centre) ** 2 <= radius**2
@@ -170,12 +172,13 @@ def _diffuse(state: np.ndarray, limit: np.float32, n_steps: int, rng: np.random.
         np.add(state[:-2, 1:-1], state[2:, 1:-1], out=inner)
         inner += state[1:-1, :-2]
         inner += state[1:-1, 2:]
+        # at the stability limit the cell itself has no weight: the mean of its four neighbours
         inner *= np.float32(0.25)
         rng.standard_normal(dtype=np.float32, out=noise)
         noise *= np.float32(_PROCESS_SD)
         inner += noise
         np.clip(inner, 0, limit, out=inner)
-        state, following = following, state
+        state, following = following, state  # two buffers: no new array in any step
         yield state
 
 

@@ -7,8 +7,8 @@ import xarray as xr
 
 from gridcast.datasets._arguments import RandomState, check_count, check_shape, seed_sequence
 
-_FIRST_YEAR = 1979
-_PENTADS = 73  # a year
+_FIRST_YEAR = 1979  # as CMAP begins
+_PENTADS = 73  # a year, of five days each
 _LEAP_PENTAD = 11  # counted from 0: Feb 25 to Mar 1, six days long in a leap year
 _LINK_OFFSET = 0.6  # a of the link: a cell is dry with probability Phi(-a) = 0.27
 _MEAN_OF_LINK = 0.76867  # E[max(0, w + a)] of a standard normal w: phi(a) + a Phi(a)
@@ -110,10 +110,10 @@ def make_precipitation(
 
 def _climatology(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """Mean precipitation of each pentad of the year, (73, lat, lon) float32, mm/day."""
-    day = np.arange(_PENTADS)[:, None, None] * 5.0 + 2.5
+    day = np.arange(_PENTADS)[:, None, None] * 5.0 + 2.5  # the middle of each pentad, (pentad, 1, 1)
     lat, lon = lat[:, None], lon[None, :]
 
-    convergence_lat = 3 + 7 * _season(day, peak=213)
+    convergence_lat = 3 + 7 * _season(day, peak=213)  # degrees; northernmost on 1 August
     tropics = 7.3 * _bell(lat - convergence_lat, 7) * _waves(lon, 0.25, number=3, peak=20)
     north = 5.1 * _bell(lat - 45, 10) * _waves(lon, 0.25, number=2, peak=160)
     north = north * (1 + 0.35 * _season(day, peak=15))
@@ -140,8 +140,8 @@ def _weather(lat: np.ndarray, lon: np.ndarray, rng: np.random.Generator) -> Iter
     drift = 12 * _bell(np.abs(lat) - 45, 15) - 8 * _bell(lat, 12)
     # In Fourier space along longitude a drift by any distance is a turn of the phase: no grid error, no seam.
     carry = np.exp(-1j * wavenumber * np.radians(drift)[:, None]).astype(np.complex64)
-    carry *= np.float32(_PERSISTENCE)
-    renewal = np.float32(np.sqrt(1 - _PERSISTENCE**2))
+    carry *= np.float32(_PERSISTENCE)  # (lat, wavenumber)
+    renewal = np.float32(np.sqrt(1 - _PERSISTENCE**2))  # keeps the variance at 1
 
     along_lat, along_lon = _smoothers(lat, wavenumber, len(lon))
     shape = (len(lat), len(lon))
@@ -161,6 +161,7 @@ def _smoothers(lat: np.ndarray, wavenumber: np.ndarray, n_lon: int) -> tuple[np.
     along_lat = _bell(lat[:, None] - lat[None, :], _SMOOTHING)
     along_lat /= np.linalg.norm(along_lat, axis=1, keepdims=True)
     along_lon = _bell(wavenumber, 1 / np.radians(_SMOOTHING))
+    # rfft leaves out the negative wavenumbers, which count in the variance
     both_signs = np.where((wavenumber == 0) | (2 * wavenumber == n_lon), 1, 2)
     along_lon /= np.sqrt(np.sum(both_signs * along_lon**2) / n_lon)
     return along_lat.astype(np.float32), along_lon.astype(np.float32)

@@ -108,6 +108,7 @@ class Rolled:
         leading = {} if self.n_samples is None else {"member": np.arange(self.n_samples)}
         values = self.values if leading else self.values[0]
         fields = []
+        # lead by lead: `undo` needs one time axis, and leads overlap in time
         for lead in self.leads:
             times = self.history.times[self.origins + lead]
             fields.append(
@@ -126,6 +127,7 @@ class Rolled:
         """
         first, stop = int(self.origins[0]), int(self.origins[-1]) + len(self.leads) + 1
         series = self.undo(wrap(self.history.load(first, stop), self.history.times[first:stop], self.history))
+        # what persistence knows: the step before, or the last one before the forecast
         known = self.leads - 1 if self.mode == "one_step" else 0 * self.leads
 
         def at(ahead: np.ndarray) -> xr.DataArray:
@@ -138,7 +140,7 @@ class Rolled:
 
     def _by_origin(self, field: xr.DataArray) -> xr.DataArray:
         """Name the times of one lead by their origins."""
-        valid = field[TIME].variable
+        valid = field[TIME].variable  # the times that are forecast
         field = field.assign_coords({TIME: self.history.times[self.origins]}).rename({TIME: "init_time"})
         field = field.assign_coords({TIME: ("init_time", valid.values, valid.attrs)})
         field["init_time"].attrs.update(CF["init_time"])
@@ -157,4 +159,4 @@ def _resolve(estimator: Any, X: Any) -> tuple[BaseForecaster, Any, Callable[[xr.
     if not isinstance(estimator, Pipeline):
         return estimator, X, lambda forecast: forecast
     undo = getattr(estimator, "inverse_transform_forecast", lambda forecast: forecast)
-    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X, undo
+    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X, undo  # fitted steps only transform

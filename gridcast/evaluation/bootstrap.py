@@ -31,8 +31,9 @@ def block_counts(n: int, length: int, n_resamples: int, random: np.random.Genera
     >>> block_counts(4, 2, 1000, np.random.default_rng(0)).mean(0).round(1)
     array([1., 1., 1., 1.])
     """
-    starts = random.integers(n, size=(n_resamples, -(-n // length), 1))
+    starts = random.integers(n, size=(n_resamples, -(-n // length), 1))  # (resample, block, 1)
     drawn = ((starts + np.arange(length)) % n).reshape(n_resamples, -1)[:, :n]
+    # one bincount for all samples: each has a range of its own
     rows = n * np.arange(n_resamples)[:, None]
     return np.bincount((drawn + rows).ravel(), minlength=n_resamples * n).reshape(n_resamples, n).astype("float64")
 
@@ -64,7 +65,7 @@ def block_length(series: np.ndarray) -> int:
     93
     """
     n = len(series)
-    memory = np.clip(np.nan_to_num(_autocorrelation(series)).max(), 0.0, 1.0)
+    memory = np.clip(np.nan_to_num(_autocorrelation(series)).max(), 0.0, 1.0)  # negative correlation needs no blocks
     lengths = np.arange(1, n + 1)
     solved = lengths >= (n - lengths + 1.0) ** (2.0 / 3.0 * (1.0 - (1.0 - memory) / (1.0 + memory))) - 0.5
     return int(lengths[solved][0])

@@ -38,12 +38,12 @@ class ForecastScorer:
         -------
         float
         """
-        n_samples = self.n_samples if self.metric == "crps" else None
+        n_samples = self.n_samples if self.metric == "crps" else None  # the others score the mean
         rolled = roll(estimator, X, self.horizon, self.mode, self.stride, n_samples)
         forecast, (observed, persistence) = rolled.forecast(), rolled.observations()
         if self.metric == "skill":
             return float(metrics.mse_skill(forecast, persistence, observed, weights=self.weights))
-        return -float(getattr(metrics, self.metric)(forecast, observed, weights=self.weights))
+        return -float(getattr(metrics, self.metric)(forecast, observed, weights=self.weights))  # scikit-learn maximises
 
 
 def make_scorer(

@@ -110,6 +110,7 @@ class WindowSplitter:
             raise ValueError(f"X has {n} entries along its first dimension, too few for a split in two parts")
         # A window that straddles the cut is lost on either side: 2 (window - 1) starts fewer than steps.
         margin = 0 if independent else self.window - 1
+        # 1e-9: the product may lie just below a whole number
         first_test = int((1 - self.test_fraction) * (n - 2 * margin) + 1e-9) + margin
         edges = np.linspace(first_test, n, self.n_splits + 1).astype(int)
         shortest = min(first_test, int(np.diff(edges).min()))
@@ -161,7 +162,7 @@ def train_test_split(X: Any, test_fraction: float = 0.3) -> tuple[Any, Any]:
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction!r} must lie between 0 and 1, both excluded")
     refuse_dataset(X)
-    n_train = round(len(X) * (1 - test_fraction))
+    n_train = round(len(X) * (1 - test_fraction))  # rounded: the product may lie just below a whole number
     if not 0 < n_train < len(X):
         raise ValueError(f"X has {len(X)} steps, test_fraction={test_fraction!r} leaves an empty part")
     return X[:n_train], X[n_train:]

@@ -24,8 +24,9 @@ from gridcast.metrics._ensembles import sampling_variance
 from gridcast.metrics._weights import Weights, resolve_weights
 from gridcast.transformers.anomaly import Anomaly
 
-INIT, LEAD = "init_time", "lead_time"
-_VALUES_AT_ONCE = 1 << 21
+INIT, LEAD = "init_time", "lead_time"  # the dimensions of a backtest
+_VALUES_AT_ONCE = 1 << 21  # of the forecast: 16 MiB in double precision
+# for the attributes of the result, which plots take their labels from
 _LONG_NAMES = {
     "mse": "mean squared error",
     "rmse": "root mean squared error",
@@ -37,6 +38,7 @@ _LONG_NAMES = {
     "crps": "continuous ranked probability score",
     "spread_skill_ratio": "spread-skill ratio",
 }
+# suffix of a variable -> what it adds to the long name
 _ENDS = {"": "", "_lower": ", lower end of the confidence interval", "_upper": ", upper end of the confidence interval"}
 
 
@@ -164,7 +166,7 @@ def verify(
         return cells.weighted(found).sum(averaged).reset_coords(drop=True)
 
     n_init, n_lead = forecast.sizes[INIT], forecast.sizes[LEAD]
-    step = max(1, _VALUES_AT_ONCE * n_init * n_lead // forecast.size)
+    step = max(1, _VALUES_AT_ONCE * n_init * n_lead // forecast.size)  # initial times of a block
     blocks = [slice(start, start + step) for start in range(0, n_init, step)]
     leads = forecast[LEAD].variable  # 0, 1, ... where it has no labels
     by_lead = [xr.concat([sums(lead, inits) for inits in blocks], INIT) for lead in range(n_lead)]
@@ -172,6 +174,7 @@ def verify(
         warnings.filterwarnings("ignore", "invalid value", RuntimeWarning)  # the CRPS of a cell that is never observed
         totals = xr.concat(by_lead, leads).compute()
     length = _memory(totals) if block == "auto" else int(block)
+    # the same samples for all leads and scores, so that they can be compared
     counts = DataArray(block_counts(n_init, length, n_resamples, random), dims=("resample", INIT))
     interval = _interval(totals, counts, confidence)
     scores = _labelled(_scores(totals.sum(INIT)), *interval, units_of(observations, forecast))
@@ -186,13 +189,14 @@ def _score_cells(
     check_same_labels(forecast=forecast, observations=observed, **normals)
     forecast, observed, persistence = (x.astype("float64") for x in (forecast, observed, persistence.drop_vars(TIME)))
     mean = forecast.mean(member_dim, skipna=False) if member_dim in forecast.dims else forecast
-    error = mean - observed
+    error = mean - observed  # NaN where either is missing
     squared_error, of_persistence = error**2, (persistence - observed) ** 2
     cells = {
         "seen": error.notnull().astype("float64"),
         "error": error,
         "absolute": abs(error),
         "squared": squared_error,
+        # each skill over cells where both errors exist
         "squared_beside_persistence": squared_error.where(of_persistence.notnull()),
         "squared_of_persistence": of_persistence.where(error.notnull()),
     }
@@ -239,7 +243,7 @@ def _scores(sums: Dataset) -> Dataset:
 
 def _interval(sums: Dataset, counts: DataArray, confidence: float) -> tuple[Dataset, Dataset]:
     """Return the ends of the percentile intervals, from sums by (lead_time, init_time, ...)."""
-    ends = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]
+    ends = [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0]  # as much left out below as above
 
     def percentiles(score: DataArray) -> DataArray:
         return score.quantile(ends, "resample", skipna=bool(score.isnull().any()))
@@ -251,7 +255,7 @@ def _interval(sums: Dataset, counts: DataArray, confidence: float) -> tuple[Data
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)  # a cell that is never observed
         interval = xr.concat([at(lead) for lead in range(sums.sizes[LEAD])], LEAD)
     if sums.sizes[INIT] < 2:
-        interval = interval.where(False)
+        interval = interval.where(False)  # one entry resampled is always itself: no spread to tell
     return interval.isel(quantile=0, drop=True), interval.isel(quantile=1, drop=True)
 
 
@@ -281,7 +285,7 @@ def _at(observations: DataArray, positions: np.ndarray) -> DataArray:
 def _normal(climatology: DataArray | Anomaly, observed: DataArray) -> DataArray:
     """Return the climatology at the times of `observed`."""
     if isinstance(climatology, Anomaly):
-        zeros = xr.zeros_like(observed.swap_dims({INIT: TIME}))
+        zeros = xr.zeros_like(observed.swap_dims({INIT: TIME}))  # the cycle added to nothing is the cycle
         return climatology.inverse_transform(zeros).swap_dims({TIME: INIT})
     if TIME not in climatology.dims:
         return climatology

@@ -23,7 +23,7 @@ from gridcast.forecasters.histories import HistoryForecaster
 from gridcast.forecasters.saved import SavedForecaster
 
 Mode = Literal["multi_step", "one_step"]
-FORECAST_BYTES = 256 * 2**20
+FORECAST_BYTES = 256 * 2**20  # of forecasts that `score` holds at a time
 
 
 @parameters
@@ -82,9 +82,11 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
                 f"X has {len(series)} step: give a series of at least 2, from which time steps can be told"
             )
         with naming_the_file():
+            # returned, not set: a fit that fails leaves the earlier one whole
             learned = self._fit(series, calendar, X)
             # If this read fails, `self` still has its earlier fit.
             learned |= self._origin(learned, series, calendar)
+        # an earlier fit may have learned what this one does not
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
         self.__dict__.update(learned)
@@ -201,6 +203,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
                 "the steps that follow it without a gap or overlap"
             )
         n = self._n_recent()
+        # the tail first, so that only the steps that are kept are loaded
         self.recent_ = join(self.recent_, self._relabel(series).tail(n)).tail(n)
         return self
 
@@ -235,11 +238,13 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         series = self._check_history(X)
         self._warn_if_trained_on(series)
         history, first = self._with_context(series)
-        errors = np.zeros(2)
+        errors = np.zeros(2)  # of the forecast, of persistence
         for origins in self._blocks(np.arange(first - 1, len(history) - 1), history, 1):
             forecast = self._forecast(history, origins, 1, None)[0, :, :, 0]
+            # consecutive origins: every step is the truth of one and the persistence of the next
             block = history.load(origins[0], origins[-1] + 2)
             truth, persistence = block[:, 1:], block[:, :-1]
+            # the same cells for both, or the ratio would compare different things
             seen = np.isfinite(truth) & np.isfinite(persistence) & np.isfinite(forecast)
             errors += [np.square(f - truth, dtype=np.float64)[seen].sum() for f in (forecast, persistence)]
         return float(1 - errors[0] / errors[1]) if errors[1] > 0 else float("nan")
@@ -285,7 +290,8 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             )
         if mode == "multi_step":
             return self._forecast(history, origins, horizon, n_samples), history, origins
-        steps = origins[:, None] + np.arange(horizon)
+        steps = origins[:, None] + np.arange(horizon)  # (origin, lead): the step before each that is forecast
+        # rows overlap: each step is forecast once
         targets, where = np.unique(steps, return_inverse=True)
         values = self._forecast(history, targets, 1, n_samples)[:, :, :, 0]
         return values[:, :, where.reshape(steps.shape)], history, origins
@@ -327,7 +333,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
     ) -> tuple[np.ndarray, pd.Index, Series]:
         """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
         check_is_fitted(self)
-        if np.isscalar(X):
+        if np.isscalar(X):  # predict(horizon)
             if horizon != 1:
                 raise TypeError(
                     f"horizon is given twice, {X!r} and {horizon!r}: call predict({horizon!r}) or predict(X, {X!r})"
@@ -336,6 +342,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         horizon = check_positive_integer("horizon", horizon)
         check_mode(mode)
         history = self.recent_ if X is None else self._check_history(X)
+        # in one-step mode the first forecast starts horizon - 1 steps before the end
         n_needed = self._n_context() + (horizon - 1 if mode == "one_step" else 0)
         if len(history) < n_needed:
             kept = "the history kept from training" if X is None else "X"
@@ -352,12 +359,12 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
 
     def _blocks(self, origins: np.ndarray, history: Series, horizon: int) -> list[np.ndarray]:
         """Cut origins into runs whose forecasts fit into memory."""
-        bytes_each = 4 * horizon * history.values.shape[0] * int(np.prod(history.grid.shape))
+        bytes_each = 4 * horizon * history.values.shape[0] * int(np.prod(history.grid.shape))  # float32
         n = max(1, FORECAST_BYTES // bytes_each)
         return [origins[i : i + n] for i in range(0, len(origins), n)]
 
     def _warn_if_trained_on(self, series: Series) -> None:
-        if not series.has_times or series.samples is not None:
+        if not series.has_times or series.samples is not None:  # step numbers and samples do not tell what was seen
             return
         first, last = self.trained_on_
         if series.times[0] <= last and series.times[-1] >= first:

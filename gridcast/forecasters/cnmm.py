@@ -82,6 +82,7 @@ class CNMMForecaster(NeuralForecaster):
         if self.module_.layout is None:
             raise AttributeError(f"architecture={self.architecture!r} starts from no linear model")
         shared = {name: getattr(self, name) for name in defaults(LinearForecaster)}
+        # as many lags as the module was built with
         linear = LinearForecaster(**shared | {"lags": min(self.lags, self.window - 1)})
         return linear.with_model(self, self.module_.layout.model)
 
@@ -91,7 +92,7 @@ class CNMMForecaster(NeuralForecaster):
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         if module.layout is not None:
             fit_inverse_model(module.layout.model, data)
-            module.layout.take_steps()
+            module.layout.take_steps()  # after the fit: the steps are its errors
 
     def _residual_module(self, spec: ModuleSpec) -> MarkovModule:
         """Return the networks that add to a linear inverse model."""
@@ -114,15 +115,18 @@ class CNMMForecaster(NeuralForecaster):
         )
         emitter = ConvEmitter(layout.n_latent, upsampler, KERNEL_SIZE, n_location=n_location, periodic=periodic)
         return MarkovModule(
+            # as many channels again for the errors of the linear forecast
             encoder=self._encoder(frames.n_inputs(spec.shape[0], spec.shape[0]), periodic),
             rnn=ConvLSTM(self.encoder_channels[-1], self.rnn_channels, KERNEL_SIZE, periodic=periodic),
             combiner=ResidualCombiner(layout, self.rnn_channels, KERNEL_SIZE, n_clock=n_clock, periodic=periodic),
             transition=ResidualTransition(layout, transition),
             emitter=ResidualEmitter(layout, emitter),
+            # one mean for all places: coefficients of anomalies are about zero everywhere
             start=torch.zeros(layout.n_latent, 1, 1),
             frames=frames,
             layout=layout,
             locator=ConvLocator(frames.n_static, N_LOCATION, downsampling=DOWNSAMPLING) if n_location else None,
+            # what is learned of the posterior is then what a forecast starts from
             filtering=True,
             clock=clock,
             objective=Objective(),
@@ -132,6 +136,7 @@ class CNMMForecaster(NeuralForecaster):
         """Return the published networks."""
         frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_latent, n_state = self.latent_channels, self.latent_channels + (clock.n_channels if clock else 0)
+        # initial states for every cell, as published; patches do not say where they are
         rows, columns = (1 if self.patch_size else -(-size // DOWNSAMPLING) for size in spec.shape[1:])
         upsampler = Upsampler(
             self.emitter_channels, spec.shape[0], KERNEL_SIZE, downsampling=DOWNSAMPLING, head="tanh", periodic=periodic
@@ -140,6 +145,7 @@ class CNMMForecaster(NeuralForecaster):
             self.encoder_channels[-1],
             self.rnn_channels,
             KERNEL_SIZE,
+            # equation (5): the hidden state of a step sees what comes after it
             reverse=True,
             state_shape=(rows, columns),
             periodic=periodic,

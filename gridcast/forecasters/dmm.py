@@ -72,7 +72,7 @@ class DMMForecaster(NeuralForecaster):
         n_clock = clock.n_channels if clock else 0
         rows, columns = (-(-size // DOWNSAMPLING) * DOWNSAMPLING for size in spec.shape[1:])
         latent_grid = (rows // DOWNSAMPLING, columns // DOWNSAMPLING)
-        n_flat = self.encoder_channels[-1] * latent_grid[0] * latent_grid[1]
+        n_flat = self.encoder_channels[-1] * latent_grid[0] * latent_grid[1]  # what the encoder leaves, flattened
         convolutions = ConvEncoder(
             frames.n_inputs(n_channels),
             self.encoder_channels,
@@ -91,13 +91,14 @@ class DMMForecaster(NeuralForecaster):
         patterns = None if paper else Patterns(n_latent, (n_channels, rows, columns))
         return MarkovModule(
             encoder=DenseEncoder(convolutions, n_flat, self.encoder_features),
+            # forward otherwise: a filter sees the past alone
             rnn=DenseLSTM(self.encoder_features, self.rnn_channels, reverse=paper),
             combiner=DenseCombiner(n_latent, self.rnn_channels, n_clock=n_clock, patterns=patterns),
             transition=DenseTransition(n_latent, self.transition_channels, n_clock=n_clock, patterns=patterns),
             emitter=DenseEmitter(n_latent, (self.emitter_channels[0], *latent_grid), upsampler, patterns=patterns),
             start=torch.zeros(n_latent),
             frames=frames,
-            skip=patterns,
+            skip=patterns,  # the observed amplitudes
             free_start=not paper,
             filtering=not paper,
             clock=clock,
@@ -106,4 +107,5 @@ class DMMForecaster(NeuralForecaster):
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         if module.skip is not None:
+            # runs of two steps at least: the linear model needs pairs
             fit_patterns(module.skip, [module.frames.pad(run) for run in data.runs(2)])

@@ -27,6 +27,7 @@ class HistoryForecaster(ABC):
 
     def _n_recent(self) -> int:
         """Return the number of observed steps kept for forecasts without `X`."""
+        # some more, so that one-step forecasts of the last steps need no X
         return self._n_context() + 30
 
     def _times_after(self, history: Series, n: int) -> pd.Index:
@@ -38,6 +39,7 @@ class HistoryForecaster(ABC):
     def _check_history(self, X: Any) -> Series:
         check_is_fitted(self)
         labelled = isinstance(X, xr.DataArray) and "time" in X.coords
+        # steps without labels are taken as they come
         series, _ = unwrap(X, self.calendar_ if labelled and self.recent_.has_times else None)
         self.grid_.check_same(series.grid)
         ours, theirs = (grid.attrs.get("units") for grid in (self.grid_, series.grid))
@@ -58,6 +60,7 @@ class HistoryForecaster(ABC):
     def _with_context(self, series: Series) -> tuple[Series, int]:
         """Return the series behind its context, and the first step of it that can be forecast from observations."""
         n_context = self._n_context()
+        # one sample more, and nobody knows which continues which
         same_samples = series.values.shape[0] == self.recent_.values.shape[0]
         if same_samples and self._follows(series) and len(self.recent_) >= n_context:
             return join(self.recent_.tail(n_context), series), n_context

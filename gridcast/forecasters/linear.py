@@ -32,7 +32,7 @@ LEARNED = (
 N_PATTERNS = 40  # more change little: those of small variance are drawn towards nothing
 HORIZON = 20  # leads with a damping and a spread of their own
 EARLIER = 0.75  # of the training part, from which the rest is forecast
-N_HINDCASTS = 80
+N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
 HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the model itself sees
 
 
@@ -71,17 +71,19 @@ class LinearForecaster(ScaledForecaster):
 
     def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
         self.check_parameters()
-        if self.lags > self.context:
+        if self.lags > self.context:  # a forecast sees no further back than its context
             raise ValueError(f"lags={self.lags!r} must not exceed context={self.context!r}: raise context")
         if len(series) <= self.lags:
             raise ValueError(
                 f"X has {len(series)} steps, lags={self.lags!r} needs at least {self.lags + 1}: give a longer "
                 "series or fewer lags"
             )
+        # the shortest stretch that holds a pair
         window = min(self.lags + 1, len(series))
         windows, held_out = divide(
             series.values.shape, window=window, stride=1, context=self.context, validation_fraction=0.0
         )
+        # single precision: regressions do not bear less
         fabric = make_fabric(self.device, "32")
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
         data = TrainingData(scaled, scaling, window, self.context, windows, held_out)
@@ -123,7 +125,7 @@ def inverse_model(spec: ModuleSpec, n_lags: int, *, n_patterns: int = N_PATTERNS
         0 where it is to work on patches.
     """
     channels, *size = spec.shape
-    rows, columns = (-(-n // DOWNSAMPLING) for n in size)
+    rows, columns = (-(-n // DOWNSAMPLING) for n in size)  # rounded up: `Frames` pads
     shape = (channels, rows * DOWNSAMPLING, columns * DOWNSAMPLING)
     linear = LinearForecast(shape, DOWNSAMPLING, n_lags, KERNEL_SIZE, n_patterns=n_patterns, periodic=spec.periodic)
     noise = CorrelatedNoise(sample_size(math.prod(shape), spec.n_windows), (linear.n_folded, rows, columns))
@@ -137,12 +139,14 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData) -> None:
     divided = data.divided(EARLIER)
     if divided is not None:
         earlier, begins = divided
+        # a model of the earlier part: errors of a fit on all of it would be too small
         past = copy.deepcopy(model)
         past.fit(earlier.runs(n_lags + 1), most_rows=HINDCAST_ROWS)
         hindcasts = Hindcasts(model.ratio.shape)
         for context, truth in earlier.hindcasts(begins, data.part[2], HORIZON, N_HINDCASTS):
             forecast, _ = past.forecast(torch.from_numpy(context), torch.ones(()), HORIZON)
             hindcasts.add(forecast[0], torch.from_numpy(truth))
+    # the forecast itself learns from all of the part
     model.fit(data.runs(n_lags + 1))
     if divided is not None:
         model.calibrate(hindcasts)

@@ -17,7 +17,7 @@ from gridcast.forecasters.registry import forecaster
 from gridcast.persistence.forms import check, check_array, take
 from gridcast.transformers.anomaly import Anomaly
 
-ARCHIVE_BYTES = 64 * 2**20
+ARCHIVE_BYTES = 64 * 2**20  # what a fitted forecaster keeps, and a saved file holds
 GAP = 10  # steps that persistence looks back for the last observation of a cell
 
 
@@ -70,6 +70,7 @@ class NaiveForecaster(BaseForecaster):
         self.check_parameters()
         learned: dict[str, Any] = {}
         if self.strategy != "persistence":
+            # of the physical values: nothing is scaled here
             learned["cycle_"] = Anomaly(self.period, self.n_harmonics).fit(X)
         if self.strategy == "seasonal" and len(series) <= learned["cycle_"].n_phases_:
             raise ValueError(
@@ -80,9 +81,10 @@ class NaiveForecaster(BaseForecaster):
             raise ValueError("X holds a channel without any observed value (all NaN): drop it or check the fill value")
         n_samples, n_times = series.values.shape[:2]
         frame_bytes = 4 * int(np.prod(series.grid.shape))
+        # at least 64 steps even of large grids, or there would be too few errors
         steps = int(np.clip(ARCHIVE_BYTES // frame_bytes, min(64, n_times), n_times))
         samples = int(np.clip(ARCHIVE_BYTES // (frame_bytes * steps), 1, n_samples))
-        archive = Series(series.values[:samples], series.times, series.grid).tail(steps)
+        archive = Series(series.values[:samples], series.times, series.grid).tail(steps)  # first samples, last steps
         return learned | {
             "mean_": np.where(statistics.observed, statistics.mean, np.float32(np.nan)),
             "archive_": archive.values,
@@ -111,6 +113,7 @@ class NaiveForecaster(BaseForecaster):
         return self.cycle_.n_phases_ if self.strategy == "seasonal" else 1
 
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
+        # no further back than is needed: the history may be lazy and long
         first = max(int(origins[0]) - max(self._n_context(), GAP) + 1, 0)
         past = history.load(first, int(origins[-1]) + 1)
         times = extend(history.times, self._times_after(history, horizon))[first:]
@@ -119,11 +122,12 @@ class NaiveForecaster(BaseForecaster):
         if n_samples is None:
             return mean
         rng = generator(self.random_state)
+        # member by member: (member, sample, origin, lead, channel, y, x)
         return np.concatenate([mean + self._errors(rng, mean.shape[2], horizon) for _ in range(n_samples)])
 
     def _mean(self, past: np.ndarray, times: Any, origins: np.ndarray, horizon: int) -> np.ndarray:
         """Forecast from the steps `origins` of `past`, (sample, time, ...) -> (sample, origin, lead, ...)."""
-        leads = origins[:, None] + 1 + np.arange(horizon)
+        leads = origins[:, None] + 1 + np.arange(horizon)  # (origin, lead)
         if self.strategy == "climatology":
             cycle = self.cycle_.climatology(times[leads.ravel()]).reshape(*leads.shape, *past.shape[2:])
             return np.repeat(cycle[None], len(past), axis=0).astype(np.float32)
@@ -131,13 +135,13 @@ class NaiveForecaster(BaseForecaster):
         if self.strategy == "persistence":
             return np.repeat(filled[:, origins, None], horizon, axis=2)
         period = self.cycle_.n_phases_
-        seasons = -(-np.arange(1, horizon + 1) // period)
+        seasons = -(-np.arange(1, horizon + 1) // period)  # whole periods back to the last one observed
         return filled[:, leads - seasons * period]
 
     def _errors(self, rng: np.random.Generator, n_origins: int, horizon: int) -> np.ndarray:
         """Return past forecast errors of random origins, (1, 1, origin, lead, channel, y, x)."""
         n_context, n_times = self._n_context(), self.archive_.shape[1]
-        n_candidates = n_times - horizon - n_context + 1
+        n_candidates = n_times - horizon - n_context + 1  # origins with a context before and the whole horizon behind
         if n_candidates < 1:
             raise ValueError(
                 f"horizon={horizon!r} is too long for an ensemble of past errors: {n_times} steps are kept from "

@@ -102,7 +102,7 @@ class NeuralForecaster(ScaledForecaster):
     )
     verbose: int = parameter(anything, "int", "Progress bar where 1.", default=1)
 
-    _learns_from_patches = True
+    _learns_from_patches = True  # False where the latent describes the whole grid
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         """Fit what the networks start from to the training part; nothing, unless a subclass says so."""
@@ -147,11 +147,12 @@ class NeuralForecaster(ScaledForecaster):
         fabric = make_fabric(self.device, self.training.precision)
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
         data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features)
+        # one seed for all processes, whose modules must start alike
         seed, saved = int(fabric.broadcast(draw_seed(self.random_state))), None
         checkpoints = self._checkpoints(series, scaling, seed, fabric)
         if checkpoints is not None:
             saved = checkpoints.read()
-            seed = checkpoints.seed
+            seed = checkpoints.seed  # that of the training which is resumed
         learned = {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
@@ -160,6 +161,7 @@ class NeuralForecaster(ScaledForecaster):
             "n_windows_": len(windows),
             "history_": [],
         }
+        # weights, noise and draws of the training; the user's random numbers stay as they were
         with seeded(seed):
             spec = self._spec(series.grid, scaling.statistics, time_features, len(windows))
             module = self._build_module(spec)
@@ -203,7 +205,7 @@ class NeuralForecaster(ScaledForecaster):
         identity = {
             name.removeprefix("training__"): describe(value)
             for name, value in fixed.items()
-            if not hasattr(value, "get_params")
+            if not hasattr(value, "get_params")  # their own parameters are listed beside them
         }
         learned = [
             v for k, v in sorted(vars(scaling.transformer).items()) if k.endswith("_") and isinstance(v, np.ndarray)
@@ -214,6 +216,7 @@ class NeuralForecaster(ScaledForecaster):
             "the shape of X": str(tuple(series.values.shape)),
             "the period of X": f"{series.times[0]} to {series.times[-1]}",
             "the values of X": digest(scaling.statistics.mean, scaling.statistics.std, *learned),
+            # chunks decide the order of the windows, and so what a resumed training would see
             "the chunks of X": "none, in memory" if chunks is None else str(chunks[:2]),
         }
         steps, seconds = checkpoint_interval(settings.checkpoint_every)
@@ -229,12 +232,13 @@ class NeuralForecaster(ScaledForecaster):
             data.scaling.default,
             generator(seed),
             patch=self._patch(spec.shape),
+            # patches fold into the same blocks as the whole grid does
             alignment=DOWNSAMPLING,
             cycle=data.cycle,
             noise=data.noise(noise) if noise else None,
             clock=data.clock,
             buffer_bytes=self.training.buffer_bytes,
-            pin=fabric.device.type == "cuda",
+            pin=fabric.device.type == "cuda",  # elsewhere page-locked memory serves nothing
             process=fabric.global_rank,
             n_processes=fabric.world_size,
         )
@@ -242,7 +246,7 @@ class NeuralForecaster(ScaledForecaster):
     def _validation(self, data: TrainingData) -> Callable[[nn.Module], float]:
         """Return a function of a module: its mean squared error in the held-out one-step forecasts, scaled."""
         x, mask, clock, truth = data.validation()
-        n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))
+        n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))  # 64 channels of activations, as in a forecast
 
         def error(module: nn.Module) -> float:
             total = []
@@ -259,6 +263,7 @@ class NeuralForecaster(ScaledForecaster):
             return None
         size = max(self.patch_size // DOWNSAMPLING, 1) * DOWNSAMPLING
         rows, columns = (min(size, n) for n in shape[1:])
+        # a patch as large as the grid is the grid: it may go around the globe
         return None if (rows, columns) == shape[1:] else (rows, columns)
 
     def _plan(self) -> TrainingPlan:
@@ -268,6 +273,7 @@ class NeuralForecaster(ScaledForecaster):
             learning_rate=self.learning_rate,
             schedule=self.training.schedule,  # type: ignore[arg-type]
             gradient_clip=self.training.gradient_clip,
+            # the residual model starts from a fitted posterior, whose divergence needs no warm-up
             annealing=PAPER_ANNEALING if self.architecture == "paper" else (1.0, 0.0),
             patience=self.training.patience,
             verbose=self.verbose,

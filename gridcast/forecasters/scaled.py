@@ -26,7 +26,7 @@ from gridcast.transformers.minmax import MinMaxTransformer
 from gridcast.transformers.scaling import Scaling
 
 BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
-ACTIVATIONS = 64  # channels that a network holds of a frame
+ACTIVATIONS = 64  # channels that a network holds of a frame: a rough bound, which only sizes the batches
 
 
 def invertible(name: str, value: Any) -> None:
@@ -114,13 +114,15 @@ class ScaledForecaster(BaseForecaster):
         n_series, (_, rows, columns) = history.values.shape[0], history.grid.shape
         out = np.empty((n_samples or 1, n_series, len(origins), horizon, *history.grid.shape), dtype=np.float32)
         frame_bytes = 4 * ACTIVATIONS * rows * columns * n_series
+        # as many members as fit at once, then as many origins
         n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
         n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
         batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
+        # one seed for the whole call: an integer gives the same members again
         with seeded(draw_seed(self.random_state)):
             start = 0
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
-                inputs = *context, self._clocks(history, batch)
+                inputs = *context, self._clocks(history, batch)  # values, mask, clocks
                 for member in range(0, n_samples or 1, n_members):
                     n = min(n_members, (n_samples or 1) - member) if n_samples else 0
                     values = forecast_scaled(self.module_, inputs, horizon, n)
@@ -128,6 +130,7 @@ class ScaledForecaster(BaseForecaster):
                         -1, n_series, len(batch), *values.shape[2:]
                     )
                 start += len(batch)
+        # the last origins forecast beyond the history
         times = extend(history.times, self._times_after(history, horizon))
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)
@@ -143,6 +146,7 @@ class ScaledForecaster(BaseForecaster):
 
     def _learned(self) -> dict[str, Any]:
         transformer = self.scaling_.transformer
+        # exact types: a subclass may hold what the file has no form for
         if type(transformer) not in (MinMaxTransformer, Anomaly):
             raise ValueError(
                 f"transformer={self.transformer!r} can not be saved: use MinMaxTransformer or Anomaly, or keep the "
@@ -180,6 +184,7 @@ class ScaledForecaster(BaseForecaster):
                 module = self._build_module(spec)
         except (*MISFITS, RuntimeError) as error:
             raise ValueError(f"the parameters make no module ({error})") from error
+        # assign: tensors on the meta device have no memory to copy into
         module.load_state_dict(_tensors(module, check(weights, dict, "learned/module")), assign=True)
         return {
             "module_": module.eval(),
@@ -198,10 +203,12 @@ def forecast_scaled(
     module: nn.Module, inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None], horizon: int, n_samples: int
 ) -> np.ndarray:
     """Return scaled means, or draws, (member, batch, horizon, channel, y, x), from contexts, masks and clocks."""
+    # the state, not the parameters: a linear model has buffers alone
     device = next(iter(module.state_dict().values())).device
     x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs)
     forecast: Any = module.forecast
     loc, scale = forecast(x, mask, horizon, n_samples, clock)
+    # members are observations, so they have the emission's noise too
     values = loc + scale * torch.randn_like(loc) if n_samples else loc
     return values.float().cpu().numpy()
 
@@ -214,7 +221,7 @@ def _as_array(name: str, tensor: torch.Tensor) -> np.ndarray:
 
 def _tensors(module: nn.Module, weights: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return the arrays as tensors, which are those that `module` has."""
-    wanted = module.state_dict()
+    wanted = module.state_dict()  # on the meta device: shapes and types alone
     if lacking := sorted(set(wanted) - set(weights)):
         raise ValueError(f"the weights {lacking[:3]} are missing, {len(lacking)} in all")
     if surplus := sorted(set(weights) - set(wanted)):

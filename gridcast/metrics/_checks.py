@@ -53,6 +53,7 @@ def complete_ensemble(forecast: DataArray, observed: DataArray, member_dim: str)
     if member_dim in observed.dims:
         raise ValueError(f"observed has the dimension {member_dim!r}, but observations have no members")
     if forecast.chunks is not None:
+        # one block along the members, whatever the file has
         forecast = chunked(forecast, {member_dim: -1})  # sorting takes all members at once
     return forecast.where(forecast.notnull().all(member_dim))
 

@@ -64,7 +64,7 @@ def anomaly_correlation(
     """
     check_same_labels(forecast=forecast, observed=observed, climatology=climatology)
     forecast, observed = (data.astype("float64") - climatology.astype("float64") for data in (forecast, observed))
-    exists = forecast.notnull() & observed.notnull()
+    exists = forecast.notnull() & observed.notnull()  # the same cells in the product and both norms
     forecast, observed, dims, weights = checked(forecast.where(exists), observed.where(exists), dim, weights)
 
     def mean(cells: DataArray) -> DataArray:

@@ -55,13 +55,13 @@ def crps(
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
     if forecast.sizes[member_dim] == 1:  # the fair formula divides by M - 1
-        forecast = forecast.isel({member_dim: 0}, drop=True)
+        forecast = forecast.isel({member_dim: 0}, drop=True)  # the CRPS of one member is its absolute error
         score = continuous.mae(forecast, observed, reduce_dims=dims, weights=weights)
     else:
         lazy, options = forecast.chunks or observed.chunks, {"reduce_dims": dims, "weights": weights}
         forecast = _in_small_blocks(forecast, member_dim)  # all pairs at once take M times the ensemble
         pairs = probability.crps_for_ensemble(forecast, observed, member_dim, method="fair", **options)
-        score = pairs if lazy else _computed(pairs)
+        score = pairs if lazy else _computed(pairs)  # lazy in, lazy out
     return named(score, "crps", units_of(observed, forecast))
 
 
@@ -99,7 +99,7 @@ def spread_skill_ratio(
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
     variance = aggregate(sampling_variance(forecast, observed, member_dim), reduce_dims=dims, weights=weights)
-    mean = forecast.mean(member_dim, skipna=False)
+    mean = forecast.mean(member_dim, skipna=False)  # a mean of fewer members has another spread
     error = continuous.mse(mean, observed, reduce_dims=dims, weights=weights)
     return named((variance / error.where(error > 0.0)) ** 0.5, "spread_skill_ratio", "1")
 
@@ -115,7 +115,8 @@ def sampling_variance(forecast: DataArray, observed: DataArray, member_dim: str)
     n_members = forecast.sizes[member_dim]
     if n_members < 2:
         raise ValueError(f"a spread needs two members or more, {member_dim!r} has {n_members}")
-    variance = forecast.var(member_dim, ddof=1, skipna=False).where(observed.notnull())
+    variance = forecast.var(member_dim, ddof=1, skipna=False).where(observed.notnull())  # the same cells as the error
+    # the mean of M members is itself uncertain, by 1 / M of the variance
     return variance * (n_members + 1) / n_members
 
 
@@ -155,7 +156,7 @@ def rank_histogram(
     if "rank" in (*forecast.dims, *observed.dims):
         raise ValueError("the data have a dimension 'rank', which is that of the histogram: rename it")
     lazy = forecast.chunks or observed.chunks
-    observed = observed.where(forecast.notnull().all(member_dim))
+    observed = observed.where(forecast.notnull().all(member_dim))  # a rank among fewer members is no rank
     # The scores package computes a lazy ensemble to warn of missing members, so it is given complete blocks.
     forecast = _in_small_blocks(forecast.fillna(0.0), member_dim)
     forecast, observed = xr.broadcast(forecast, observed, exclude=[member_dim])
@@ -190,4 +191,5 @@ def _in_small_blocks(forecast: DataArray, member_dim: str) -> DataArray:
 
 def _computed(score: DataArray) -> DataArray:
     with np.errstate(invalid="ignore"):  # a cell without any observation
+        # small blocks: threads would hold many of them at once
         return score.compute(scheduler="synchronous")

@@ -178,7 +178,7 @@ def mse_skill(
     """
     check_same_labels(forecast=forecast, reference=reference, observed=observed)
     weights = checked(forecast, observed, dim, weights)[-1]
-    exists = forecast.notnull() & reference.notnull() & observed.notnull()
+    exists = forecast.notnull() & reference.notnull() & observed.notnull()  # the same cells for both
     error = mse(forecast.where(exists), observed, dim=dim, weights=weights)
     reference_error = mse(reference.where(exists), observed, dim=dim, weights=weights)
     return named(1.0 - error / reference_error.where(reference_error > 0.0), "mse_skill", "1")

@@ -72,11 +72,13 @@ def reliability(
     _check_threshold(threshold, forecast=forecast, observed=observed)
     n_members = forecast.sizes[member_dim]
     if n_bins is None:
+        # one bin for each probability that M members can give
         n_bins, middles = n_members + 1, np.arange(n_members + 1) / n_members
         highest = n_members + 1
     else:
         check_positive_integer("n_bins", n_bins)
         middles, highest = (np.arange(n_bins) + 0.5) / n_bins, n_members
+    # a comparison with NaN is False, not missing
     seen = forecast.notnull().all(member_dim) & observed.notnull() & _defined(threshold)
     votes = (forecast >= threshold).sum(member_dim)
     occurred = (observed >= threshold).astype("float64")
@@ -175,6 +177,7 @@ def _windows(cells: DataArray, sizes: dict[Hashable, int]) -> DataArray:
     for dim, size in sizes.items():
         if dim in cells.dims:
             cells = cells.drop_vars([name for name, coordinate in cells.coords.items() if dim in coordinate.dims])
+            # differences of cumulative sums: the cost does not depend on the window
             total = cells.pad({dim: (1, 0)}, constant_values=0.0).cumsum([dim])
             cells = total.isel({dim: slice(size, None)}) - total.isel({dim: slice(None, -size)})
     return cells

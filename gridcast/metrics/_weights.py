@@ -10,7 +10,8 @@ from xarray import DataArray
 
 Weights: TypeAlias = DataArray | Literal["auto"] | None
 
-_LATITUDE_NAMES = ("lat", "latitude")
+_LATITUDE_NAMES = ("lat", "latitude")  # without units, as many files are
+# all spellings that the CF conventions allow
 _LATITUDE_UNITS = ("degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN")
 
 

@@ -17,9 +17,9 @@ from pyro.distributions import TorchDistribution
 from torch import Size, Tensor
 from torch.distributions import Normal, constraints, kl_divergence, register_kl
 
-Step = Callable[[Tensor], tuple[Tensor, Tensor]]
+Step = Callable[[Tensor], tuple[Tensor, Tensor]]  # state -> loc, scale
 Shape = Size | list[int] | tuple[int, ...]
-PosteriorStep = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+PosteriorStep = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]  # state, hidden, skip -> loc, scale
 
 
 class Memory(Protocol):
@@ -56,6 +56,7 @@ class FirstOrder:
 
     def carried(self, scale: Tensor) -> Tensor:
         """Return zeros: the transition is not known to carry anything on."""
+        # zero leaves `after_estimates` as wide as the transition itself
         return torch.zeros_like(scale)
 
     def noise(self, like: Tensor) -> Tensor:
@@ -66,12 +67,14 @@ class FirstOrder:
 class _Chain(TorchDistribution):
     """A Gaussian chain z_1:T from an initial state."""
 
+    # none: the parameters are networks and fields, which torch's checks know nothing of
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, start: Tensor, event_shape: Size, memory: Memory) -> None:
         self.start, self.memory = start, memory
+        # the checks of torch would look at every entry of the sequence, in every training step
         super().__init__(Size(start.shape[:1]), event_shape, validate_args=False)
 
     @abstractmethod
@@ -80,10 +83,11 @@ class _Chain(TorchDistribution):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z_1:T), (batch,)."""
-        return self.steps(z).log_prob(z).flatten(1).sum(1)
+        return self.steps(z).log_prob(z).flatten(1).sum(1)  # (batch, time, *latent) -> (batch,)
 
     def expand(self, batch_shape: Shape, _instance: object = None) -> _Chain:
         """Return self: a plate of windows asks for the batch shape that a chain already has."""
+        # a larger batch would need the start and the hidden states repeated: see `PosteriorChain.repeat`
         if tuple(batch_shape) != tuple(self.batch_shape):
             raise ValueError(f"batch_shape={tuple(batch_shape)}: the chain has {tuple(self.batch_shape)}")
         return self
@@ -116,12 +120,15 @@ class PriorChain(_Chain):
         latent: Sequence[int] | None = None,
     ) -> None:
         self.transition, self.first = transition, first
+        # a state may hold more than the latest latent, so its shape is only the last resort
         shape = first[0].shape[1:] if first is not None else latent or start.shape[1:]
         super().__init__(start, Size((n_times, *shape)), memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
         """Return p(z_t | z_{<t}) for all t, in one call of the transition."""
+        # the last state has no step after it; with `first` the start has none either
         states = self.memory.states(self.start, z)[:, 0 if self.first is None else 1 : -1]
+        # (batch, time, *latent)
         loc, scale = (p.unflatten(0, states.shape[:2]) for p in self.transition(states.flatten(0, 1)))
         if self.first is not None:
             loc, scale = (torch.cat([f.unsqueeze(1), p], dim=1) for f, p in zip(self.first, (loc, scale), strict=True))
@@ -136,8 +143,11 @@ class PriorChain(_Chain):
         the prediction step of a Kalman filter.
         """
         ahead = self.steps(z)
+        # detached: else the posterior would grow wide to excuse a poor forecast
         carried = 2**0.5 * self.memory.carried(estimates.scale[:, :-1].detach())
+        # no estimate comes before the first step; F.pad counts dimensions from the last one
         carried = F.pad(carried, (0, 0) * (z.ndim - 2) + (1, 0))
+        # independent errors add in their squares
         return Normal(ahead.loc, torch.hypot(ahead.scale, carried), validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
@@ -151,7 +161,7 @@ class PriorChain(_Chain):
             loc, scale = self.transition(state) if t or self.first is None else (repeat(f) for f in self.first)
             path.append(loc + scale * torch.randn_like(loc))
             state = self.memory.push(state, path[-1])
-        return torch.stack(path, dim=1).unflatten(0, (*sample_shape, -1))
+        return torch.stack(path, dim=1).unflatten(0, (*sample_shape, -1))  # (*sample_shape, batch, time, *latent)
 
 
 class PosteriorChain(_Chain):
@@ -188,6 +198,7 @@ class PosteriorChain(_Chain):
     ) -> None:
         self.combiner, self.hidden, self.skip = combiner, hidden, skip
         self.filtering = filtering
+        # what is computed while drawing is needed again for the log density, the KL divergence and the forecast term
         self._drawn: tuple[Tensor, Normal] | None = None
         self._means: tuple[Normal, Tensor] | None = None
         shape = Size((hidden.shape[1], *(start.shape[1:] if latent is None else latent)))
@@ -197,10 +208,11 @@ class PosteriorChain(_Chain):
         """Return q(z_t | z_{<t}, x) for all t; those of the last drawn sequence are remembered."""
         if self.filtering:
             return self.means[0]
+        # the same tensor, not an equal one: a comparison of values would cost a pass over them
         if self._drawn is not None and self._drawn[0] is z:
             return self._drawn[1]
-        skip = None if self.skip is None else self.skip.flatten(0, 1)
-        states = self.memory.states(self.start, z)[:, :-1].flatten(0, 1)
+        skip = None if self.skip is None else self.skip.flatten(0, 1)  # (batch * time, *skip)
+        states = self.memory.states(self.start, z)[:, :-1].flatten(0, 1)  # (batch * time, *state)
         loc, scale = self.combiner(states, self.hidden.flatten(0, 1), skip)
         batch_time = z.shape[:2]
         return Normal(loc.unflatten(0, batch_time), scale.unflatten(0, batch_time), validate_args=False)
@@ -210,9 +222,11 @@ class PosteriorChain(_Chain):
         if sample_shape:
             raise ValueError(f"sample_shape={tuple(sample_shape)}: a posterior is drawn once for each batch entry")
         if self.filtering:
+            # the steps do not depend on the draws, so that all of them are drawn at once
             steps = self.means[0]
             z = steps.rsample()
         else:
+            # each step depends on the draw before it: a loop is needed
             steps, z, _ = self._run(noise=1.0)
         self._drawn = z, steps
         return z
@@ -242,15 +256,18 @@ class PosteriorChain(_Chain):
         for t in range(self.event_shape[0]):
             skip = None if self.skip is None else self.skip[:, t]
             loc, scale = self.combiner(state, self.hidden[:, t], skip)
+            # without noise no random number is used up: forecasts of the mean do not move the seed
             path.append(loc + noise * scale * torch.randn_like(loc) if noise else loc)
             state = self.memory.push(state, path[-1])
             states.append(state)
             locs.append(loc)
             scales.append(scale)
+        # each (batch, time, ...)
         z, visited, loc, scale = (torch.stack(p, dim=1) for p in (path, states, locs, scales))
         return Normal(loc, scale, validate_args=False), z, visited
 
 
+# so that `kl_divergence`, which Pyro's objectives call too, finds it
 @register_kl(PosteriorChain, PriorChain)
 def _kl_of_chains(q: PosteriorChain, p: PriorChain) -> Tensor:
     """Return sum_t KL(q(z_t | z_{<t}, x) || p(z_t | z_{<t})) along the sequence last drawn from q, (batch,).

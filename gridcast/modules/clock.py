@@ -24,6 +24,7 @@ class Clock(nn.Module):
 
     def __init__(self, angles: Sequence[float]) -> None:
         super().__init__()
+        # double: a rotation that is off by 1e-7 drifts in a long run
         angle = torch.tensor(angles, dtype=torch.float64)
         cos, sin = angle.cos(), angle.sin()
         blocks = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)  # (cycle, from, to)
@@ -36,7 +37,7 @@ class Clock(nn.Module):
 
     def advance(self, clock: Tensor) -> Tensor:
         """Return the clock (n, n_channels, ...) one step later."""
-        return torch.einsum("nc...,cd->nd...", clock, self.turn)
+        return torch.einsum("nc...,cd->nd...", clock, self.turn)  # a vector or a map of each clock
 
     def path(self, clock: Tensor, n_times: int) -> Tensor:
         """Return the clocks of `n_times` steps from `clock` (n, n_channels, ...) on, (n, n_times, n_channels, ...)."""
@@ -48,7 +49,7 @@ class Clock(nn.Module):
 
 def spread(clock: Tensor, like: Tensor) -> Tensor:
     """Return a clock (n, n_channels) as maps over the grid of `like` (n, ..., y, x); for vectors as it is."""
-    if like.ndim == 2:
+    if like.ndim == 2:  # a latent vector has no grid
         return clock
     return clock[:, :, None, None].expand(-1, -1, *like.shape[-2:])
 
@@ -63,6 +64,7 @@ class ClockedMemory:
     def push(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state after `z` has followed it."""
         inner, clock = self._split(state)
+        # the clock of a forecast is known: it turns on, no network learns it
         return torch.cat([self.memory.push(inner, z), self.clock.advance(clock)], dim=1)
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
@@ -79,5 +81,5 @@ class ClockedMemory:
         return self.memory.noise(like)
 
     def _split(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        n = state.shape[1] - self.clock.n_channels
+        n = state.shape[1] - self.clock.n_channels  # the clock stands last
         return state[:, :n], state[:, n:]

@@ -13,7 +13,7 @@ from gridcast.modules.frames import Frames
 from gridcast.modules.layers import LocatedConv2d, go_around, identity_, log_rms, zero_
 from gridcast.modules.recurrent import ConvLSTM
 
-SCALE_FLOOR = 1e-3
+SCALE_FLOOR = 1e-3  # of scaled data: a field that never errs would have an infinite density
 SCALE_PACE = 10.0  # the logarithm of the scale goes as many times as far in a training step as a weight
 
 
@@ -74,18 +74,22 @@ class ConvLSTMModule(nn.Module):
         self.frames, self.locator, self.clock = frames, locator, clock
         self.context, self.n_states = context, n_states
         self.downsampling, self.teacher_forcing = downsampling, teacher_forcing
-        folded = n_channels * downsampling**2
+        folded = n_channels * downsampling**2  # channels of a folded frame
         self.lstm = ConvLSTM(
+            # the clock is added after folding: all cells of a block share it
             frames.n_inputs(n_channels) * downsampling**2 + (clock.n_channels if clock else 0),
             n_hidden,
             kernel_size,
             n_location=n_location,
             periodic=periodic,
         )
+        # the parts for all lags at once: each state is read when it comes and then only its parts are kept
         self.readout = nn.Conv2d(n_hidden, n_states * folded, 1)
         self.skip = LocatedConv2d(folded, folded, 1, n_location=n_location) if residual else None
+        # exp(SCALE_PACE * raw) = 0.1 at the start
         self.raw_scale = nn.Parameter(torch.full((n_channels, 1, 1), math.log(0.1) / SCALE_PACE))
         if self.skip is not None:
+            # the untrained forecast is then the last frame: persistence, whatever the context
             zero_(self.readout)
             identity_(self.skip.conv)
             if self.skip.location is not None:
@@ -127,21 +131,25 @@ class ConvLSTMModule(nn.Module):
         del annealing
         go_around(self, origin is None)
         static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
+        # one step at least is left to forecast
         n_context = min(self.context, x.shape[1] - 1)
         padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
         horizon = x.shape[1] - n_context
         inside, outside = self._run(padded[:, :n_context], padded_mask[:, :n_context], horizon, static, clock)
-        first = 1 if self.teacher_forcing else n_context
+        first = 1 if self.teacher_forcing else n_context  # the first step that is forecast and verified
+        # inside[:, t] forecasts step t + 1; the last one is the first of `outside`
         predicted = torch.cat([inside[:, first - 1 : n_context - 1], outside], dim=1)
         wanted = padded if target is None else self.frames.pad(target)
         error, seen = predicted - wanted[:, first:], padded_mask[:, first:]
         mse = (error.square() * seen).sum() / seen.sum().clamp(min=1)
         one_step = slice(n_context + 1 - first)  # what follows is fed back
+        # (batch, step, channel, y, x), 0 for windows with added noise
         clean = seen[:, one_step] * (padded == wanted).flatten(1).all(1)[:, None, None, None, None]
         variance = self.scale**2
+        # detached: the mean must not be trained on the likelihood, which weighs early leads most
         squared = error[:, one_step].detach().square()
         likelihood = -0.5 * (squared / variance + torch.log(2 * torch.pi * variance))
-        total = -(likelihood * clean).sum()
+        total = -(likelihood * clean).sum()  # nats
         loss = log_rms(error, seen).mean() if self.relative else mse
         # per value seen, not per clean one, so that the parts of a batch average to the whole
         loss = loss + total / seen[:, one_step].sum().clamp(min=1)
@@ -150,6 +158,7 @@ class ConvLSTMModule(nn.Module):
     @property
     def scale(self) -> Tensor:
         """Standard deviation of a one-step forecast error, (channel, 1, 1)."""
+        # single precision: the exponential of a rounded logarithm is off by percents
         return torch.exp(SCALE_PACE * self.raw_scale.float()) + SCALE_FLOOR
 
     @torch.no_grad()
@@ -178,7 +187,7 @@ class ConvLSTMModule(nn.Module):
         padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
         _, out = self._run(padded, padded_mask, horizon, static, clock, members, noisy=n_samples > 0)
         loc = self.frames.crop(out, size).unflatten(0, (batch, members)).transpose(0, 1)
-        return loc, self.scale.expand(loc.shape)
+        return loc, self.scale.expand(loc.shape)  # of one step: what noise grows to later is in the members
 
     def _run(
         self,
@@ -192,29 +201,34 @@ class ConvLSTMModule(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the one-step forecasts inside the context and `horizon` fed-back forecasts after it."""
         location = self.locator(static) if self.locator is not None and static is not None else None
-        clocks = self._clocks(clock, x.shape[1] + horizon)
+        clocks = self._clocks(clock, x.shape[1] + horizon)  # (batch, context + horizon, n_clock)
+        # (batch, time, n_hidden, y / d, x / d)
         hidden, state = self.lstm.run(self._fold(x, mask, static, clocks), location)
         parts = self.readout(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2])
         parts = parts.unflatten(2, (self.n_states, -1))  # (batch, time, lag, folded, y, x)
-        inside = self._unfold(self._sum_lags(parts), x, location)
+        inside = self._unfold(self._sum_lags(parts), x, location)  # (batch, context, channel, y, x)
 
         def repeat(t: Tensor) -> Tensor:
             return t.repeat_interleave(members, 0) if members > 1 else t
 
+        # only the states that a later forecast still sees, the oldest first
         lags = [repeat(p) for p in parts[:, -self.n_states :].unbind(1)]
         hidden_state, cell = (repeat(s) for s in state)
+        # members share the context, and so the first forecast; noise is added when it is fed back
         frame, forecasts = repeat(inside[:, -1]), []
-        ones = torch.ones_like(frame)[:, None]
+        ones = torch.ones_like(frame)[:, None]  # the mask: a forecast has no gaps
         for lead in range(horizon):
             forecasts.append(frame)
+            # the last forecast is fed to nothing
             if lead == horizon - 1:
                 break
             frame = frame + self.scale * torch.randn_like(frame) if noisy else frame
+            # the clock of the step whose frame is now fed back
             later = None if clocks is None else repeat(clocks[:, x.shape[1] + lead :])
             folded = self._fold(frame[:, None], ones, static, later)[:, 0]
             hidden_state, cell = self.lstm.step(folded, (hidden_state, cell), location)
             lags = [*lags, self.readout(hidden_state).unflatten(1, (self.n_states, -1))][-self.n_states :]
-            total = sum(part[:, lag] for lag, part in enumerate(reversed(lags)))
+            total = sum(part[:, lag] for lag, part in enumerate(reversed(lags)))  # part k of the state k steps ago
             frame = self._unfold(total[:, None], frame[:, None], location)[:, 0]  # type: ignore[index]
         return inside, torch.stack(forecasts, dim=1)
 
@@ -228,13 +242,14 @@ class ConvLSTMModule(nn.Module):
 
     def _fold(self, x: Tensor, mask: Tensor, static: Tensor | None, clocks: Tensor | None) -> Tensor:
         """Return what the ConvLSTM sees of frames: pixels folded into channels, and the clock of each."""
+        # members are in the batch, the constant channels of a patch are one for each window
         static = (
             static if static is None or static.shape[0] == 1 else static.repeat_interleave(len(x) // len(static), 0)
         )
         folded = F.pixel_unshuffle(self.frames.inputs(x, mask, static), self.downsampling)
         if clocks is None:
             return folded
-        now = clocks[:, : x.shape[1]].flatten(0, 1)
+        now = clocks[:, : x.shape[1]].flatten(0, 1)  # (batch * time, n_clock)
         return torch.cat([folded, spread(now, folded).unflatten(0, x.shape[:2])], dim=2)
 
     def _unfold(self, total: Tensor, x: Tensor, location: Tensor | None) -> Tensor:
@@ -242,12 +257,13 @@ class ConvLSTMModule(nn.Module):
         if self.skip is not None:
             folded = F.pixel_unshuffle(x, self.downsampling)
             total = total + self.skip(folded.flatten(0, 1), location).unflatten(0, x.shape[:2])
-        return F.pixel_shuffle(total, self.downsampling)
+        return F.pixel_shuffle(total, self.downsampling)  # (batch, time, channel, y, x)
 
     def _sum_lags(self, parts: Tensor) -> Tensor:
         """Return ``sum_k parts[:, t - k, k]`` for every t, (batch, time, folded, y, x)."""
         n_times = parts.shape[1]
         total = parts[:, :, 0]
         for lag in range(1, min(self.n_states, n_times)):
+            # zeros before the first step: at the start of a window fewer states are seen
             total = total + F.pad(parts[:, : n_times - lag, lag], (0, 0, 0, 0, 0, 0, lag, 0))
         return total

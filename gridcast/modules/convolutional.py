@@ -18,8 +18,8 @@ from gridcast.modules.layers import (
     zero_,
 )
 
-STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}
-LATENT_FLOOR, EMISSION_FLOOR = 1e-3, 1e-3
+STRIDES = {1: (1, 1), 2: (2, 1), 4: (2, 2)}  # of the two convolutions; their product is the downsampling
+LATENT_FLOOR, EMISSION_FLOOR = 1e-3, 1e-3  # of scaled data: a scale near 0 makes the likelihood explode
 
 
 class ConvEncoder(nn.Module):
@@ -62,6 +62,7 @@ class ConvCombiner(nn.Module):
     def forward(self, previous: Tensor, hidden: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_out, y, x) from z_{t-1} and the hidden state; `skip` is not used."""
         combined = self.combine(previous, hidden)
+        # float(): in mixed precision a latent, added up over many steps, would lose its small changes
         return self.loc(combined).float(), positive(self.scale(combined), LATENT_FLOOR)
 
     def combine(self, previous: Tensor, hidden: Tensor) -> Tensor:
@@ -100,19 +101,21 @@ class ConvTransition(nn.Module):
         self.jump_in = LocatedConv2d(n_in, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
         self.jump_out = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
         self.linear = LocatedConv2d(n_in, n_out, kernel_size, n_location=n_location, periodic=periodic)
+        # from the jump, n_out channels, as equation (15) has it
         self.scale = GridConv2d(n_out, n_out, kernel_size, periodic=periodic)
 
     def start_as_zero(self) -> None:
         """Make loc zero and scale 1 until trained."""
         zero_(self.jump_out)
         zero_(self.linear)
+        # jump is zero, so the bias alone sets the scale
         fill_bias_(self.scale, softplus_inverse(1.0))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_out, y, x) of the latent field after `z`."""
         gate = torch.sigmoid(self.gate_out(F.relu(self.gate_in(z, location))))
         jump = self.jump_out(F.relu(self.jump_in(z, location)))
-        loc = torch.lerp(self.linear(z, location), jump, gate)
+        loc = torch.lerp(self.linear(z, location), jump, gate)  # (1 - gate) * linear + gate * jump
         return loc.float(), positive(self.scale(F.relu(jump)), LATENT_FLOOR)
 
 
@@ -134,6 +137,7 @@ class Upsampler(nn.Module):
         strides = STRIDES[downsampling]
 
         def up(n_in: int, n: int, stride: int) -> nn.Module:
+            # a stride of 1 keeps the size: an ordinary convolution does
             if stride == 2:
                 return GridConvTranspose2d(n_in, n, periodic=periodic)
             return GridConv2d(n_in, n, kernel_size, periodic=periodic)
@@ -144,14 +148,16 @@ class Upsampler(nn.Module):
 
     def start_as_zero(self, scale: float) -> None:
         """Make the mean zero and the scale constant until trained."""
+        # weights and bias; the last layer alone, so that the ones before it get a gradient
         zero_(self.heads)
         with torch.no_grad():
             bias = self.heads.get_parameter("bias")
-            bias[len(bias) // 2 :] = softplus_inverse(scale)
+            bias[len(bias) // 2 :] = softplus_inverse(scale)  # the second half: see `chunk` in `forward`
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return loc and scale, (n, n_out, y, x)."""
-        loc, scale = self.heads(F.relu(self.up(F.relu(features)))).chunk(2, dim=1)
+        loc, scale = self.heads(F.relu(self.up(F.relu(features)))).chunk(2, dim=1)  # each (n, n_out, y, x)
+        # tanh: the paper scales data to (-1, 1)
         return (torch.tanh(loc) if self.head == "tanh" else loc).float(), positive(scale, EMISSION_FLOOR)
 
 
@@ -186,8 +192,10 @@ class ConvLocator(nn.Module):
     def __init__(self, n_static: int, n_location: int, *, downsampling: int) -> None:
         super().__init__()
         self.downsampling = downsampling
+        # no activation: the layers that see the result have their own
         self.linear = nn.Conv2d(n_static * downsampling**2, n_location, 1)
 
     def forward(self, static: Tensor) -> Tensor:
         """Map (n, n_static, y, x) to (n, n_location, y / downsampling, x / downsampling)."""
+        # folded, not averaged: a coast keeps its place in the block
         return self.linear(F.pixel_unshuffle(static, self.downsampling))

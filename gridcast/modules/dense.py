@@ -62,6 +62,7 @@ class Patterns(nn.Module):
         self.register_buffer("patterns", torch.zeros(n_latent, math.prod(shape)))
         self.register_buffer("scale", torch.ones(n_latent))
         self.register_buffer("cell_step", torch.ones(shape[0], 1, 1))
+        # amplitudes as channels of one cell: the kernel mixes all of them, without neighbours
         self.linear = LinearForecast((n_latent, 1, 1), 1, 1, kernel_size=1)
 
     @property
@@ -72,7 +73,7 @@ class Patterns(nn.Module):
     @single_precision
     def forward(self, x: Tensor) -> Tensor:
         """Map fields (n, channel, y, x) to amplitudes (n, n_latent)."""
-        return x.flatten(1) @ self.patterns.T / self.scale
+        return x.flatten(1) @ self.patterns.T / self.scale  # orthonormal patterns: a projection
 
     @single_precision
     def fields(self, z: Tensor) -> Tensor:
@@ -87,12 +88,14 @@ class Patterns(nn.Module):
 @torch.no_grad()
 def fit_patterns(patterns: Patterns, runs: Sequence[Tensor]) -> None:
     """Fit new `Patterns`, in place, to runs of consecutive fields (time, channel, y, x) with a mean near zero."""
-    leading = leading_patterns(runs, len(patterns.patterns)).flatten(1)
+    leading = leading_patterns(runs, len(patterns.patterns)).flatten(1)  # (at most n_latent, channel * y * x)
+    # a short series has fewer; the other latents are then free
     patterns.patterns[: len(leading)] = leading
     amplitudes = [run.flatten(1) @ patterns.patterns.T for run in runs]
+    # the floor keeps patterns that are zero from a division by zero
     patterns.scale.copy_(torch.cat(amplitudes).square().mean(0).sqrt().clamp(min=1e-6))
     fit_linear_forecast(patterns.linear, [(a / patterns.scale)[..., None, None] for a in amplitudes])
-    squares = [
+    squares = [  # of what the patterns leave, (time, channel) for each run
         (run.flatten(1) - a @ patterns.patterns).view_as(run).square().mean((2, 3))
         for run, a in zip(runs, amplitudes, strict=True)
     ]
@@ -119,15 +122,18 @@ class DenseCombiner(nn.Module):
         self.scale = nn.Linear(n_hidden, n_latent)
         self.patterns = patterns
         if patterns is not None:
+            # untrained, the posterior is the observed amplitudes
             zero_(self.loc)
+            # 0.3 steps: an observation tells more than a forecast
             fill_bias_(self.scale, softplus_inverse(0.3))
 
     def forward(self, previous: Tensor, hidden: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent); `skip` are the observed amplitudes."""
-        combined = (hidden + torch.tanh(self.previous(previous))) / 2
+        combined = (hidden + torch.tanh(self.previous(previous))) / 2  # equation (8)
         loc, scale = self.loc(combined).float(), self.scale(combined)
-        if self.patterns is None or skip is None:
+        if self.patterns is None or skip is None:  # the paper's networks
             return loc, positive(scale, LATENT_FLOOR)
+        # in steps: corrections of all amplitudes are then of size one, whatever their variance
         return skip + self.patterns.step * loc, self.patterns.step * positive(scale, SCALE_FLOOR)
 
 
@@ -146,7 +152,9 @@ class DenseTransition(nn.Module):
         self.scale = nn.Linear(n_latent, n_latent)
         self.n_latent, self.patterns = n_latent, patterns
         if patterns is not None:
+            # with `jump` zero as well the untrained model is the linear forecast
             zero_(self.linear)
+            # the last layer alone: with all at zero no gradient would reach it
             zero_(self.jump[-1])
             fill_bias_(self.scale, softplus_inverse(1.0))
 
@@ -157,6 +165,7 @@ class DenseTransition(nn.Module):
         scale = positive(self.scale(F.relu(jump)), LATENT_FLOOR)
         if self.patterns is None:
             return loc, scale
+        # the clock stands behind the latent and is not forecast by the patterns
         ahead = self.patterns.forecast(state[:, : self.n_latent])
         return ahead + self.patterns.step * loc, self.patterns.step * scale
 
@@ -181,6 +190,7 @@ class DenseEmitter(nn.Module):
         self.upsampler = upsampler
         self.patterns = patterns
         if patterns is not None:
+            # untrained, a field is the sum of its patterns, and what they leave is noise of its own size
             upsampler.start_as_zero(1.0)
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -188,5 +198,5 @@ class DenseEmitter(nn.Module):
         loc, scale = self.upsampler(self.dense(z).unflatten(1, self.grid_shape))
         if self.patterns is None:
             return loc, scale
-        field = self.patterns.fields(z).unflatten(1, loc.shape[1:])
+        field = self.patterns.fields(z).unflatten(1, loc.shape[1:])  # (n, channel, y, x)
         return field + self.patterns.cell_step * loc, self.patterns.cell_step * (scale + SCALE_FLOOR)

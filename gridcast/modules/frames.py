@@ -36,6 +36,7 @@ class Frames(nn.Module):
         n_given: int = 0,
     ) -> None:
         super().__init__()
+        # a buffer: it goes to the device with the module and is saved in it
         self.register_buffer("static", static)
         self.multiple = multiple
         self.observed_channels = observed_channels
@@ -55,8 +56,9 @@ class Frames(nn.Module):
         """Return what the encoder sees of padded frames, (batch, time, n_inputs, y, x), on their `static` channels."""
         parts = [x, mask] if self.observed_channels else [x]
         if self.n_given and static is not None:
-            given = static[:, None, -self.n_given :]
+            given = static[:, None, -self.n_given :]  # (1 or batch, 1, n_given, y, x)
             parts.append(given.expand(*x.shape[:2], *given.shape[2:]))
+        # a copy of every frame is spared where there is nothing to add
         return torch.cat(parts, dim=2) if len(parts) > 1 else x
 
     def static_of(self, origin: Tensor | None, size: tuple[int, int]) -> Tensor | None:
@@ -70,8 +72,10 @@ class Frames(nn.Module):
 
     def pad(self, x: Tensor) -> Tensor:
         """Return `x` (..., y, x) continued to whole multiples."""
+        # what is missing to the next multiple, 0 where nothing is
         rows, columns = (-size % self.multiple for size in x.shape[-2:])
         if columns:
+            # the edge repeated: zeros would be a front that networks learn
             x = torch.cat([x, x[..., :columns] if self.periodic else x[..., -1:].expand(*x.shape[:-1], columns)], -1)
         if rows:
             x = torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], rows, x.shape[-1])], -2)
@@ -80,6 +84,7 @@ class Frames(nn.Module):
     def pad_mask(self, mask: Tensor) -> Tensor:
         """Return the mask with zeros in the padding."""
         rows, columns = (-size % self.multiple for size in mask.shape[-2:])
+        # padding is seen by the networks, but no loss counts it
         return F.pad(mask, (0, columns, 0, rows))
 
     def crop(self, x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,6 +14,7 @@ from gridcast.modules.noise import CorrelatedNoise
 from gridcast.modules.regression import fit_linear_forecast
 
 N_DRAWS = 100  # of the noise, from which its growth with lead time is told to a tenth
+# candidates, dense near 1: a small damping adds up over the leads
 DAMPINGS = (1.0, 0.999, 0.997, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.9, 0.85, 0.8)  # a step
 PRIOR_SHARE = 1.0  # of hindcasts that ask for no damping, beside those that were made: a tail may be unlike what comes
 PRIOR_HINDCASTS = 30.0  # at each cell, of the size that the noise of the model has there
@@ -65,6 +66,7 @@ class LinearInverseModel(nn.Module):
         **options
             Of `fit_linear_forecast`.
         """
+        # padding is what a forecast will see at the edges, so it is fitted with it
         padded = [self.frames.pad(run) for run in runs]
         fit_linear_forecast(self.linear, padded, **options)
         self.noise.fit(self._errors(padded, len(self.noise.errors)))
@@ -73,6 +75,7 @@ class LinearInverseModel(nn.Module):
         """Return `n` errors of the forecast at evenly spaced steps of the runs."""
         n_lags = self.linear.n_lags
         places = [(i, first) for i, run in enumerate(runs) for first in range(len(run) - n_lags)]
+        # evenly spaced, to show all seasons
         chosen = [places[k] for k in torch.linspace(0, len(places) - 1, n).long().tolist()]
         pairs = [self.linear.pair(runs[i][first : first + n_lags + 1]) for i, first in chosen]
         return torch.cat([following - self.linear(features) for features, following in pairs])
@@ -81,7 +84,8 @@ class LinearInverseModel(nn.Module):
     def calibrate(self, hindcasts: Hindcasts) -> None:
         """Set damping and scale by hindcasts: forecasts of steps that the model was not fitted to."""
         self.damping.copy_(hindcasts.damping())
-        paths = self.deviations(N_DRAWS, len(self.damping))
+        paths = self.deviations(N_DRAWS, len(self.damping))  # (draw, horizon, channel, y, x)
+        # after the damping, which makes the error smaller
         self.ratio.copy_(hindcasts.ratio(paths.square().mean(0), self.damping))
 
     @torch.no_grad()
@@ -106,13 +110,17 @@ class LinearInverseModel(nn.Module):
             The scale is 0: the noise is in the paths.
         """
         del mask, clock
+        # (batch, n_lags * n_folded, y / d, x / d)
         lagged = self.linear.lags(self.frames.pad(x[:, -self.linear.n_lags :]))[:, -1]
         lead = torch.arange(horizon, device=x.device).clamp(max=len(self.damping) - 1)
         loc = self.damping[lead, None, None, None] * self._run(lagged, horizon)
+        # a view: members share the mean
         loc = loc.expand(max(n_samples, 1), *loc.shape)
         if n_samples:
             paths = self.deviations(n_samples * len(x), horizon).unflatten(0, (n_samples, len(x)))
+            # paths from zero: the model is linear but for its limit, so mean and noise may be run apart
             loc = loc + self.ratio[lead] * paths
+        # expanded from one field: zeros take no memory
         return loc, torch.zeros_like(loc[:1, :1, :1]).expand(loc.shape)
 
     def deviations(self, n: int, horizon: int) -> Tensor:
@@ -126,9 +134,9 @@ class LinearInverseModel(nn.Module):
         for _ in range(horizon):
             ahead = self.linear(self.linear.features(lagged))
             if noisy:
-                ahead = ahead + self.noise.std * self.noise(ahead)
+                ahead = ahead + self.noise.std * self.noise(ahead)  # the noise has unit variance
             path.append(ahead)
-            lagged = torch.cat([ahead, lagged], dim=1)[:, : lagged.shape[1]]
+            lagged = torch.cat([ahead, lagged], dim=1)[:, : lagged.shape[1]]  # the oldest falls off
         fields = self.linear.unfold(torch.stack(path, dim=1).flatten(0, 1))
         return self.frames.crop(fields, self.size).unflatten(0, (-1, horizon))
 
@@ -149,6 +157,7 @@ class Hindcasts:
     product: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
+        # the error of any damping follows from these sums: hindcasts are made once
         self.count, self.truth, self.forecast, self.product = torch.zeros(4, *self.shape, dtype=torch.float64)
 
     def add(self, forecast: Tensor, truth: Tensor) -> None:
@@ -166,14 +175,16 @@ class Hindcasts:
         The first lead is not damped, being fitted itself. The error of each lead counts in units of that without
         damping.
         """
-        truth, square, product = (t.sum((1, 2, 3)) for t in (self.truth, self.forecast, self.product))
+        truth, square, product = (t.sum((1, 2, 3)) for t in (self.truth, self.forecast, self.product))  # (horizon,)
         prior = PRIOR_SHARE * square
         lead = torch.arange(len(square))
+        # relative errors: else the late leads, with the largest, would decide alone
         undamped = (truth - 2 * product + square).clamp(min=1e-12)
 
         def error(damping: float) -> float:
-            d = damping**lead
+            d = damping**lead  # lead 0, the first, is not damped
             total = truth - 2 * d * product + d.square() * square + prior * (1 - d).square()
+            # leads that no hindcast reached do not count
             return float((total / undamped)[square > 0].sum())
 
         return (min(DAMPINGS, key=error) ** lead).float()
@@ -183,9 +194,12 @@ class Hindcasts:
 
         The error variance of a cell is drawn towards that of the noise, scaled for each lead and channel.
         """
+        # (horizon, channel, y, x), (horizon, 1, 1, 1)
         variance, d = variance.double().clamp(min=1e-12), damping.double()[:, None, None, None]
         error = (self.truth - 2 * d * self.product + d.square() * self.forecast).clamp(min=0.0)
+        # (horizon, channel, 1, 1)
         total, expected = (t.sum((2, 3), keepdim=True) for t in (error, self.count * variance))
+        # 1 where no hindcast reached: the noise is taken as it is
         level = torch.where(expected > 0, total / expected.clamp(min=1e-12), 1.0)
         target = (error + PRIOR_HINDCASTS * level * variance) / (self.count + PRIOR_HINDCASTS)
         return (target / variance).sqrt().float()

@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ERROR_FLOOR = 1e-8
+ERROR_FLOOR = 1e-8  # of squared scaled data: the logarithm of a perfect forecast stays finite
 
 
 def pad_columns(x: Tensor, n: int, around: bool) -> Tensor:
     """Add `n` columns on either side of ``x``, (..., y, x): those of the other side if `around`, else zeros."""
     if not n:
         return x
+    # not F.pad's "circular", which refuses more columns than there are
     return torch.cat([x[..., -n:], x, x[..., :n]], dim=-1) if around else F.pad(x, (n, n))
 
 
@@ -35,9 +36,10 @@ class GridConv2d(nn.Conv2d):
         self, n_in: int, n_out: int, kernel_size: int, *, stride: int = 1, periodic: bool = False, bias: bool = True
     ) -> None:
         half = kernel_size // 2
+        # rows end at the poles and are padded with zeros in either case
         padding = (half, 0 if periodic else half)
         super().__init__(n_in, n_out, kernel_size, stride=stride, padding=padding, bias=bias)
-        self.wrap, self.around = half if periodic else 0, True
+        self.wrap, self.around = half if periodic else 0, True  # `around` is set by `go_around` for each call
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, y, x) to (n, n_out, y / stride, x / stride)."""
@@ -53,6 +55,7 @@ class GridConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map (n, n_in, y, x) to (n, n_out, 2 y, 2 x)."""
+        # one column wrapped on either side; its two output columns are cut off again
         y = super().forward(pad_columns(x, self.wrap, self.around))
         return y[..., 2 * self.wrap : y.shape[-1] - 2 * self.wrap]
 
@@ -76,8 +79,8 @@ class LocatedConv2d(nn.Module):
         y = self.conv(z)
         if self.location is None or location is None:
             return y
-        here = self.location(location).unsqueeze(1)
-        return (y.unflatten(0, (here.shape[0], -1)) + here).flatten(0, 1)
+        here = self.location(location).unsqueeze(1)  # (b, 1, n_out, y, x)
+        return (y.unflatten(0, (here.shape[0], -1)) + here).flatten(0, 1)  # (b, s, n_out, y, x) + (b, 1, n_out, y, x)
 
 
 def single_precision(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,6 +88,7 @@ def single_precision(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def run(self: nn.Module, x: Tensor, *further: Any) -> Any:
+        # bfloat16 has 8 bits: forecasts would be rounded to a part in 256
         with torch.autocast(x.device.type, enabled=False):
             return method(self, x.float(), *further)
 
@@ -97,13 +101,14 @@ def log_rms(error: Tensor, seen: Tensor) -> Tensor:
     As a loss it is the negative log-likelihood of a Gaussian whose scale is the best one for each window, step and
     channel, (batch, time, channel): neither late leads nor noisy windows outweigh the others.
     """
+    # a field without observations counts with the floor alone and has no gradient
     n_seen = seen.sum((3, 4)).clamp(min=1)
     return 0.5 * torch.log((error.square() * seen).sum((3, 4)) / n_seen + ERROR_FLOOR)
 
 
 def softplus_inverse(value: float) -> float:
     """Return the argument at which softplus is `value`."""
-    return math.log(math.expm1(value))
+    return math.log(math.expm1(value))  # softplus(v) = log(1 + exp(v))
 
 
 def positive(raw: Tensor, floor: float) -> Tensor:

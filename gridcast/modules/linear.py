@@ -88,6 +88,7 @@ class LinearForecast(nn.Module):
         self.downsampling, self.n_lags, self.periodic = downsampling, n_lags, periodic
         self.n_folded, self.n_patterns = n_channels * downsampling**2, n_patterns
         blocks = (rows // downsampling, columns // downsampling)
+        # (n_folded, n_folded), block diagonal: channels stay apart
         self.register_buffer("basis", torch.kron(torch.eye(n_channels), cosines(downsampling)))
         for name in ("scale", "change", "step"):
             self.register_buffer(name, torch.ones(self.n_folded, 1, 1))
@@ -95,9 +96,11 @@ class LinearForecast(nn.Module):
         for name in ("patterns", "duals"):
             self.register_buffer(name, torch.zeros(n_patterns, self.n_folded * math.prod(blocks)))
         self.register_buffer("mixing", torch.zeros(2 * n_patterns, n_patterns))
+        # no limit until it is fitted
         self.register_buffer("limit", torch.full((self.n_folded, 1, 1), math.inf))
         for name in ("cell_std", "cell_step"):
             self.register_buffer(name, torch.ones(n_channels, 1, 1))
+        # no bias: anomalies have mean zero, and a forecast of zero stays zero
         self.conv = GridConv2d(n_lags * self.n_folded, self.n_folded, kernel_size, periodic=periodic, bias=False)
         weight = torch.zeros_like(self.conv.weight)
         del self.conv.weight  # a buffer: it is not trained
@@ -106,13 +109,14 @@ class LinearForecast(nn.Module):
     @single_precision
     def fold(self, x: Tensor) -> Tensor:
         """Map fields (n, channel, y, x) to coefficients (n, n_folded, y / d, x / d)."""
-        weight = self.basis / self.scale[:, :, 0]
+        weight = self.basis / self.scale[:, :, 0]  # rows are coefficients
+        # a 1 x 1 convolution: unshuffle puts the cells of a block into channels, in the order of the basis
         return F.conv2d(F.pixel_unshuffle(x, self.downsampling), weight[:, :, None, None])
 
     @single_precision
     def unfold(self, coefficients: Tensor) -> Tensor:
         """Undo `fold`."""
-        weight = (self.basis * self.scale[:, :, 0]).T
+        weight = (self.basis * self.scale[:, :, 0]).T  # the basis is orthonormal: its transpose undoes it
         return F.pixel_shuffle(F.conv2d(coefficients, weight[:, :, None, None]), self.downsampling)
 
     def lags(self, x: Tensor) -> Tensor:
@@ -123,18 +127,21 @@ class LinearForecast(nn.Module):
         """
         lagged = [self.fold(x.flatten(0, 1)).unflatten(0, x.shape[:2])]
         for _ in range(self.n_lags - 1):
+            # each lag is the one before it shifted by a step
             lagged.append(torch.cat([lagged[0][:, :1], lagged[-1][:, :-1]], dim=1))
         return torch.cat(lagged, dim=2)
 
     def pair(self, run: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and the coefficients that follow of a run of fields (n_lags + n, channel, y, x), n each."""
         folded, n = self.fold(run), len(run) - self.n_lags
+        # lag 0, the latest, first
         lagged = [folded[self.n_lags - 1 - lag : self.n_lags - 1 - lag + n] for lag in range(self.n_lags)]
         return self.features(torch.cat(lagged, dim=1)), folded[self.n_lags :]
 
     def features(self, lagged: Tensor) -> Tensor:
         """Map lags (n, n_lags * n_folded, y, x) to the latest coefficients and the standardised changes before."""
-        parts = lagged.unflatten(1, (self.n_lags, self.n_folded))
+        parts = lagged.unflatten(1, (self.n_lags, self.n_folded))  # (n, lag, n_folded, y, x)
+        # changes, not older fields: lags are nearly collinear, and a ridge penalty would shrink their differences
         return torch.cat([parts[:, :1], (parts[:, :-1] - parts[:, 1:]) / self.change], dim=1).flatten(1, 2)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -152,6 +159,7 @@ class LinearForecast(nn.Module):
     def autoregressed(self, features: Tensor) -> Tensor:
         """Return the forecast from each coefficient's own past, (n, n_folded, y, x)."""
         past = features.unflatten(1, (self.n_lags, self.n_folded))
+        # weights are for the change: a penalty draws towards persistence, not towards zero
         return past[:, 0] + (self.own * past).sum(1)
 
     @single_precision
@@ -162,17 +170,20 @@ class LinearForecast(nn.Module):
     @single_precision
     def correction(self, now: Tensor, ahead: Tensor) -> Tensor:
         """Return what the patterns add to the forecast `ahead` from the coefficients `now`, (n, n_folded, y, x)."""
-        amplitudes, forecast = (c.flatten(1) @ self.duals.T for c in (now, ahead))
+        amplitudes, forecast = (c.flatten(1) @ self.duals.T for c in (now, ahead))  # each (n, n_patterns)
+        # as in `features`: now and change, which are less collinear than now and ahead
         correction = torch.cat([amplitudes, forecast - amplitudes], dim=1) @ self.mixing
         return (correction @ self.patterns).view_as(ahead)
 
     def persistence(self) -> Tensor:
         """Return how much of a change of a coefficient is left one step later by its own past, (n_folded, 1, 1)."""
         change = self.own[1] / self.change if self.n_lags > 1 else 0.0
+        # between nothing and all: an error that grew by itself would widen every later step
         return (1 + self.own[0] + change).clamp(0.0, 1.0)
 
     def errors(self, x: Tensor, lagged: Tensor) -> Tensor:
         """Return the error of the forecast of each field of `x` (batch, time, ...) in units of `cell_step`; first 0."""
+        # (batch, time - 1, channel, y, x)
         forecast = self.unfold(self(self.features(lagged[:, :-1].flatten(0, 1)))).unflatten(0, (x.shape[0], -1))
         return F.pad((x[:, 1:] - forecast) / self.cell_step, (0, 0, 0, 0, 0, 0, 1, 0))
 
@@ -181,5 +192,5 @@ def cosines(n: int) -> Tensor:
     """Return the orthonormal cosine transform (type II) of an ``n x n`` block, (n * n, n * n)."""
     k, i = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
     line = torch.cos(math.pi * (2 * i + 1) * k / (2 * n)) * math.sqrt(2 / n)
-    line[0] /= math.sqrt(2)
-    return torch.kron(line, line)
+    line[0] /= math.sqrt(2)  # the mean is normalised apart, as the transform of type II asks
+    return torch.kron(line, line)  # rows (k_y, k_x), columns (y, x)

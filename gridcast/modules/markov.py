@@ -120,11 +120,13 @@ class MarkovModule(nn.Module):
         super().__init__()
         self.encoder, self.rnn, self.combiner = encoder, rnn, combiner
         self.transition, self.emitter, self.locator = transition, emitter, locator
-        self.start = nn.Parameter(start)
+        self.start = nn.Parameter(start)  # (latent,) or (latent, y', x')
         self.frames = frames
         self.skip, self.layout, self.clock = skip, layout, clock
         self.filtering = filtering
+        # with a layout the state before z_1 is made of the first field itself: a transition from it would forecast z_2
         free_start = free_start or layout is not None
+        # scale 1 at the start: latents are coefficients or amplitudes in standard deviations
         self.raw_start_scale = nn.Parameter(torch.full_like(start, softplus_inverse(1.0))) if free_start else None
         self.objective = objective or Objective()
 
@@ -136,6 +138,7 @@ class MarkovModule(nn.Module):
         with pyro.plate("window", x.shape[0]):
             z = pyro.sample("z", prior)
             loc, scale = self._emit(z, known.location)
+            # the mask keeps what was filled in out of the likelihood, so a gap teaches nothing
             emission = Normal(loc, scale, validate_args=False).mask(mask.bool()).to_event(x.ndim - 1)
             pyro.sample("x", emission, obs=x)
         return z
@@ -181,21 +184,25 @@ class MarkovModule(nn.Module):
             observed value.
         """
         x, mask, known = self._prepare(x, mask, origin, clock)
+        # per observed value: grids of any size then share a learning rate and a clipping norm
         n_observed = mask.sum().clamp(min=1)
+        # one trace of each, not `Trace_ELBO`: its sites are needed for the terms that are recorded
         guide = poutine.trace(self.guide).get_trace(x, mask, known)
         model = poutine.trace(poutine.replay(self.model, trace=guide)).get_trace(x, mask, known)
         z: Any = guide.nodes["z"]["value"]
         q: Any = guide.nodes["z"]["fn"]
         p: Any = model.nodes["z"]["fn"]
         emission: Any = model.nodes["x"]["fn"]
-        nll = -emission.log_prob(x).sum() / n_observed
+        nll = -emission.log_prob(x).sum() / n_observed  # the mask of the emission already leaves gaps out
         if self.objective.kl == "analytic":
             kl = kl_divergence(q, p).sum() / n_observed
         else:
             kl = (q.log_prob(z) - p.log_prob(z)).sum() / n_observed
         loss = nll + annealing * kl
+        # the true bound whatever the annealing, so that epochs can be compared
         terms = {"elbo": -(nll + kl), "nll": nll, "kl": kl}
         if self.objective.forecast_weight:
+            # the filter is to see through the noise that was added, not to forecast it
             wanted = x if target is None else self.frames.pad(target)
             terms["forecast"] = self._forecast_term(q.means[1], wanted, mask, known.location)
             loss = loss + self.objective.forecast_weight * terms["forecast"]
@@ -228,24 +235,28 @@ class MarkovModule(nn.Module):
         x, mask, known = self._prepare(x, mask, None, clock)
         location, members = known.location, max(n_samples, 1)
         posterior = self._posterior(x, mask, known)
+        # a filter's state follows the means; the only draw is that of the last latent
         if n_samples and posterior.filtering:
             steps, states = posterior.means
             loc, scale = (p[:, -1].repeat_interleave(members, 0) for p in (steps.loc, steps.scale))
+            # the state before the last step, to which the draw is then added
             before = states[:, -2] if states.shape[1] > 1 else posterior.start
-            z = loc + scale * torch.randn_like(loc)
+            z = loc + scale * torch.randn_like(loc)  # (batch * members, *latent)
             state = self.memory.push(before.repeat_interleave(members, 0), z)
         elif n_samples:
             # the recurrences ran once for each context; only the latent sequence is drawn for each member
             drawn = posterior.repeat(members)
             state = self.memory.states(drawn.start, drawn.rsample())[:, -1]
         else:
-            state = posterior.means[1][:, -1]
+            state = posterior.means[1][:, -1]  # (batch, *state)
         path: list[Tensor] = []
         for _ in range(horizon):
             loc, scale = self.transition(state, location)
+            # noise of the memory: with a layout it has the spatial correlations of past errors
             path.append(loc + scale * self.memory.noise(loc) if n_samples else loc)
             state = self.memory.push(state, path[-1])
         outputs = self._emit(torch.stack(path, dim=1), location)
+        # members of one context are neighbours: (batch * members, ...) -> (members, batch, ...)
         shaped = (self.frames.crop(o, size).unflatten(0, (batch, members)).transpose(0, 1) for o in outputs)
         loc, scale = shaped
         return loc, scale
@@ -256,26 +267,32 @@ class MarkovModule(nn.Module):
         self, x: Tensor, mask: Tensor, origin: Tensor | None = None, clock: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Covariates]:
         """Return padded frames, their mask, and what is known of their places and times."""
+        # only a whole grid goes around the globe
         go_around(self, origin is None)
         static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
+        # once for a window: the places are the same in all steps
         location = self.locator(static) if self.locator is not None and static is not None else None
         return self.frames.pad(x), self.frames.pad_mask(mask), Covariates(static, location, clock)
 
     def _posterior(self, x: Tensor, mask: Tensor, known: Covariates) -> PosteriorChain:
         batch_time = x.shape[:2]
-        inputs, start = x, self._expand(self.start, x)
+        inputs, start = x, self._expand(self.start, x)  # (batch, time, channel, y, x), (batch, *latent)
         latent = start.shape[1:]
+        # past the recurrence, so that the observed coefficients reach the combiner unsmoothed
         skip = None if self.skip is None else self.skip(x.flatten(0, 1)).unflatten(0, batch_time)
         if self.layout is not None:
             linear = self.layout.model.linear
-            lagged = linear.lags(x)
+            lagged = linear.lags(x)  # (batch, time, n_lags * n_folded, y / d, x / d)
             start = self.layout.start(x)
+            # fields and errors both of unit variance: errors are the smaller by far, and all that is new in a frame
             inputs = torch.cat([x / linear.cell_std, linear.errors(x, lagged)], dim=2)
-            skip = lagged[:, :, : linear.n_folded]
+            skip = lagged[:, :, : linear.n_folded]  # the latest coefficients
         elif skip is not None:
+            # of the patterns: the amplitudes of the first field
             start = skip[:, 0]
         frames = self.frames.inputs(inputs, mask, known.static)
-        features = self.encoder(frames.flatten(0, 1)).unflatten(0, batch_time)
+        features = self.encoder(frames.flatten(0, 1)).unflatten(0, batch_time)  # (batch, time, *features)
+        # after `latent` was taken: the clock is part of the state, not of the latent
         start = self._timed(start, known)
         return PosteriorChain(
             self.combiner, self.rnn(features), skip, start, latent, self.memory, filtering=self.filtering
@@ -284,7 +301,7 @@ class MarkovModule(nn.Module):
     def _prior(self, x: Tensor, known: Covariates) -> PriorChain:
         start, first = self._expand(self.start, x), None
         if self.raw_start_scale is not None:
-            first = start, self._expand(positive(self.raw_start_scale, 0.0), x)
+            first = start, self._expand(positive(self.raw_start_scale, 0.0), x)  # each (batch, *latent)
         if self.layout is not None:
             start = self.layout.start(x)
         latent, start = start.shape[1:], self._timed(start, known)
@@ -298,17 +315,19 @@ class MarkovModule(nn.Module):
             return start
         if known.clock is None:
             raise ValueError("clock=None: the module has a clock, give the time features of the first steps")
-        return torch.cat([start, spread(known.clock, start)], dim=1)
+        return torch.cat([start, spread(known.clock, start)], dim=1)  # the clock stands last: see `ClockedMemory`
 
     @property
     def memory(self) -> Memory:
         """What a state holds of the past."""
+        # made anew at each call: it holds no state, and the module stays free of a second reference
         memory: Memory = FirstOrder() if self.layout is None else self.layout
         return memory if self.clock is None else ClockedMemory(memory, self.clock)
 
     def _expand(self, start: Tensor, x: Tensor) -> Tensor:
-        if start.ndim == 1:
+        if start.ndim == 1:  # a latent vector, which has no grid
             return start.expand(x.shape[0], -1)
+        # not the size of `start`: a patch is smaller than the grid
         rows, columns = (size // self.frames.multiple for size in x.shape[-2:])
         return start.expand(x.shape[0], -1, rows, columns)
 
@@ -322,16 +341,22 @@ class MarkovModule(nn.Module):
         `states` are those after each step along the posterior means, (batch, time, *state).
         """
         n_times = x.shape[1]
+        # short windows have fewer; the first step has no forecast
         n_steps = min(self.objective.forecast_steps, n_times - 1)
+        # from one random step: from all of them the cost would grow with the square of the window
         first = int(torch.randint(n_times - n_steps, ()))
+        # (batch, time - 1, *latent), one step ahead of every step
         ahead = self.transition(states[:, :-1].flatten(0, 1), location)[0].unflatten(0, (x.shape[0], n_times - 1))
+        # the first step of the longer forecast is among those already made
         path, state = [ahead[:, first]], states[:, first]
         for _ in range(n_steps - 1):
             state = self.memory.push(state, path[-1])
             path.append(self.transition(state, location)[0])
+        # the steps that the longer forecast is verified at, beyond the first
         later = slice(first + 2, first + 1 + n_steps)
         loc, _ = self._emit(torch.cat([ahead, *(step.unsqueeze(1) for step in path[1:])], dim=1), location)
         target, seen = (torch.cat([of[:, 1:], of[:, later]], dim=1) for of in (x, mask))
-        errors = log_rms(loc - target, seen).mean((0, 2))
+        errors = log_rms(loc - target, seen).mean((0, 2))  # (time - 1 + n_steps - 1,)
+        # two means: else the many one-step errors would outweigh the few longer ones
         one, more = errors[: n_times - 1].mean(), errors[n_times - 1 :]
         return one + more.mean() if n_steps > 1 else one

@@ -38,24 +38,27 @@ class CorrelatedNoise(nn.Module):
         super().__init__()
         self.register_buffer("errors", torch.zeros(n_errors, *shape))
         self.register_buffer("std", torch.ones(shape))
-        self.share = n_errors / (n_errors + SHRINKAGE)
+        self.share = n_errors / (n_errors + SHRINKAGE)  # 0.89 for 256 errors
 
     @torch.no_grad()
     def fit(self, errors: Tensor) -> None:
         """Take the sample of errors, (n_errors, channel, y, x), of the same grid."""
-        self.std.copy_(errors.square().mean(0).sqrt().clamp(min=1e-6))
+        self.std.copy_(errors.square().mean(0).sqrt().clamp(min=1e-6))  # about zero: errors of a fit have no mean
         self.errors.copy_(errors / self.std)
 
     def forward(self, like: Tensor) -> Tensor:
         """Return noise like `like` (n, channel, y, x), whole grids; channels beyond those of the errors are white."""
         noise = torch.randn_like(like)
         n_channels = self.errors.shape[1]
-        weight = torch.randn(len(like), len(self.errors), dtype=like.dtype, device=like.device)
+        weight = torch.randn(len(like), len(self.errors), dtype=like.dtype, device=like.device)  # (n, n_errors)
+        # shares of the variance add up to 1
         common = weight @ self.errors.flatten(1) * (self.share / len(self.errors)) ** 0.5
+        # without it no draw would leave the span of the sample
         white = noise[:, :n_channels] * (1 - self.share) ** 0.5
         return torch.cat([white + common.unflatten(1, self.errors.shape[1:]), noise[:, n_channels:]], dim=1)
 
 
 def sample_size(n_cells: int, n_stretches: int) -> int:
     """Return how many errors of `n_cells` values are kept of a series of so many stretches."""
+    # bounded by memory for large grids, by the series for short ones
     return max(1, min(N_ERRORS, CELLS // n_cells, n_stretches))

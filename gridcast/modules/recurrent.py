@@ -41,9 +41,11 @@ class ConvLSTM(nn.Module):
     ) -> None:
         super().__init__()
         self.reverse = reverse
+        # the gates i, f, o and g in one pass
         self.input = LocatedConv2d(n_in, 4 * n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        # the input has the bias already
         self.state = GridConv2d(n_hidden, 4 * n_hidden, kernel_size, periodic=periodic, bias=False)
-        self.hidden_init = nn.Parameter(torch.zeros(n_hidden, *state_shape))
+        self.hidden_init = nn.Parameter(torch.zeros(n_hidden, *state_shape))  # (hidden, 1 or y, 1 or x)
         self.cell_init = nn.Parameter(torch.zeros(n_hidden, *state_shape))
 
     def forward(self, frames: Tensor, location: Tensor | None = None) -> Tensor:
@@ -52,12 +54,15 @@ class ConvLSTM(nn.Module):
 
     def run(self, frames: Tensor, location: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the hidden states and the last state (hidden, cell)."""
+        # (batch, time, 4 * hidden, y, x)
         gates = self.input(frames.flatten(0, 1), location).unflatten(0, frames.shape[:2])
         state = self.initial_state(frames)
         hidden: list[Tensor] = []
+        # unbind, not indexing: its backward pass is one stack, not one zero tensor for every step
         for gate in gates.flip(1).unbind(1) if self.reverse else gates.unbind(1):
             state = self._update(gate, state)
             hidden.append(state[0])
+        # in the order of time, whichever way it ran
         return torch.stack(hidden[::-1] if self.reverse else hidden, dim=1), state
 
     def initial_state(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +78,7 @@ class ConvLSTM(nn.Module):
 
     def _update(self, gate: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         hidden, cell = state
-        i, f, o, g = (gate + self.state(hidden)).chunk(4, dim=1)
+        i, f, o, g = (gate + self.state(hidden)).chunk(4, dim=1)  # each (batch, hidden, y, x)
         cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(cell), cell
 
@@ -84,12 +89,14 @@ class DenseLSTM(nn.Module):
     def __init__(self, n_in: int, n_hidden: int, *, reverse: bool = False) -> None:
         super().__init__()
         self.reverse = reverse
+        # torch's own: one fused kernel for all steps
         self.lstm = nn.LSTM(n_in, n_hidden, batch_first=True)
         self.hidden_init = nn.Parameter(torch.zeros(n_hidden))
         self.cell_init = nn.Parameter(torch.zeros(n_hidden))
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map (batch, time, n_in) to the hidden states (batch, time, n_hidden)."""
+        # (layer, batch, hidden); cuDNN asks for contiguous ones
         state = tuple(s.expand(1, frames.shape[0], -1).contiguous() for s in (self.hidden_init, self.cell_init))
         hidden, _ = self.lstm(frames.flip(1) if self.reverse else frames, state)
         return hidden.flip(1) if self.reverse else hidden

@@ -43,17 +43,21 @@ class Moments:
 
     def plus(self, other: Moments, sign: int = 1) -> Moments:
         """Return the sums over both samples, or over this without the other."""
+        # moments add up, so folds are left out by subtraction: no second pass over the data
         return Moments(
             self.gram + sign * other.gram, self.cross + sign * other.cross, self.square + sign * other.square
         )
 
     def ridge(self, penalty: float) -> Tensor:
         """Return the weights (n_regressors, n_targets) with a penalty relative to the mean variance of a regressor."""
+        # relative, so that the penalties do not depend on the number of cases; the floor is for a constant series
         ridge = penalty * self.gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(self.gram), dtype=torch.float64)
+        # the penalty makes the matrix positive definite, so no pivoting is needed
         return torch.cholesky_solve(self.cross, torch.linalg.cholesky(self.gram + ridge))
 
     def error(self, weights: Tensor) -> float:
         """Return the sum of squared errors of `weights` on this sample."""
+        # the square expanded: needs the moments alone, not the cases
         explained = 2 * (weights * self.cross).sum() - (weights * (self.gram @ weights)).sum()
         return self.square - float(explained)
 
@@ -70,6 +74,7 @@ def cross_validated(folds: list[Moments]) -> Tensor:
     whole = folds[0]
     for fold in folds[1:]:
         whole = whole.plus(fold)
+    # nothing is held out: trust the autoregression
     if len(folds) == 1:
         return whole.ridge(PENALTIES[-1]).float()
     best = min(PENALTIES, key=lambda penalty: sum(f.error(whole.plus(f, -1).ridge(penalty)) for f in folds))
@@ -94,12 +99,16 @@ def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_row
     linear.cell_std.copy_(_rms(sample.fields()))
     linear.scale.copy_(_rms(linear.fold(fields) for fields in sample.fields()))
     largest = torch.stack([linear.fold(fields).abs().amax((0, 2, 3)) for fields in sample.fields()]).amax(0)
+    # at least 1.5 standard deviations, where a short series shows little
     linear.limit.copy_(LIMIT * largest.clamp(min=1.0)[:, None, None])
+    # in units of `scale`, which `fold` already knows here
     linear.change.copy_(_rms(linear.fold(fields).diff(dim=0) for fields in sample.fields()))
+    # in this order: each part is fitted to what those before it leave
     linear.own.copy_(_autoregress(linear, sample.pairs()))
     linear.conv.weight.copy_(_regress_on_neighbours(linear, sample, most_rows))
-    if linear.n_patterns:
+    if linear.n_patterns:  # else the model works on patches, which do not say where they are
         _fit_patterns(linear, runs)
+        # last: the correction is learned of the forecast that it corrects
         linear.mixing.copy_(_regress_amplitudes(linear, sample))
     errors = [_square(linear(features) - following, linear) for features, following in sample.pairs()]
     of_coefficients, of_cells = (torch.stack(part).sum(0) / len(sample) for part in zip(*errors, strict=True))
@@ -112,6 +121,7 @@ class _Sample:
 
     def __init__(self, linear: LinearForecast, runs: Sequence[Tensor]) -> None:
         self.linear, self.runs = linear, runs
+        # a block must hold one pair
         self.n_fields = max(linear.n_lags + 1, BLOCK_CELLS // runs[0][0].numel())
 
     @property
@@ -125,6 +135,7 @@ class _Sample:
     def fields(self) -> Iterator[Tensor]:
         """Yield the fields of the runs, (n, channel, y, x), at least two at a time."""
         for run in self.runs:
+            # rounded down: blocks may be larger than asked, so that differences in time exist in each
             n_blocks = max(1, len(run) // self.n_fields)
             yield from run.tensor_split(n_blocks)
 
@@ -136,6 +147,7 @@ class _Sample:
         n_lags = self.linear.n_lags
         for run in self.runs:
             for first in range(0, len(run) - n_lags, self.n_fields):
+                # blocks overlap by the lags: no pair is lost between them
                 yield self.linear.pair(run[first : first + self.n_fields + n_lags])
 
 
@@ -147,11 +159,12 @@ def _square(error: Tensor, linear: LinearForecast) -> tuple[Tensor, Tensor]:
 def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     """Return weights of each coefficient's own past for its change, (n_lags, n_folded, 1, 1)."""
     n, n_lags = linear.n_folded, linear.n_lags
+    # double: sums over the whole series
     gram, cross = torch.zeros(n, n_lags, n_lags, dtype=torch.float64), torch.zeros(n, n_lags, 1, dtype=torch.float64)
     for features, following in pairs:
         seen = features.unflatten(1, (n_lags, n)).permute(2, 1, 0, 3, 4).flatten(2)  # (n_folded, n_lags, everywhere)
         left = (following - features[:, :n]).transpose(0, 1).flatten(1)[..., None]
-        gram += (seen @ seen.mT).double()
+        gram += (seen @ seen.mT).double()  # (n_folded, n_lags, n_lags)
         cross += (seen @ left).double()
     weights = [Moments(g, c, 0.0).ridge(OWN_PENALTY)[:, 0] for g, c in zip(gram, cross, strict=True)]
     return torch.stack(weights, dim=1).float()[..., None, None]
@@ -160,21 +173,25 @@ def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]])
 def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: int) -> Tensor:
     """Return the kernel for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
     folds = _Folds(len(sample))
+    # neighbouring steps tell much the same; the regressors are many, and their products the cost of the fit
     every = max(1, len(sample) * sample.n_blocks // most_rows)
 
     def measure(frames: Tensor, targets: Tensor) -> Moments:
         return moments(_neighbourhoods(frames[::every], linear), _rows(targets[::every]))
 
     for features, following in sample.pairs():
+        # in units of the change: one penalty then suits all coefficients
         left = (following - linear.autoregressed(features)) / linear.change
         for frames, targets in zip(_padded(features, linear).split(FRAMES), left.split(FRAMES), strict=True):
             folds.add(frames, targets, measure)
+    # (n_folded, kernel, kernel, channel) -> as a convolution has it
     weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
     return weights * linear.change[..., None]
 
 
 def _padded(features: Tensor, linear: LinearForecast) -> Tensor:
     half = linear.conv.kernel_size[0] // 2
+    # as `GridConv2d` pads, so that the fit sees what the forecast will
     columns = F.pad(features, (half, half, 0, 0), mode="circular" if linear.periodic else "constant")
     return F.pad(columns, (0, 0, half, half))
 
@@ -221,18 +238,22 @@ def _fit_patterns(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
         return
     folded = linear.fold(leading_patterns(runs, n))
     linear.patterns[: len(folded)] = folded.flatten(1)
+    # patterns are orthonormal as fields; in coefficients, divided by `scale`, the product needs its square
     linear.duals[: len(folded)] = (folded * linear.scale.square()).flatten(1)
 
 
 def leading_patterns(runs: Sequence[Tensor], n: int) -> Tensor:
     """Return at most `n` empirical orthogonal functions of runs (time, channel, y, x), orthonormal, (n, ...)."""
+    # fields next to each other in time are alike: evenly spaced ones serve as well
     every = max(1, sum(map(len, runs)) // N_FIELDS)
     fields = torch.cat([run[::every] for run in runs])
     flat = fields.flatten(1)
+    # the smaller of the two products has the same spectrum
     wide = flat.shape[1] > len(flat)
     values, vectors = torch.linalg.eigh((flat @ flat.T if wide else flat.T @ flat).double())
     known = int((values > RANK_TOLERANCE * values[-1]).sum())  # a pattern without variance has no direction
-    leading = vectors.T.flip(0)[: min(n, known)]
+    leading = vectors.T.flip(0)[: min(n, known)]  # eigh sorts ascending
+    # from combinations of fields to the fields themselves
     leading = leading @ flat.double() if wide else leading
     return F.normalize(leading, dim=1).float().unflatten(1, fields.shape[1:])
 
@@ -243,7 +264,7 @@ def _regress_amplitudes(linear: LinearForecast, sample: _Sample) -> Tensor:
     for features, following in sample.pairs():
         ahead = linear.neighbouring(features)
         parts = (features[:, : linear.n_folded], ahead, following)
-        found.append(torch.stack([part.flatten(1) @ linear.duals.T for part in parts], dim=1))
+        found.append(torch.stack([part.flatten(1) @ linear.duals.T for part in parts], dim=1))  # (n, 3, n_patterns)
     now, ahead, following = torch.cat(found).unbind(1)
     # Two groups of equal weight; within a group the small patterns, whose amplitudes are mostly noise, are shrunk most.
     scales = [part.square().mean().sqrt().clamp(min=1e-6) for part in (now, ahead - now)]

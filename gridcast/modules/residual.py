@@ -12,6 +12,7 @@ from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import GridConv2d, fill_bias_, positive, softplus_inverse, zero_
 
 FEATURE_LIMIT = 10.0  # standard deviations: what the networks see of a record is not beyond what they learned from
+# the limit is that of the features, among which the networks see these channels
 FREE_STEP, FREE_LIMIT = 0.3, 10.0  # of the free channels, which have no scale of their own
 SCALE_FLOOR = 0.1  # of the posterior and the emission, in steps: sharper ones only stiffen the objective
 SCALE_LIMIT = 3.0  # of the transition, in steps: noise that widens the noise after it would explode in a long run
@@ -64,12 +65,15 @@ class LatentLayout(nn.Module):
         self.n_folded = model.linear.n_folded
         self.n_latent = self.n_folded + n_free
         self.n_state = self.n_latent + (model.linear.n_lags - 1) * self.n_folded
+        # buffers: fitted, not trained, and saved with the module
         self.register_buffer("step", torch.ones(self.n_latent, 1, 1))
+        # zero for the free channels, whose persistence nobody knows
         self.register_buffer("carry", torch.zeros(self.n_latent, 1, 1))
 
     @torch.no_grad()
     def take_steps(self) -> None:
         """Take the size of a step and what is carried on from the linear model, once that is fitted."""
+        # first all, then the coefficients, which have a step of their own
         self.step.fill_(FREE_STEP)
         self.step[: self.n_folded] = self.model.linear.step
         self.carry[: self.n_folded] = self.model.linear.persistence()
@@ -83,19 +87,23 @@ class LatentLayout(nn.Module):
         """Return the state before a window (batch, time, channel, y, x): its first field, as if it had always been."""
         now = self.model.linear.fold(x[:, 0])
         free = now.new_zeros(now.shape[0], self.n_free, *now.shape[2:])
+        # no change before the window: the linear forecast then starts near persistence
         return torch.cat([now, free, now.repeat(1, self.model.linear.n_lags - 1, 1, 1)], dim=1)
 
     def push(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state (n, n_state, y, x) after `z` (n, n_latent, y, x) has followed it."""
         parts = self.split(state)
+        # the oldest field falls off the end
         return torch.cat([z, torch.cat([parts.now, parts.past], dim=1)[:, : self.n_state - self.n_latent]], dim=1)
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and the states after each step of `z` (batch, time, ...), (batch, 1 + time, n_state, y, x)."""
         n_times, n_past = z.shape[1], self.model.linear.n_lags - 1
         first = self.split(start)
-        before = first.past.unflatten(1, (n_past, self.n_folded)).flip(1)
+        before = first.past.unflatten(1, (n_past, self.n_folded)).flip(1)  # the oldest first, as time goes
+        # (batch, n_past + 1 + time, n_folded, y, x)
         now = torch.cat([before, first.now.unsqueeze(1), z[:, :, : self.n_folded]], dim=1)
+        # views of one sequence, shifted: no loop over time
         lags = [now[:, n_past - lag : n_past - lag + 1 + n_times] for lag in range(1, n_past + 1)]
         latents = torch.cat([torch.cat([first.now, first.free], dim=1).unsqueeze(1), z], dim=1)
         return torch.cat([latents, *lags], dim=2)
@@ -106,6 +114,7 @@ class LatentLayout(nn.Module):
 
     def carried(self, scale: Tensor) -> Tensor:
         """Return what is left of the uncertainty `scale` (..., n_latent, y, x) of a latent one step later."""
+        # coefficient by coefficient: what neighbours carry over is left to the noise
         return self.carry * scale
 
     def features(self, parts: State) -> Tensor:
@@ -114,12 +123,14 @@ class LatentLayout(nn.Module):
 
     def inputs(self, features: Tensor, parts: State) -> Tensor:
         """Return what the networks see: bounded features, the free channels and the clock."""
+        # the linear forecast sees the features unbounded: a record is still extrapolated, only not by networks
         return torch.cat([features, parts.free, parts.clock], dim=1).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
 
     def latent(self, now: Tensor, correction: Tensor) -> Tensor:
         """Return coefficients `now` and zeros, plus `correction` (n, n_latent, y, x) in units of `step`, bounded."""
+        # bounded, since nothing pulls these channels back in a long run
         free = (FREE_STEP * correction[:, self.n_folded :]).clamp(-FREE_LIMIT, FREE_LIMIT)
-        now = now + self.step[: self.n_folded] * correction[:, : self.n_folded]
+        now = now + self.step[: self.n_folded] * correction[:, : self.n_folded]  # in units of the forecast's error
         return torch.cat([self.model.linear.bounded(now), free], dim=1)
 
 
@@ -137,7 +148,9 @@ class ResidualCombiner(nn.Module):
         self.layout = layout
         self.network = ConvCombiner(layout.n_state + n_clock, n_hidden, layout.n_latent, kernel_size, periodic=periodic)
         self.gain = GridConv2d(n_hidden, layout.n_folded, kernel_size, periodic=periodic)
+        # untrained, the posterior is the Kalman update with a constant gain
         zero_(self.network.loc)
+        # 0.3 steps: an observation tells more than a forecast
         fill_bias_(self.network.scale, softplus_inverse(0.3))
         zero_(self.gain)
         fill_bias_(self.gain, GAIN)
@@ -149,8 +162,9 @@ class ResidualCombiner(nn.Module):
         parts = self.layout.split(previous)
         features = self.layout.features(parts)
         combined = self.network.combine(self.layout.inputs(features, parts), hidden)
+        # the same forecast as the transition's: what the gain weighs is the innovation
         ahead = self.layout.model.linear(features)
-        now = torch.lerp(ahead, skip, torch.sigmoid(self.gain(combined).float()))
+        now = torch.lerp(ahead, skip, torch.sigmoid(self.gain(combined).float()))  # ahead + gain * (observed - ahead)
         loc = self.layout.latent(now, self.network.loc(combined))
         return loc, self.layout.step * positive(self.network.scale(combined), SCALE_FLOOR)
 
@@ -161,6 +175,7 @@ class ResidualTransition(nn.Module):
     def __init__(self, layout: LatentLayout, network: ConvTransition) -> None:
         super().__init__()
         self.layout, self.network = layout, network
+        # untrained, the model is the linear inverse model
         network.start_as_zero()
 
     def forward(self, state: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -178,11 +193,12 @@ class ResidualEmitter(nn.Module):
     def __init__(self, layout: LatentLayout, network: ConvEmitter) -> None:
         super().__init__()
         self.layout, self.network = layout, network
+        # untrained, a field is what its coefficients say, with an error less than a step's
         network.upsampler.start_as_zero(0.3)
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, channel, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
         linear = self.layout.model.linear
         loc, scale = self.network(z, location)
-        scale = linear.cell_step * (scale + SCALE_FLOOR)
+        scale = linear.cell_step * (scale + SCALE_FLOOR)  # (n, channel, y, x)
         return linear.unfold(z[:, : linear.n_folded]) + linear.cell_step * loc, scale

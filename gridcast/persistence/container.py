@@ -19,12 +19,13 @@ from safetensors.numpy import save as bytes_from_arrays
 
 from gridcast.persistence.atomic import replacing
 
-FORMAT, VERSION = "gridcast", 1
+FORMAT, VERSION = "gridcast", 1  # raise the version when older readers would misread a file
+# names that people and their tools know
 VALUES, ARRAYS, TEXT, SUMS = "model.json", "arrays.safetensors", "README.md", "SHA256SUMS"
-ENTRIES = (VALUES, ARRAYS, TEXT, SUMS)
+ENTRIES = (VALUES, ARRAYS, TEXT, SUMS)  # in the order in which they are written
 MOST_BYTES = {VALUES: 2**26, TEXT: 2**24, SUMS: 2**12}  # arrays may have any size
 BEGINNING_OF_TIME = (1980, 1, 1, 0, 0, 0)  # of zip; the same model gives the same bytes
-ENCRYPTED = 1
+ENCRYPTED = 1  # bit 0 of a zip entry's flags
 # What zipfile raises for the bytes of a damaged or hostile archive
 DAMAGE = (zipfile.BadZipFile, struct.error, EOFError, RuntimeError, ValueError, ArithmeticError, OSError)
 
@@ -62,16 +63,19 @@ def write_file(path: PathLike, values: Mapping[str, Any], arrays: Mapping[str, n
         raise IsADirectoryError(f"path={os.fspath(path)!r} is a folder: give the name of a file")
     document = {"format": FORMAT, "version": VERSION, **values}
     content = {
+        # NaN is no JSON; indented, since people may look
         VALUES: json.dumps(document, allow_nan=False, indent=1).encode(),
         ARRAYS: bytes_from_arrays({name: _little_endian(array) for name, array in arrays.items()}),
         TEXT: text.encode(),
     }
+    # of the entries before it: sums can not hold their own
     content[SUMS] = "".join(f"{_sha256(data)}  {name}\n" for name, data in content.items()).encode()
     for name, most in MOST_BYTES.items():
         if len(content[name]) > most:
             raise ValueError(f"{name} would have {len(content[name])} bytes, the most is {most}: drop long text labels")
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name in ENTRIES:
+            # stored, not compressed: nothing can unpack to more than the file
             archive.writestr(zipfile.ZipInfo(name, BEGINNING_OF_TIME), content[name])
 
 
@@ -103,7 +107,7 @@ def read_file(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray], st
         start = file.read(4)
         if not start:
             _refuse(path, "is empty")
-        if start != b"PK\x03\x04":
+        if start != b"PK\x03\x04":  # the first bytes of a zip with entries
             _refuse(path, "is not a file that a forecaster's save wrote")
         try:
             archive = zipfile.ZipFile(file)
@@ -111,6 +115,7 @@ def read_file(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray], st
             raise ValueError(f"path={os.fspath(path)!r} is truncated or damaged ({error})") from error
         with archive:
             entries = _check_entries(path, archive.infolist(), n_bytes)
+            # the version first: a newer file may have other entries
             values = _values(path, _read_entry(path, archive, entries[VALUES]))
             _check_names(path, entries)
             content = {name: _read_entry(path, archive, entries[name]) for name in ENTRIES}
@@ -126,6 +131,7 @@ def _check_entries(path: PathLike, infos: list[zipfile.ZipInfo], n_bytes: int) -
     """Return the entries by name, none of which unpacks to more than is there."""
     for info in infos:
         name = info.filename
+        # nothing is unpacked to disk, but a file that tries is not ours
         if name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
             _refuse(path, f"has the entry {name!r}, which points out of it")
         if info.flag_bits & ENCRYPTED:
@@ -156,7 +162,7 @@ def _check_names(path: PathLike, entries: Mapping[str, zipfile.ZipInfo]) -> None
 def _read_entry(path: PathLike, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(info) as entry:
-            data = entry.read(info.file_size + 1)
+            data = entry.read(info.file_size + 1)  # one more, to see that it ends there
     except DAMAGE as error:
         raise ValueError(f"path={os.fspath(path)!r} is damaged: {info.filename} can not be read ({error})") from error
     if len(data) != info.file_size:
@@ -167,6 +173,7 @@ def _read_entry(path: PathLike, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
 def _values(path: PathLike, data: bytes) -> dict[str, Any]:
     """Parse the JSON document, of this format and a version that is known."""
     try:
+        # Python's reader takes NaN, 1e999 and repeated names without a word
         document = json.loads(
             data.decode(), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_repeats
         )
@@ -216,7 +223,7 @@ def _arrays(path: PathLike, data: bytes) -> dict[str, np.ndarray]:
 
 
 def _little_endian(array: np.ndarray) -> np.ndarray:
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")  # safetensors stores bytes as they lie
 
 
 def _sha256(data: bytes) -> str:

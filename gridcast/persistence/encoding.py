@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-TYPE = "$type"
-NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+TYPE = "$type"  # no Python name: it can not be a keyword that is saved
+NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # JSON has no such numbers
+# units alone: numpy would also take multiples such as 25s
 TIME_TYPE = re.compile(r"<[mM]8(\[(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 DATES: dict[str, Any] = {
     cls.__name__: cls
@@ -32,7 +33,9 @@ DATES: dict[str, Any] = {
         cftime.DatetimeProlepticGregorian,
     )
 }
+# positional, as cftime's classes take them
 DATE_PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+# numpy gives every entry the length of the longest: a small file could ask for all memory
 MOST_TEXT_BYTES = 2**28
 # What the constructors of libraries raise for parts that do not fit
 MISFITS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
@@ -94,6 +97,7 @@ class Encoder:
         """
         if isinstance(value, np.ndarray):
             return self._array(value, where)
+        # before int and float: np.float64 is a float, and would lose its type
         if isinstance(value, np.generic) and not isinstance(value, np.str_):
             return {TYPE: "scalar", "array": self._array(np.asarray(value), where)}
         if value is None or isinstance(value, bool | int):
@@ -102,7 +106,7 @@ class Encoder:
             return str(value)
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else {TYPE: "float", "value": str(float(value))}
-        if type(value) is list:
+        if type(value) is list:  # exact types: a subclass means more than its items
             return [self.encode(item, f"{where}/{i}") for i, item in enumerate(value)]
         if type(value) is tuple:
             return {TYPE: "tuple", "items": self.encode(list(value), where)}
@@ -121,7 +125,7 @@ class Encoder:
         if kind in "biuf" and array.dtype.itemsize <= 8:
             return {TYPE: "array", "name": self._keep(array, where)}
         if kind in "mM":
-            plain = array.astype(array.dtype.newbyteorder("<"))
+            plain = array.astype(array.dtype.newbyteorder("<"))  # one byte order in all files
             return {TYPE: "time", "dtype": plain.dtype.str, "name": self._keep(plain.view(np.int64), where)}
         items = array.ravel().tolist()
         if kind == "S":
@@ -142,7 +146,7 @@ class Encoder:
 
     def _keep(self, array: np.ndarray, where: str) -> str:
         name, n = where, 1
-        while name in self.arrays:
+        while name in self.arrays:  # different keys may read alike as text
             n += 1
             name = f"{where} ({n})"
         self.arrays[name] = array
@@ -199,6 +203,7 @@ class Decoder:
         try:
             return make(where, **parts) if form is None else form.put_together(*parts.values())
         except MISFITS as error:
+            # an error from within names its place already
             if str(error).startswith(where):
                 raise
             raise ValueError(f"{where}: this is no {name} ({error})") from error
@@ -211,12 +216,12 @@ class Decoder:
     def _take(self, name: Any) -> np.ndarray:
         if not isinstance(name, str) or name not in self.arrays:
             raise ValueError(f"the array {name!r} is missing or stands for two values")
-        return self.arrays.pop(name)
+        return self.arrays.pop(name)  # taken once: two values must not share an array
 
     def _time(self, where: str, dtype: Any, name: Any) -> np.ndarray:
         if not isinstance(dtype, str) or not TIME_TYPE.fullmatch(dtype):
             raise ValueError(f"{dtype!r} is no type of times")
-        return self._integers(name).view(dtype)
+        return self._integers(name).view(dtype)  # the same 64 bits: NaT stays NaT
 
     def _date(self, where: str, **parts: Any) -> np.ndarray:
         cls, calendar, year_zero = (parts[name] for name in ("class", "calendar", "year_zero"))
@@ -244,7 +249,7 @@ def _listed(items: Any) -> list[Any]:
 def _text(kind: Any, shape: Any, items: Any) -> np.ndarray:
     if kind not in ("U", "S", "O") or not all(type(item) is str for item in _listed(items)):
         raise ValueError("text was expected")
-    if len(items) * max(map(len, items), default=0) > MOST_TEXT_BYTES // 4:
+    if len(items) * max(map(len, items), default=0) > MOST_TEXT_BYTES // 4:  # numpy has 4 bytes a character
         raise ValueError(f"the text would take more than {MOST_TEXT_BYTES} bytes")
     entries = [item.encode("latin-1") for item in items] if kind == "S" else items
     return np.array(entries, dtype=kind).reshape([int(size) for size in _listed(shape)])
@@ -254,7 +259,7 @@ def _index(values: Any, name: Any, cls: type) -> Any:
     if not isinstance(values, np.ndarray) or values.ndim != 1:
         raise ValueError("labels are an array of one dimension")
     index = cls(values, name=name)
-    if type(index) is not cls:
+    if type(index) is not cls:  # pandas chooses the class by the values
         raise ValueError(f"labels of {values.dtype} make no {cls.__name__}")
     return index
 

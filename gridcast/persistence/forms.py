@@ -17,8 +17,9 @@ from gridcast.persistence.encoding import Form
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 
+# of the CF conventions, as cftime names them
 CALENDARS = "standard gregorian proleptic_gregorian julian noleap 365_day all_leap 366_day 360_day"
-AXES = ("datetime64", "number", *CALENDARS.split())
+AXES = ("datetime64", "number", *CALENDARS.split())  # what `Calendar.axis` may be
 STATE_WORDS = 624  # of the Mersenne twister
 
 
@@ -54,7 +55,7 @@ def _grid(dims: Any, shape: Any, coords: Any, name: Any, attrs: Any) -> Grid:
         raise ValueError(f"shape={shape!r} is not (channel, y, x) of at least 1 each")
     if len(dims) not in (2, 3) or len(set(dims)) < len(dims) or (len(dims) == 2 and shape[0] != 1):
         raise ValueError(f"dims={dims!r} do not name a field of shape {shape}")
-    box = xr.Dataset(coords=check(coords, dict, "coords"))
+    box = xr.Dataset(coords=check(coords, dict, "coords"))  # xarray checks that the coordinates fit each other
     sizes = dict(zip(dims, shape[-len(dims) :], strict=True))
     for dim, size in box.sizes.items():
         if sizes.get(dim) != size:
@@ -73,7 +74,7 @@ def _calendar(kind: Any, step: Any, axis: Any, anchor: Any, offset: Any) -> Cale
 def _statistics(
     mean: Any, std: Any, observed: Any, complete: Any, low: Any, high: Any, missing: Any
 ) -> FieldStatistics:
-    shape = check_array(mean, (None, None, None), "mean").shape
+    shape = check_array(mean, (None, None, None), "mean").shape  # (channel, y, x)
     return FieldStatistics(
         mean,
         check_array(std, shape, "std"),
@@ -111,7 +112,7 @@ def _transformer_form(cls: type, learned: tuple[str, ...], check_learned: Callab
     def put_together(parameters: Mapping[str, Any], fitted: Mapping[str, Any]) -> Any:
         transformer = cls(**parameters)
         if fitted:
-            if set(fitted) != set(learned):
+            if set(fitted) != set(learned):  # half a fit is none
                 raise ValueError(f"it learned {sorted(fitted)}, expected {sorted(learned)}")
             vars(transformer).update(fitted)
             check_learned(transformer)
@@ -124,6 +125,7 @@ def _random_state(key: Any, position: Any, has_gauss: Any, gauss: Any) -> np.ran
     check_array(key, (STATE_WORDS,), "key", "u")
     if not 0 <= check(position, int, "position") <= STATE_WORDS or has_gauss not in (0, 1):
         raise ValueError(f"position={position!r} or has_gauss={has_gauss!r} is out of range")
+    # with a seed: without one it would ask the system for entropy
     made = np.random.RandomState(0)
     made.set_state(("MT19937", key, position, has_gauss, float(gauss)))
     return made

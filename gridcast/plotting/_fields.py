@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from gridcast.plotting._labels import with_units
 from gridcast.plotting._style import MISSING
 
-_LATITUDE = ("lat", "latitude", "degrees_north")
+_LATITUDE = ("lat", "latitude", "degrees_north")  # names, then CF's units
 _LONGITUDE = ("lon", "longitude", "degrees_east")
+# (values below, values above the scale) -> arrows of its colour bar
 _EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 
 
@@ -63,6 +64,7 @@ class MapGrid:
             is_global = np.ptp(self.x) > 300.0
             return ratio if is_global else float(np.clip(np.ptp(self.y) / np.ptp(self.x), 0.4, 2.0))
         ratio = float(np.ptp(self.y) / np.ptp(self.x))
+        # a true shape would make a strip of such a map
         return ratio if 0.25 <= ratio <= 4.0 else None
 
     def new_axes(
@@ -83,6 +85,7 @@ class MapGrid:
         axes = self.new_axes(-(-n_panels // columns), columns).ravel()
         for ax in axes[n_panels:]:
             ax.remove()
+        # shared axes hide the labels above an empty place
         for ax in axes[max(n_panels - columns, 0) : n_panels]:
             ax.tick_params(labelbottom=True)
         return axes[:n_panels]

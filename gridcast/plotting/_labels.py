@@ -14,8 +14,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 _DAY, _HOUR, _MINUTE = np.timedelta64(1, "D"), np.timedelta64(1, "h"), np.timedelta64(1, "m")
+# the largest first: the first that leaves no fraction is taken
 _LEAD_UNITS = {"days": _DAY, "hours": _HOUR, "minutes": _MINUTE, "seconds": np.timedelta64(1, "s")}
-_PY_DAY = datetime.timedelta(days=1)
+_PY_DAY = datetime.timedelta(days=1)  # differences of cftime dates are Python's
+# what is not spelled as its name
 _SCORES = {
     "mse": "MSE",
     "rmse": "RMSE",

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 
 # Okabe and Ito's palette, without its yellow, which is faint on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # beside the colour, for print in grey
+# name -> grey, (offset, dashes)
 BASELINES = {"persistence": ("0.45", (0, (5, 2))), "climatology": ("0.65", (0, (2, 2)))}
-GREY, MISSING = "0.45", "0.75"
+GREY, MISSING = "0.45", "0.75"  # of text and lines; of cells without a value
 
 
 def line_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ from gridcast.plotting._fields import (
 )
 from gridcast.plotting._labels import date_names, lead_times, valid_times
 
-_MOST_STEPS_OF_FILM = 6
+_MOST_STEPS_OF_FILM = 6  # more columns leave maps too small to read
 
 
 def plot_maps(

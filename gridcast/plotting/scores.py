@@ -24,7 +24,7 @@ from gridcast.plotting._style import BASELINES, GREY, legend_above, line_styles,
 
 Score = xr.DataArray | xr.Dataset | tuple[xr.DataArray, ...]
 
-_BOUNDS = ("lower", "upper")
+_BOUNDS = ("lower", "upper")  # suffixes of `verify`'s intervals
 
 
 class _Interval(NamedTuple):

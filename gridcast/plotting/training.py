@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gridcast.plotting._style import COLORS, MARKERS, legend_above, without_box
 
+# columns of a history -> how a figure calls them
 _NAMES = {"elbo": "ELBO", "nll": "NLL", "kl": "KL", "mse": "training (MSE)", "validation_error": "validation"}
 _ERROR = "MSE of scaled data"
 

@@ -13,7 +13,7 @@ from gridcast.training.history import History
 
 __all__ = ["CSVLogger", "Callback", "TensorBoardLogger"]
 
-HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
+HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")  # in the order in which they are called
 
 
 class Callback:

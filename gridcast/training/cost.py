@@ -55,21 +55,25 @@ def training_cost(
     origin = torch.zeros(1, 2, dtype=torch.int64) if patch else None
     clock = torch.zeros(1, n_clock, device=device) if n_clock else None
     weights = [p for p in module.parameters() if p.requires_grad]
+    # weights are saved for the backward pass too, but they are there anyway
     known = {p.untyped_storage().data_ptr() for p in weights}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
+            # by storage: views of one tensor take its memory once
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     was_training = module.training
+    # a seed of its own: to count must not move the random numbers of a training
     with seeded(0), FlopCounterMode(display=False) as counter:
         module.train()
         try:
             with saved_tensors_hooks(keep, lambda tensor: tensor):
                 loss, _ = module.loss(x, torch.ones_like(x), origin, 1.0, None, clock)  # type: ignore[operator]
+            # not `backward`: gradients that are there stay
             torch.autograd.grad(loss, weights, allow_unused=True)
         finally:
             module.train(was_training)

@@ -62,14 +62,15 @@ class TrainingData:
 
     def validation(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
         """Return contexts (n, context, channel, y, x) of the held-out forecasts, masks, first clocks, and the truth."""
-        first = self.held_out - (0, self.context - 1)
-        blocks = self._read(first, self.context + 1)
+        first = self.held_out - (0, self.context - 1)  # (sample, step) where each context begins
+        blocks = self._read(first, self.context + 1)  # (n, context + 1, channel, y, x)
         x, mask = fill_missing(blocks[:, : self.context], self.scaling.default)
         return x, mask, None if self.clock is None else self.clock[first[:, 1]], blocks[:, self.context]
 
     @property
     def part(self) -> tuple[np.ndarray, int, int]:
         """The training part: its samples, its first step and the step after its last."""
+        # told by the windows, so that nothing held out is ever part of it
         starts = self.windows[:, 1]
         return np.unique(self.windows[:, 0]), int(starts.min()), int(starts.max()) + self.window
 
@@ -80,6 +81,7 @@ class TrainingData:
         """
         samples, first, stop = self.part
         most, n_steps = self._most_fields, stop - first
+        # whole runs where memory allows; each run loses as many pairs as there are lags
         length = n_steps if len(samples) * n_steps <= most else min(max(least, PIECE), n_steps)
         pieces = [(sample, start) for sample in samples for start in range(first, stop - length + 1, length)]
         chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), max(1, most // length))).astype(int)
@@ -93,6 +95,7 @@ class TrainingData:
         `context` steps from which its first forecast starts. None where a part would be empty.
         """
         samples, first, stop = self.part
+        # independent samples are divided among themselves, a single series in time
         if len(samples) > 1:
             n = int(share * len(samples))
             earlier, later, cut = samples[:n], samples[n:], stop
@@ -100,12 +103,15 @@ class TrainingData:
         else:
             cut = first + int(share * (stop - first))
             earlier, begins = samples, np.array([(samples[0], cut - self.context)])
+        # windows that reach over the cut would know what is forecast
         inside = np.isin(self.windows[:, 0], earlier) & (self.windows[:, 1] + self.window <= cut)
         if not inside.any() or not len(begins) or begins[0, 1] < first:
             return None
+        # lazy still: only slices of the values
         known = Series(
             self.scaled.values[earlier.min() : earlier.max() + 1, :cut], self.scaled.times[:cut], self.scaled.grid
         )
+        # a climatology of the whole part would have seen the hindcasts' truth
         return replace(self, scaling=self.scaling.refitted(known), windows=self.windows[inside]), begins
 
     def hindcasts(
@@ -130,8 +136,9 @@ class TrainingData:
             length = min(stop - start, max(self._most_fields // n_runs, self.context + 1))
             (block,) = self._read(np.array([(sample, start)]), length)
             filled, _ = fill_missing(block, self.scaling.default)
+            # so that the last origins have a whole horizon too
             truth = np.concatenate([block, np.full((horizon, *block.shape[1:]), np.nan, block.dtype)])
-            origins = np.arange(self.context, length)
+            origins = np.arange(self.context, length)  # the first step that is forecast
             for origin in origins[np.linspace(0, len(origins) - 1, min(len(origins), -(-most // n_runs))).astype(int)]:
                 yield filled[None, origin - self.context : origin], truth[None, origin : origin + horizon]
 
@@ -141,10 +148,12 @@ class TrainingData:
 
     def noise(self, level: float) -> Noise:
         """Return the noise for training, up to `level` times the changes from one step to the next."""
-        n = min(max(1, self._most_fields // 2), len(self.windows), N_CHANGES)
+        n = min(max(1, self._most_fields // 2), len(self.windows), N_CHANGES)  # two fields each
         chosen = self.windows[np.linspace(0, len(self.windows) - 1, n).astype(int)]
+        # changes of the values: the noise is added before the cycle is subtracted
         blocks = self._read(chosen, 2, anomalies=False)
         change = np.sqrt(np.nanmean(np.square(blocks[:, 1] - blocks[:, 0]), axis=(0, 2, 3)))[:, None, None]
+        # a series that never changes would have a standard deviation of zero, and no logarithm
         high = level * np.maximum(change, 1e-6)
         statistics = self.scaling.statistics
         return Noise(
@@ -154,9 +163,10 @@ class TrainingData:
     def _read(self, starts: np.ndarray, n: int, anomalies: bool = True) -> np.ndarray:
         """Return `n` steps from each of `starts` (sample, step), gaps as NaN."""
         scaled = self.scaled
-        blocks = np.empty((len(starts), n, *scaled.grid.shape), dtype=np.float32)
+        blocks = np.empty((len(starts), n, *scaled.grid.shape), dtype=np.float32)  # (n_starts, n, channel, y, x)
         for i in range(0, len(starts), READ_TOGETHER):
             part = starts[i : i + READ_TOGETHER]
+            # together: chunks that several of them share are read once
             blocks[i : i + len(part)] = np.stack(dask.compute(*(scaled.values[s, t : t + n] for s, t in part)))
         if anomalies:
             for block, (_, start) in zip(blocks, starts, strict=True):
@@ -187,9 +197,10 @@ def divide(
     if n_samples > 1:
         n_held = round(validation_fraction * n_samples)
         held, samples = samples[n_samples - n_held :], samples[: n_samples - n_held]
-        origins = np.arange(context - 1, n_times - 1)
+        origins = np.arange(context - 1, n_times - 1)  # the last observed step
     else:
         n_held = round(validation_fraction * n_times)
+        # a window must end before the held-out steps; their contexts may reach into the training part
         last_start = n_times - n_held - window
         if n_held and last_start < 0:
             raise ValueError(
@@ -200,6 +211,7 @@ def divide(
         held, starts = samples[: min(n_held, 1)], starts[starts <= last_start]
         origins = np.arange(max(n_times - n_held, context) - 1, n_times - 1)
     pairs = np.array(np.meshgrid(held, origins, indexing="ij")).reshape(2, -1).T
+    # evenly spaced: all seasons have a say
     chosen = np.unique(np.linspace(0, max(len(pairs) - 1, 0), N_VALIDATION).astype(int))
     windows = np.array(np.meshgrid(samples, starts, indexing="ij")).reshape(2, -1).T
     return windows, pairs[chosen] if len(pairs) else pairs

@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-MMAP_THRESHOLD_BYTES, NEVER = 2**30, -1
+MMAP_THRESHOLD_BYTES, NEVER = 2**30, -1  # below a GiB malloc reuses what was freed
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
@@ -39,11 +39,12 @@ def make_fabric(device: str, precision: str) -> Fabric:
     if (kind != "auto" and not available.get(kind, False)) or (index and not index.isdecimal()):
         there = [name for name, present in available.items() if present]
         raise ValueError(f'device={device!r} is unknown or not available: use "auto" or one of {there}')
+    # "auto" of Fabric takes all GPUs, here one is meant
     accelerator = next((k for k in ("cuda", "mps") if available[k]), "cpu") if kind == "auto" else kind
     devices: int | list[int] = [int(index)] if index and accelerator != "cpu" else 1
     n_nodes, strategy, together = 1, "auto", int(os.environ.get("WORLD_SIZE", 1))
     if together > 1:  # started by torchrun
-        devices = int(os.environ.get("LOCAL_WORLD_SIZE", together))
+        devices = int(os.environ.get("LOCAL_WORLD_SIZE", together))  # of this machine
         n_nodes, strategy = together // devices, "ddp"
     try:
         fabric = Fabric(
@@ -53,6 +54,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
             precision=precision,  # type: ignore[arg-type]
             strategy=strategy,
         )
+        # joins the group of processes; does nothing for one
         fabric.launch()
         return fabric
     except (ValueError, TypeError) as error:
@@ -62,6 +64,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw torch's random numbers from `seed` inside, and leave the global state as it was."""
+    # a GPU that is not in use has no state to keep
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -74,7 +77,7 @@ def draw_apart(seed: int, process: int, step: int) -> None:
     They depend on nothing but the arguments, so that a training that goes on from a checkpoint, which the first process
     wrote, draws what it would have drawn.
     """
-    if process:
+    if process:  # the first one draws from the state that checkpoints hold
         torch.manual_seed(int(np.random.SeedSequence((seed, process, step)).generate_state(1, np.uint64)[0] >> 1))
 
 
@@ -84,10 +87,10 @@ def keep_freed_memory() -> None:
 
     It holds for the process from then on: memory that was once in use stays with it. Elsewhere it does nothing.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux":  # macOS and Windows have another allocator
         return
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
+    if hasattr(libc, "gnu_get_libc_version"):  # musl has no mallopt
         libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, NEVER)
 
@@ -118,6 +121,7 @@ def compiled(module: nn.Module, wanted: bool) -> Iterator[None]:
         yield
     finally:
         for part in parts:
+            # what `Module.compile` sets; a compiled call can not be pickled
             part._compiled_call_impl = None
 
 

@@ -51,9 +51,9 @@ class TrainingPlan:
 
     max_epochs: int
     learning_rate: float
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"  # warm-up, then cosine decay (Smith and Topin 2019)
     gradient_clip: float | None = 1.0
-    annealing: tuple[float, float] = (0.2, 0.5)
+    annealing: tuple[float, float] = (0.2, 0.5)  # weight at the start; share of the training until it is 1
     patience: int | None = None
     verbose: int = 0
     max_steps: int | None = None
@@ -67,8 +67,9 @@ class TrainingPlan:
         """Return the learning rate after a share `progress` of all steps."""
         if self.schedule == "constant":
             return self.learning_rate
-        warm = 0.1
+        warm = 0.1  # share of the steps: Adam's moments are poor estimates in the first ones
         if progress < warm:
+            # not from zero: the first steps would be lost
             return self.learning_rate * (0.04 + 0.96 * progress / warm)
         decay = 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
         return self.learning_rate * (0.01 + 0.99 * decay)
@@ -98,7 +99,7 @@ class Trainable(Protocol):
 class _Recovery:
     """The last good weights, and how often training had to go back to them."""
 
-    limit = 3
+    limit = 3  # more returns mean a fault of the data or the rate, not bad luck
 
     def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.module, self.optimizer = module, optimizer
@@ -107,13 +108,15 @@ class _Recovery:
 
     @property
     def rate_factor(self) -> float:
-        return 0.5**self.failures
+        return 0.5**self.failures  # from the same weights at the same rate it would fail again
 
     def keep(self) -> None:
+        # a copy: the state dictionaries are views that the optimiser goes on changing
         self.good = copy.deepcopy((self.module.state_dict(), self.optimizer.state_dict()))
 
     def go_back(self, what: str) -> None:
         self.failures += 1
+        # before the error is raised: whoever catches it finds finite weights
         self.restore(self.good)
         if self.failures > self.limit:
             raise FloatingPointError(
@@ -126,6 +129,7 @@ class _Recovery:
         )
 
     def restore(self, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        # a copy again: loading keeps the tensors of the moments, and `good` may be needed twice
         weights, moments = copy.deepcopy(state)
         self.module.load_state_dict(weights)
         self.optimizer.load_state_dict(moments)
@@ -204,6 +208,7 @@ def train(
     progress = run.progress
     if saved is None and validate is not None:
         module.eval()
+        # of the untrained module, which tells what training adds to the reference forecast
         progress.start_error = validate(module)
     with run.bar:
         while not progress.finished:
@@ -214,7 +219,9 @@ def train(
             if on_epoch_end is not None and on_epoch_end(progress.history):
                 progress.finished = True
             if checkpoints is not None and progress.finished:
+                # a finished training that is started again returns at once
                 checkpoints.write(run.state)
+    # the best epoch, not the last
     module.load_state_dict(progress.best)
     module.eval()
     return History(progress.history, progress.start_error)
@@ -235,10 +242,13 @@ class _Run:
         optimizer = torch.optim.Adam(module.parameters(), lr=plan.learning_rate)
         self.module: Any
         self.module, self.optimizer = fabric.setup(module, optimizer)
+        # else the gradients of several processes would not be averaged
         self.module.mark_forward_method("loss")
+        # the bare ones: names without the wrapper's prefix, whatever the engine
         self.recovery = _Recovery(module, optimizer)
         self.progress = _Progress(best=self.recovery.good[0])
         self.n_steps = plan.n_steps(len(stream))
+        # `seeded` has set it; `draw_apart` makes the seeds of other processes of it
         self.seed = torch.initial_seed()
         quiet = not (plan.verbose and fabric.is_global_zero)
         self.bar = tqdm(total=self.n_steps, disable=quiet, unit="step", mininterval=0.5)
@@ -267,10 +277,11 @@ class _Run:
         progress, began = self.progress, time.perf_counter() - self.progress.seconds
         n_before = progress.epoch * len(self.stream)
         if progress.batch:
+            # the same order again, of which the first batches are skipped
             self.stream.rng.bit_generator.state = progress.order
         else:
             progress.order = dict(self.stream.rng.bit_generator.state)
-        left = min(len(self.stream), self.n_steps - n_before) - progress.batch
+        left = min(len(self.stream), self.n_steps - n_before) - progress.batch  # `max_steps` may end an epoch early
         with closing(self.stream.batches(progress.batch)) as batches:  # its thread ends here, whatever happens
             for batch in itertools.islice(batches, left):
                 rate, annealing = self._schedule(n_before + progress.batch)
@@ -282,18 +293,21 @@ class _Run:
                 progress.seconds = time.perf_counter() - began
                 if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
                     self.checkpoints.write(self.state)
-        rate, annealing = self._schedule(n_before + progress.batch - 1)
+        rate, annealing = self._schedule(n_before + progress.batch - 1)  # of the last step
+        # over finite steps only; an epoch without any has the loss NaN
         means = {name: value / progress.n_finite for name, value in progress.sums.items()}
         return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate, "annealing": annealing}
 
     def judge(self, record: Record, validate: Callable[[nn.Module], float] | None) -> None:
         """Close the epoch: keep its weights where they are the best, go back where they are not finite."""
         progress, began = self.progress, time.perf_counter()
+        # without a held-out part the training loss decides
         error = record["loss"]
         if validate is not None:
             error = record["validation_error"] = validate(self.raw)
         record["seconds"] = progress.seconds + time.perf_counter() - began
         progress.history.append(record)
+        # before anything is written: a checkpoint then goes on with the next epoch
         progress.begin(progress.epoch + 1)
         progress.finished = progress.epoch * len(self.stream) >= self.n_steps
         if not math.isfinite(error):
@@ -302,6 +316,7 @@ class _Run:
         self.recovery.keep()
         progress.since_best += 1
         if error < progress.best_error:
+            # the copy that was just kept: no second one is made
             progress.best, progress.best_error, progress.since_best = self.recovery.good[0], error, 0
             if self.checkpoints is not None:
                 self.checkpoints.write_best(progress.best, record)
@@ -323,16 +338,19 @@ class _Run:
         for name, value in terms.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         shown = {"epoch": progress.epoch, "loss": f"{terms['loss']:.4g}"}
+        # no refresh: the bar redraws itself twice a second
         self.bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
 
 
 def _random_state() -> dict[str, Any]:
+    # asked only where a GPU is in use: to ask would start one
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {"cpu": torch.get_rng_state(), "cuda": on_gpus}
 
 
 def _set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
+    # a training may go on with another number of GPUs, though not bit by bit
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
 
@@ -351,12 +369,14 @@ def _step(
     named = {"loss": loss.detach(), **terms}
     means: Any = fabric.all_reduce(torch.stack(list(named.values())), reduce_op="mean")  # the processes agree
     values = dict(zip(named, means.tolist(), strict=True))
+    # before the backward pass, which would carry it into every gradient
     if not math.isfinite(values["loss"]):
         return values
     fabric.backward(loss)
     limit = math.inf if plan.gradient_clip is None else plan.gradient_clip
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
-    values["gradient_norm"] = float(norm)
+    values["gradient_norm"] = float(norm)  # the norm before clipping
+    # Adam's moments would keep an infinite gradient for ever
     if math.isfinite(values["gradient_norm"]):
         optimizer.step()
     return values

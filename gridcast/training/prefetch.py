@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1  # how soon a thread sees that nobody reads on
 
 
 def run_ahead(items: Generator[T], depth: int) -> Generator[T]:

@@ -90,6 +90,7 @@ class Noise:
         if rng.random() >= self.share:
             return x
         scale = self.low * (self.high / self.low) ** rng.random()
+        # single precision throughout: a double draw would take twice the time and memory
         return np.clip(x + scale.astype(np.float32) * rng.standard_normal(x.shape, dtype=np.float32), *self.bounds)
 
 
@@ -151,6 +152,7 @@ class WindowStream:
         process: int = 0,
         n_processes: int = 1,
     ) -> None:
+        # unequal shares would weigh some windows more in the mean of the gradients
         if batch_size % n_processes:
             raise ValueError(
                 f"batch_size={batch_size} must be a multiple of the {n_processes} processes that train together"
@@ -160,6 +162,7 @@ class WindowStream:
         self.patch, self.alignment = patch, alignment
         self.cycle, self.noise, self.clock, self.pin = cycle, noise, clock, pin
         self.process, self.n_processes = process, n_processes
+        # half the memory: one block is read while another is cut
         self.blocks = [windows] if isinstance(values, np.ndarray) else self._blocks(buffer_bytes // 2)
 
     def __len__(self) -> int:
@@ -170,7 +173,9 @@ class WindowStream:
 
     def batches(self, first: int = 0) -> Generator[Batch]:
         """Return the batches of an epoch from the batch `first` on, without reading what comes before it alone."""
+        # one key an epoch: what a window draws then depends on it alone, not on the order or the process
         key, plan = int(self.rng.integers(2**32)), self._epoch()
+        # `first` counts batches of all processes together
         plan = _without_first(first * self.batch_size // self.n_processes, plan)
         return run_ahead(self._batches(key, plan), AHEAD)
 
@@ -179,23 +184,25 @@ class WindowStream:
             return
         waiting: list[_Cut] = []
         with ThreadPoolExecutor(1, thread_name_prefix="gridcast-block") as reader:
+            # one thread: dask reads a block with threads of its own
             coming = reader.submit(self._read, self.blocks[plan[0][0]])
             for (_, windows), following in zip(plan, [*plan[1:], None], strict=True):
                 block, first = coming.result()
                 if following is not None:
                     coming = reader.submit(self._read, self.blocks[following[0]])
                 for sample, start in windows:
-                    begin = start - first[1]
+                    begin = start - first[1]  # within the block
                     rng = np.random.default_rng((key, sample, start))  # the same whichever process cuts it
                     waiting.append(self._cut(block[sample - first[0], begin : begin + self.window], int(start), rng))
                     if len(waiting) == self.batch_size // self.n_processes:
                         yield self._collate(waiting)
                         waiting = []
-        if waiting:
+        if waiting:  # the last batch of an epoch may be smaller
             yield self._collate(waiting)
 
     def _epoch(self) -> list[tuple[int, np.ndarray]]:
         """Return the blocks that this process reads, in order, and the windows that it cuts from each."""
+        # every process draws the whole plan, so that all agree without a word
         plan = [(i, self.rng.permutation(self.blocks[i])) for i in self.rng.permutation(len(self.blocks))]
         if self.n_processes == 1:
             return plan
@@ -204,17 +211,20 @@ class WindowStream:
             every = np.concatenate([np.column_stack([np.full(len(w), i), w]) for i, w in plan])
             mine = every[(self.process + self.n_processes * np.arange(n_mine)) % len(every)]
         else:
+            # blocks of its own: a block is then read by one process only
             own = plan[self.process :: self.n_processes]
             mine = np.concatenate([np.column_stack([np.full(len(w), i), w]) for i, w in own])
+            # repeated or cut: processes wait for each other at every step, so one with fewer would block the rest
             mine = mine[np.arange(n_mine) % len(mine)]
+        # where the block changes
         runs = np.split(mine, np.flatnonzero(np.diff(mine[:, 0])) + 1)
         return [(int(run[0, 0]), run[:, 1:]) for run in runs]
 
     def _blocks(self, block_bytes: int) -> list[np.ndarray]:
         """Group neighbouring windows into blocks of at most `block_bytes` that begin with a chunk, where they can."""
         ordered = self.windows[np.lexsort((self.windows[:, 1], self.windows[:, 0]))]
-        frame_bytes = 4 * int(np.prod(self.values.shape[2:]))
-        ends = [np.cumsum(sizes) for sizes in self.values.chunks[:2]]
+        frame_bytes = 4 * int(np.prod(self.values.shape[2:]))  # float32
+        ends = [np.cumsum(sizes) for sizes in self.values.chunks[:2]]  # of the chunks along sample and time
         chunk = np.stack([np.searchsorted(e, ordered[:, i], side="right") for i, e in enumerate(ends)])
         new_chunk = np.append(np.diff(chunk).any(0), True)  # whether the window after this one begins in another
 
@@ -224,8 +234,10 @@ class WindowStream:
 
         blocks, start = [], 0
         while start < len(ordered):
+            # bisection: the bytes of a block grow with its last window
             stop = start + bisect.bisect_left(range(start + 1, len(ordered)), True, key=lambda i: not fits(start, i))
             boundaries = np.flatnonzero(new_chunk[start : stop + 1])
+            # end where a chunk ends, else it would be read for two blocks
             stop = start + boundaries[-1] if len(boundaries) else stop
             blocks.append(ordered[start : stop + 1])
             start = stop + 1
@@ -234,6 +246,7 @@ class WindowStream:
     def _read(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the values that hold `windows` and the sample and step at which they begin."""
         if isinstance(self.values, np.ndarray):
+            # the array itself, not a copy
             return self.values, np.zeros(2, dtype=int)
         low, high = windows.min(0), windows.max(0)
         block = self.values[low[0] : high[0] + 1, low[1] : high[1] + self.window]
@@ -244,13 +257,16 @@ class WindowStream:
         origin = np.zeros(2, dtype=int)
         rows, columns = x.shape[-2:] if self.patch is None else self.patch
         if self.patch is not None:
+            # aligned: the networks then fold the same cells into a block as in a forecast of the whole grid
             free = np.subtract(x.shape[-2:], self.patch) // self.alignment
             origin = rng.integers(0, free + 1) * self.alignment
         patch = (..., slice(origin[0], origin[0] + rows), slice(origin[1], origin[1] + columns))
         clean = x[patch]
+        # before the cycle is subtracted: the bounds are those of the values
         noisy = clean if self.noise is None else self.noise.add(clean, rng)
         if self.cycle is not None:
             cycle = self.cycle.at(slice(start, start + self.window))[patch]
+            # most windows have no noise: one subtraction, not two
             same = noisy is clean
             clean = clean - cycle
             noisy = clean if same else noisy - cycle
@@ -279,6 +295,7 @@ class WindowStream:
         if np.isinf(x).any():
             raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
         rows, columns = x.shape[-2:]
+        # a patch has its own part of the default field
         filled = [
             fill_missing(window, self.default[:, row : row + rows, column : column + columns])
             for window, (row, column) in zip(x, origin, strict=True)
@@ -299,6 +316,7 @@ class _Cut:
 def _without_first(n: int, plan: list[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
     """Return a plan without its first `n` windows, and without the blocks that held no others."""
     left = []
+    # blocks that held only skipped windows are never read: resuming costs no pass
     for block, windows in plan:
         skipped = min(n, len(windows))
         n -= skipped

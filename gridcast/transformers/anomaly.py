@@ -97,13 +97,13 @@ class Anomaly(TransformerMixin, BaseEstimator):
         ValueError
             If the series is shorter than the period, or `period` or `n_harmonics` is unknown.
         """
-        self.calendar_: Any = calendar
+        self.calendar_: Any = calendar  # None for a single step
         if self.n_harmonics is not None and (
             not isinstance(self.n_harmonics, numbers.Integral) or self.n_harmonics < 0
         ):
             raise ValueError(f"n_harmonics={self.n_harmonics!r} must be an integer of at least 0, or None")
         self.period_ = self._resolve_period(series)
-        self.origin_ = series.times[0]
+        self.origin_ = series.times[0]  # phase 0 of a period in steps
         self.n_phases_ = self._n_phases()
         if len(series) < self.n_phases_:
             raise ValueError(
@@ -126,15 +126,17 @@ class Anomaly(TransformerMixin, BaseEstimator):
             If the series holds an infinite value.
         """
         phases = self.phases(series.times)
-        total = np.zeros((self.n_phases_, *series.grid.shape))
+        total = np.zeros((self.n_phases_, *series.grid.shape))  # double: sums over decades
         count = np.zeros((self.n_phases_, *series.grid.shape), dtype=np.int32)
-        block = max(1, (1 << 24) // int(np.prod(series.grid.shape)))
+        block = max(1, (1 << 24) // int(np.prod(series.grid.shape)))  # values of a sample at a time: 64 MiB
         for start in range(0, len(series), block):
             for sample in series.load(start, min(start + block, len(series))):
+                # unbuffered: a block holds the same phase many times, and `+=` would count it once
                 np.add.at(total, phases[start : start + block], np.nan_to_num(sample))
                 np.add.at(count, phases[start : start + block], np.isfinite(sample))
                 if observe is not None:
                     observe(sample)
+        # holes are filled first: a transform of NaN is NaN everywhere
         self.cycle_ = self._smooth(_fill_phases(total, count)).astype(np.float32)
 
     def climatology(self, times: pd.Index) -> np.ndarray:
@@ -165,7 +167,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
             Anomalies in the units of `X`, lazy if `X` is.
         """
         X = labelled(X)
-        return (X - self._cycle_of(X)).assign_attrs(X.attrs).rename(X.name)
+        return (X - self._cycle_of(X)).assign_attrs(X.attrs).rename(X.name)  # arithmetic drops the attributes
 
     def inverse_transform(self, X: Any) -> xr.DataArray:
         """Add the cycle.
@@ -186,20 +188,23 @@ class Anomaly(TransformerMixin, BaseEstimator):
     def _cycle_of(self, X: xr.DataArray) -> xr.DataArray:
         check_is_fitted(self)
         times = X.get_index(TIME) if TIME in X.coords else pd.RangeIndex(X.sizes[TIME])
-        dims = X.dims[-3:] if has_channels(X) else X.dims[-2:]
+        dims = X.dims[-3:] if has_channels(X) else X.dims[-2:]  # ([channel,] y, x)
         cycle = self.cycle_ if len(dims) == 3 else self.cycle_[:, 0]
         if cycle.shape[1:] != X.shape[-len(dims) :]:
             raise ValueError(f"X has fields of {X.shape[-len(dims) :]}, the cycle has {cycle.shape[1:]}: fit it on X")
         if X.chunks is None:
             return xr.DataArray(cycle[self.phases(times)], dims=(TIME, *dims))
         chunks = {d: X.chunksizes[d] for d in (TIME, *dims)}
+        # lazy too: the cycle at all times is as large as the series
         lazy = da.from_array(cycle, chunks=-1)[self.phases(times)]
+        # chunks alike, or dask would cut both sides up
         return xr.DataArray(lazy, dims=(TIME, *dims)).chunk(chunks)
 
     def _resolve_period(self, series: Series) -> str | int:
         if isinstance(self.period, numbers.Integral) and not isinstance(self.period, bool) and self.period >= 1:
             return int(self.period)
         if self.period in ("year", "day"):
+            # `steps_per` raises where the step is longer than the period
             return self._need_calendar(series).steps_per(self.period) and self.period
         if self.period != "auto":
             raise ValueError(f'period={self.period!r} must be "auto", "year", "day" or a number of steps')
@@ -209,7 +214,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
                     return period
             except ValueError:  # a calendar of plain numbers, or steps longer than the period
                 continue
-        return 1
+        return 1  # the mean of each cell
 
     def _need_calendar(self, series: Series) -> Any:
         if self.calendar_ is None or not series.has_times:
@@ -233,7 +238,8 @@ class Anomaly(TransformerMixin, BaseEstimator):
             return cycle
         spectrum = np.fft.rfft(cycle, axis=0)
         kept = np.arange(len(spectrum)) <= self.n_harmonics
-        if self.period_ == "year" and n_phases > 366:
+        if self.period_ == "year" and n_phases > 366:  # several steps a day
+            # the n-th daily harmonic is the (n * days)-th annual one
             days = round(n_phases / self.calendar_.steps_per("day"))
             kept |= (np.arange(len(spectrum)) % days == 0) & (np.arange(len(spectrum)) <= days * self.n_harmonics)
         return np.fft.irfft(np.where(kept[:, None, None, None], spectrum, 0), n=n_phases, axis=0)
@@ -243,10 +249,11 @@ def _fill_phases(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Return the mean of each phase; phases that a cell never shows are interpolated around its cycle."""
     with np.errstate(invalid="ignore"):
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    holes = (count == 0).any(0) & (count > 0).any(0)
+    holes = (count == 0).any(0) & (count > 0).any(0)  # cells seen at some phases, but not at all
     n, phases = len(mean), np.arange(len(mean))
     for cell in np.argwhere(holes):
         index = (slice(None), *cell)
         seen = count[index] > 0
+        # `period` closes the cycle: December borders on January
         mean[index] = np.interp(phases, phases[seen], mean[index][seen], period=n)
     return mean

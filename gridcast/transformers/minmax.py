@@ -87,10 +87,12 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
             )
         if not np.isfinite([smallest, largest]).all():
             raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
+        # a fill value of 1e20 would squeeze all data into one point
         check_no_fill_values(smallest, largest)
         if given is None:
             self.data_min_, self.data_max_ = smallest, largest
         else:
+            # as given, even where X spans less: the paper's range is round numbers
             self.data_min_, self.data_max_ = given
             if n_outside:
                 warnings.warn(
@@ -98,7 +100,7 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
                     f"(X spans {smallest.min():g} to {largest.max():g}); they are scaled by the same line, not clipped",
                     stacklevel=2,
                 )
-        flat = self.data_max_ <= self.data_min_
+        flat = self.data_max_ <= self.data_min_  # (channel,)
         if flat.any() and given is None:
             # A constant channel has no scale of its own: keep the unit, so that it maps to the middle and back.
             self.data_min_, self.data_max_ = (
@@ -163,9 +165,9 @@ def _map_channels(X: xr.DataArray, function: Any, offset: np.ndarray, factor: np
     if n_channels != len(offset):
         raise ValueError(f"X has {n_channels} channels, the transformer was fitted on {len(offset)}: fit it on X")
     offset, factor = offset.reshape(-1, 1, 1), factor.reshape(-1, 1, 1)
-    if not has_channels(X):
+    if not has_channels(X):  # without a channel dimension scalars do
         offset, factor = offset[0], factor[0]
-    dtype = np.result_type(X.dtype, np.float32)
+    dtype = np.result_type(X.dtype, np.float32)  # integers become floats, doubles stay doubles
     return X.copy(data=function(X.data.astype(dtype), offset.astype(dtype), factor.astype(dtype)))
 
 
@@ -178,11 +180,12 @@ def _extremes(
         (0, 1, 3, 4),
         ~library.isnan(values) if values.dtype.kind == "f" else library.ones_like(values, bool),
     )
-    low = library.where(observed, values, np.inf).min(axes)
+    low = library.where(observed, values, np.inf).min(axes)  # (channel,), infinite where nothing is observed
     high = library.where(observed, values, -np.inf).max(axes)
     outside = 0
     if given is not None:
         bottom, top = (limit.reshape(-1, 1, 1) for limit in given)
         outside = ((values < bottom) | (values > top)).sum()
+    # one call: the file is read once for all of them
     low, high, count, outside = dask.compute(low, high, observed.sum(axes), outside)
     return low.astype(float), high.astype(float), count, int(outside)

@@ -16,7 +16,7 @@ from gridcast.data.grid import Series, unwrap, wrap
 from gridcast.data.statistics import FieldStatistics, FieldSums, field_statistics, fill_missing
 from gridcast.transformers.anomaly import Anomaly
 
-CYCLE_BYTES = 2**30
+CYCLE_BYTES = 2**30  # an hourly cycle of a year fits for 30 000 cells
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ class Scaling:
     @classmethod
     def fit(cls, transformer: Any, climatology: Any, X: Any, calendar: Calendar | None) -> tuple[Self, Series]:
         """Fit on a series; return also the scaled series, lazy if `X` is."""
+        # a clone, as scikit-learn asks: parameters of an estimator are never fitted
         transformer = clone(transformer).fit(X)
         scaled, _ = unwrap(transformer.transform(X), calendar)
         if climatology is None:
             return cls(transformer, None, field_statistics(scaled.values), calendar), scaled
         anomaly, sums = _resolve_climatology(climatology, scaled, calendar), FieldSums(scaled.grid.shape)
-        anomaly.learn(scaled, sums.add)
+        anomaly.learn(scaled, sums.add)  # one pass for both
         anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
         return cls(transformer, anomaly, sums.statistics(), calendar), scaled
 
@@ -55,6 +56,7 @@ class Scaling:
         """Return the scaling with the climatology of another scaled series of the grid; the same if it is too short."""
         if self.climatology is None:
             return self
+        # the period in use: "auto" may find another for a shorter series
         anomaly = Anomaly(self.climatology.period_, self.climatology.n_harmonics)
         try:
             anomaly.resolve(scaled, self.calendar)
@@ -67,6 +69,7 @@ class Scaling:
     @property
     def default(self) -> np.ndarray:
         """What stands for a cell before its first observation, (channel, y, x)."""
+        # anomalies have mean zero
         return self.statistics.mean if self.climatology is None else np.zeros_like(self.statistics.mean)
 
     def subtract(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
@@ -86,6 +89,7 @@ class Scaling:
             labelled = wrap(block, times, Series(block, times, history.grid, history.samples, history.time_attrs))
             values = unwrap(self.transformer.transform(labelled), self.calendar)[0].load(0, len(times))
             values = self.subtract(values, times)
+            # (sample, origin, n, channel, y, x)
             contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
             yield fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
 
@@ -95,8 +99,10 @@ class Scaling:
         `leads` holds the times of all origins for each lead. Cells that were never observed become NaN; with `bounded`
         values stay within the bounds of the training series.
         """
+        # such cells, as land in a field of the sea, are networks' fancy
         values[..., ~self.statistics.observed] = np.nan
         member = {"member": np.arange(len(values))}
+        # lead by lead: a labelled copy of all leads would double the memory
         for lead, times in enumerate(leads):
             if self.climatology is not None:
                 values[:, :, :, lead] += self.climatology.climatology(times)
@@ -111,17 +117,17 @@ class Scaling:
 
 def _resolve_climatology(period: Any, scaled: Series, calendar: Calendar | None) -> Anomaly:
     """Return an `Anomaly` that knows its period, but not yet its cycle."""
-    anomaly = Anomaly(1 if period == "mean" else period)
+    anomaly = Anomaly(1 if period == "mean" else period)  # a cycle of one step is the mean
     try:
         anomaly.resolve(scaled, calendar)
     except ValueError as error:
         raise ValueError(f'climatology={period!r}: {error}; or use "auto", "mean" or None') from error
-    n_bytes = 4 * anomaly.n_phases_ * int(np.prod(scaled.grid.shape))
+    n_bytes = 4 * anomaly.n_phases_ * int(np.prod(scaled.grid.shape))  # float32
     if n_bytes > CYCLE_BYTES:
         warnings.warn(
             f"climatology={period!r} would keep {n_bytes / 2**30:.1f} GiB for its {anomaly.n_phases_} steps of "
             f"{scaled.grid.shape} cells: the mean of each cell is used instead",
-            stacklevel=6,
+            stacklevel=6,  # the user's call of fit
         )
         anomaly = Anomaly(1)
         anomaly.resolve(scaled, calendar)
