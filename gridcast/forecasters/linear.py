@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -33,6 +35,7 @@ N_PATTERNS = 40  # more change little: those of small variance are drawn towards
 HORIZON = 20  # leads with a damping and a spread of their own
 EARLIER = 0.75  # of the training part, from which the rest is forecast
 N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
+BATCH = 16  # hindcasts made at once
 HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the model itself sees
 
 
@@ -143,10 +146,11 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData) -> None:
         past = copy.deepcopy(model)
         past.fit(earlier.runs(n_lags + 1), most_rows=HINDCAST_ROWS)
         hindcasts = Hindcasts(model.ratio.shape)
-        for context, truth in earlier.hindcasts(begins, data.part[2], HORIZON, N_HINDCASTS):
-            forecast, _ = past.forecast(torch.from_numpy(context), torch.ones(()), HORIZON)
-            hindcasts.add(forecast[0], torch.from_numpy(truth))
-    # the forecast itself learns from all of the part
+        made = earlier.hindcasts(begins, data.part[2], HORIZON, N_HINDCASTS)
+        while batch := list(itertools.islice(made, BATCH)):
+            contexts, truths = (torch.from_numpy(np.concatenate(part)) for part in zip(*batch, strict=True))
+            forecast, _ = past.forecast(contexts, torch.ones(()), HORIZON)
+            hindcasts.add(forecast[0], truths)
     model.fit(data.runs(n_lags + 1))
     if divided is not None:
         model.calibrate(hindcasts)

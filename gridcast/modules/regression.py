@@ -250,12 +250,12 @@ def leading_patterns(runs: Sequence[Tensor], n: int) -> Tensor:
     flat = fields.flatten(1)
     # the smaller of the two products has the same spectrum
     wide = flat.shape[1] > len(flat)
-    values, vectors = torch.linalg.eigh((flat @ flat.T if wide else flat.T @ flat).double())
+    values, vectors = torch.linalg.eigh(flat @ flat.T if wide else flat.T @ flat)
     known = int((values > RANK_TOLERANCE * values[-1]).sum())  # a pattern without variance has no direction
     leading = vectors.T.flip(0)[: min(n, known)]  # eigh sorts ascending
     # from combinations of fields to the fields themselves
-    leading = leading @ flat.double() if wide else leading
-    return F.normalize(leading, dim=1).float().unflatten(1, fields.shape[1:])
+    leading = leading @ flat if wide else leading
+    return F.normalize(leading, dim=1).unflatten(1, fields.shape[1:])
 
 
 def _regress_amplitudes(linear: LinearForecast, sample: _Sample) -> Tensor:
