@@ -19,8 +19,9 @@ HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")  # in the order in which 
 class Callback:
     """Base of callbacks, which `fit` calls; each method does nothing unless it is defined.
 
-    Pass instances as ``callbacks=[...]``. `est` is a forecaster with all that is learned so far, `history_` included,
-    so that ``est.predict(5)`` and ``est.score(X)`` work inside; it shares its weights with the training.
+    Pass instances as ``training=Training(callbacks=[...])``. `est` is a forecaster with all that is learned so far,
+    `history_` included, so that ``est.predict(5)`` and ``est.score(X)`` work inside; it shares its weights with the
+    training.
 
     Examples
     --------
@@ -28,7 +29,7 @@ class Callback:
     >>> class StopAtError(gc.callbacks.Callback):
     ...     def on_epoch_end(self, est, record):
     ...         return record["validation_error"] < 1e-4
-    >>> forecaster = gc.CNMMForecaster(callbacks=[StopAtError()])
+    >>> forecaster = gc.CNMMForecaster(training=gc.Training(callbacks=[StopAtError()]))
     """
 
     def on_fit_begin(self, est: Any) -> None:

@@ -88,7 +88,7 @@ def test_an_error_of_a_callback_reaches_the_caller_and_leaves_the_earlier_fit(se
     model = make("cnmm").fit(series)
     before = model.predict(1)
     with pytest.raises(RuntimeError, match="enough"):
-        model.set_params(callbacks=[Recorder(error=RuntimeError("enough"))]).fit(series)
+        model.set_params(training__callbacks=[Recorder(error=RuntimeError("enough"))]).fit(series)
     xr.testing.assert_identical(model.predict(1), before)
 
 
@@ -226,7 +226,7 @@ torch.set_num_threads(1)
 x = np.random.default_rng(0).normal(size=(40, 8, 8)).astype(np.float32).cumsum(0)
 model = gc.ConvLSTMForecaster(
     rnn_channels=4, n_states=2, window=8, context=4, max_epochs=int(sys.argv[2]), max_steps=None, batch_size=8,
-    random_state=0, device="cpu", verbose=0, checkpoint_dir=sys.argv[1], checkpoint_every=1,
+    random_state=0, device="cpu", verbose=0, training=gc.Training(checkpoint_dir=sys.argv[1], checkpoint_every=1),
 )
 print("ready", flush=True)
 model.fit(x)

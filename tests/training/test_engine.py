@@ -76,7 +76,10 @@ def test_without_draws_two_processes_are_one(runs):
 @pytest.fixture
 def cluster():
     state = random.getstate()  # the cluster's, not ours, draws from it
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        client.run(
+            __import__, "gridcast.forecasters.convlstm"
+        )  # else a busy machine takes the import for a dead worker
         yield cluster
     random.setstate(state)
 
