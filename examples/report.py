@@ -297,20 +297,19 @@ def real_ablation_table(results: dict[str, Any]) -> str:
         *header(["", "one-step", *(f"lead {k}" for k in (1, 5, 10, 20)), "CRPS 1", "CRPS 20", "seeds", "commit"]),
     ]
     runs = results["runs"]
-    for series, budget, variant, _ in dict.fromkeys((*key.split("/")[:3], "") for key in runs):
-        own, base = (
-            [run for key, run in runs.items() if key.split("/")[:3] == [series, budget, name]]
-            for name in (variant, "default" if not variant.startswith("new") else "new default")
-        )
-        base = base or [run for key, run in runs.items() if key.split("/")[:3] == [series, budget, "default"]]
+    for series, budget, variant in dict.fromkeys(tuple(key.split("/")[:3]) for key in runs):
+        reference_of = "new default" if variant.startswith("new") else "default"
+        seeds = [key.rpartition("/")[2] for key in runs if key.rpartition("/")[0] == f"{series}/{budget}/{variant}"]
+        own, base = ([runs[f"{series}/{budget}/{name}/{seed}"] for seed in seeds] for name in (variant, reference_of))
         cells = []
         for read in (lambda r: [r["one_step"], *r["mse"]], lambda r: [r["crps"][0], r["crps"][-1]]):
             values, reference = (np.mean([read(r) for r in of], axis=0) for of in (own, base))
             apart = np.ptp([np.divide(read(r), reference) for r in own], axis=0)
-            shown = reference * (1e4 if len(reference) > 2 else 1) if own is base else 100 * (values / reference - 1)
+            itself = variant == reference_of
+            shown = reference * (1e4 if len(reference) > 2 else 1) if itself else 100 * (values / reference - 1)
             for value, spread in zip(shown, apart, strict=True):
                 plus = f" ({50 * spread:.1f})" if len(own) > 1 else ""
-                cells.append(f"{value:.3g}" if own == base else f"{value:+.1f} %{plus}")
+                cells.append(f"{value:.3g}" if itself else f"{value:+.1f} %{plus}")
         lines.append(line([f"{series}, {budget}: {variant}", *cells, str(len(own)), commits(own)]))
     return "\n".join([*lines, "", f"`{results['command']}`", ""])
 
