@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from gridcast.modules.frames import Frames
 from gridcast.modules.layers import GridConv2d, GridConvTranspose2d, LocatedConv2d, go_around, softplus_inverse
 
 
@@ -37,20 +36,6 @@ def test_located_convolution_equals_one_over_data_and_location_together():
     expected = torch.nn.functional.conv2d(torch.cat([z, repeated], 1), weight, layer.conv.bias, padding=1)
     assert torch.allclose(layer(z, location), expected, atol=1e-5)
     assert torch.allclose(layer(z, location[:1]), layer(z, location[:1].expand(6, -1, -1, -1)), atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [(25, 53), (8, 12), (1, 3)])
-@pytest.mark.parametrize("periodic", [True, False])
-def test_frames_pad_to_the_multiple_and_crop_back(size, periodic):
-    frames = Frames(None, multiple=4, periodic=periodic)
-    x = torch.randn(2, 1, *size)
-    padded = frames.pad(x)
-    assert all(n % 4 == 0 for n in padded.shape[-2:])
-    assert torch.equal(frames.crop(padded, size), x)
-    assert frames.pad_mask(torch.ones_like(x)).sum() == x.numel()
-    if -size[1] % 4:
-        beyond = x[..., 0] if periodic else x[..., -1]
-        assert torch.equal(padded[..., : size[0], size[1]], beyond)
 
 
 def test_softplus_inverse():

@@ -1,4 +1,4 @@
-"""The Markov module against a Pyro model written the usual way, one site a time step, and the Kalman filter."""
+"""The Markov module against a Pyro model written the usual way, one site a time step."""
 
 import math
 
@@ -8,11 +8,9 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
-from torch.distributions import kl_divergence
 
 from gridcast.data.statistics import field_statistics
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
-from gridcast.modules.chains import FirstOrder, PosteriorChain, PriorChain
 from gridcast.modules.dense import Patterns, fit_patterns
 from gridcast.modules.markov import Objective
 from gridcast.training.spec import ModuleSpec, location_channels
@@ -149,101 +147,6 @@ def test_every_parameter_of_every_module_has_a_gradient(forecaster, complete):
     assert without == []
 
 
-def test_analytic_divergence_is_the_mean_of_the_monte_carlo_one():
-    module = build(small_dmm(architecture="paper"))
-    x, mask, known = module._prepare(*windows(batch=1))
-    analytic, sampled = [], []
-    with torch.no_grad():
-        for _ in range(600):
-            q = module._posterior(x, mask, known)
-            p = module._prior(x, known)
-            z = q.rsample()
-            analytic.append(kl_divergence(q, p).item())
-            sampled.append((q.log_prob(z) - p.log_prob(z)).item())
-    error = np.std(sampled) / math.sqrt(600)
-    assert np.mean(analytic) == pytest.approx(np.mean(sampled), abs=4 * error)
-    assert np.std(analytic) < np.std(sampled)
-
-
-def test_elbo_of_a_linear_gaussian_chain_is_bounded_by_the_kalman_likelihood_and_reaches_it():
-    """One AR(1) latent with noisy observations: the exact posterior makes the bound tight, any other one loosens it."""
-    a, q_sd, r_sd, n = 0.9, 0.5, 0.7, 6
-    x = torch.randn(n, dtype=torch.float64)
-    mean, variance, likelihood = 0.0, 0.0, 0.0
-    filtered = []
-    for value in x.tolist():
-        mean, variance = a * mean, a * a * variance + q_sd**2
-        s = variance + r_sd**2
-        likelihood += -0.5 * (math.log(2 * math.pi * s) + (value - mean) ** 2 / s)
-        gain = variance / s
-        mean, variance = mean + gain * (value - mean), (1 - gain) * variance
-        filtered.append((mean, variance))
-
-    # The exact posterior of z_t given z_{t-1} and x_{t:T}: backward information filter.
-    precision, shift = 0.0, 0.0
-    steps = []
-    for value in reversed(x.tolist()):
-        precision, shift = precision + 1 / r_sd**2, shift + value / r_sd**2
-        total = precision + 1 / q_sd**2
-        steps.append((a / q_sd**2 / total, shift / total, total**-0.5))
-        carried = 1 / (1 / precision + q_sd**2)
-        shift, precision = a * carried * shift / precision, a * a * carried
-    steps.reverse()
-    table = torch.tensor(steps, dtype=torch.float64)
-
-    def exact(previous, hidden, skip):
-        return hidden[:, :1] * previous + hidden[:, 1:2], hidden[:, 2:3]
-
-    start = torch.zeros(1, 1, dtype=torch.float64)
-    prior = PriorChain(lambda z: (a * z, torch.full_like(z, q_sd)), start, n)
-
-    def elbo(hidden, m=400):
-        posterior = PosteriorChain(exact, hidden.expand(m, -1, -1), None, start.expand(m, 1))
-        wide = PriorChain(prior.transition, start.expand(m, 1), n)
-        z = posterior.rsample()
-        nll = -torch.distributions.Normal(z[..., 0], r_sd).log_prob(x).sum(1)
-        return (-nll - (posterior.log_prob(z) - wide.log_prob(z))).mean().item()
-
-    assert elbo(table[None]) == pytest.approx(likelihood, abs=1e-9)
-    worse = table.clone()
-    worse[:, 2] *= 1.5
-    assert elbo(worse[None]) < likelihood - 0.05
-
-
-def test_noise_learned_with_the_estimates_of_a_kalman_filter_is_that_of_the_process():
-    """A random walk with noisy observations: not the innovations of the filter, which are larger."""
-    q_sd, r_sd, n, batch = 0.5, 0.7, 40, 400
-    torch.manual_seed(0)
-    truth = (q_sd * torch.randn(batch, n)).cumsum(1)
-    x = truth + r_sd * torch.randn(batch, n)
-    variance = 0.5 * (q_sd**2 + math.sqrt(q_sd**4 + 4 * q_sd**2 * r_sd**2))  # of the steady forecast
-    gain = variance / (variance + r_sd**2)
-    mean, means = torch.zeros(batch), []
-    for t in range(n):
-        mean = mean + gain * (x[:, t] - mean)
-        means.append(mean)
-    table = torch.stack(means, dim=1)[..., None]
-    scale = math.sqrt((1 - gain) * variance)
-
-    class Walk(FirstOrder):
-        def carried(self, scale):
-            return scale
-
-    def divergence(sd):
-        start, one = torch.zeros(batch, 1), torch.ones(batch, 1)
-        prior = PriorChain(lambda z: (z, torch.full_like(z, sd)), start, n, Walk(), (start, one))
-        q = PosteriorChain(
-            lambda state, hidden, skip: (hidden, torch.full_like(hidden, scale)),
-            table, None, start, memory=Walk(), filtering=True,
-        )  # fmt: skip
-        torch.manual_seed(1)
-        q.rsample()
-        return float(kl_divergence(q, prior).mean())
-
-    candidates = [0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, math.sqrt(variance)]
-    assert min(candidates, key=divergence) == q_sd
-
-
 def test_untrained_convlstm_forecasts_persistence():
     module = untrained(ConvLSTMForecaster(rnn_channels=6, context=3))
     x, mask = windows(missing=0.0)
@@ -282,14 +185,6 @@ def test_a_filter_does_not_see_the_future_and_the_papers_posterior_does(architec
     module = build(small_cnmm(architecture=architecture))
     paths = [module._posterior(*module._prepare(v, mask)).means[0].loc[:, :-1] for v in (x, later)]
     assert bool((paths[0] != paths[1]).any()) is sees
-
-
-def test_patch_training_sees_the_same_location_channels_as_the_whole_grid():
-    module = untrained(small_cnmm(), shape=(1, 12, 16))
-    whole = module.frames.static_of(None, (12, 16))
-    patches = module.frames.static_of(torch.tensor([[4, 8], [0, 4]]), (8, 8))
-    assert torch.equal(patches[0], whole[0, :, 4:12, 8:16])
-    assert torch.equal(patches[1], whole[0, :, 0:8, 4:12])
 
 
 def test_masked_values_do_not_matter_to_the_loss():
