@@ -118,3 +118,24 @@ def test_a_cell_with_larger_errors_has_a_larger_spread():
     ratio = found.ratio(torch.ones(2, 1, *SIZE), torch.ones(2))
     assert ratio[0, 0, 0, 0] == pytest.approx(3.0, rel=0.1)
     assert ratio[0, 0, 1:].mean() == pytest.approx(1.0, rel=0.1)
+
+
+def test_a_late_lead_of_no_use_is_halved_as_if_as_many_useful_hindcasts_had_been_made():
+    """Forecasts of no use ask for 0; those of the prior, as many, for 1."""
+    forecast = torch.ones(20, 21, 1, *SIZE)
+    forecast[:, :-1] = torch.nan  # only the last lead is known
+    truth = torch.ones_like(forecast)
+    truth[::2] = -1.0
+    found = Hindcasts((21, 1, *SIZE))
+    found.add(forecast, truth)
+    assert found.damping()[-1] == pytest.approx(0.5, abs=0.1)  # a power of one of the candidates
+
+
+def test_thirty_hindcasts_of_a_cell_weigh_as_much_as_the_noise_of_the_model():
+    shape = (1, 1, 30, 40)
+    found = Hindcasts(shape)
+    truth = torch.ones(30, *shape)
+    truth[..., 0, 0] = 3.0
+    found.add(torch.zeros_like(truth), truth)
+    ratio = found.ratio(torch.ones(shape), torch.ones(1))
+    assert ratio[0, 0, 0, 0].square() == pytest.approx((9 + 1) / 2, rel=0.05)

@@ -7,7 +7,7 @@ from gridcast.modules.frames import Frames
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
-from gridcast.modules.residual import FEATURE_LIMIT, FREE_LIMIT, LatentLayout
+from gridcast.modules.residual import FEATURE_LIMIT, FREE_LIMIT, LatentLayout, ResidualCombiner
 
 
 def make_layout(n_lags, n_free, shape=(1, 4, 6)):
@@ -65,3 +65,15 @@ def test_a_layout_takes_the_steps_of_its_linear_model():
     layout.take_steps()
     torch.testing.assert_close(layout.step, torch.cat([layout.model.linear.step, torch.full((1, 1, 1), 0.3)]))
     torch.testing.assert_close(layout.carry, torch.cat([layout.model.linear.persistence(), torch.zeros(1, 1, 1)]))
+
+
+def test_an_untrained_filter_moves_98_percent_of_the_way_to_an_observation():
+    layout = make_layout(2, 1)
+    combiner = ResidualCombiner(layout, 6, 3)
+    state = torch.randn(2, layout.n_state, 2, 3)
+    layout.model.linear.limit.fill_(torch.inf)
+    ahead = layout.model.linear(layout.features(layout.split(state)))
+    observed = ahead + torch.randn_like(ahead)
+    loc, _ = combiner(state, torch.randn(2, 6, 2, 3), observed)
+    moved = (loc[:, :4] - ahead) / (observed - ahead)
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.98), atol=5e-3, rtol=0)
