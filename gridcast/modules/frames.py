@@ -75,8 +75,9 @@ class Frames(nn.Module):
         # what is missing to the next multiple, 0 where nothing is
         rows, columns = (-size % self.multiple for size in x.shape[-2:])
         if columns:
-            # the edge repeated: zeros would be a front that networks learn
-            x = torch.cat([x, x[..., :columns] if self.periodic else x[..., -1:].expand(*x.shape[:-1], columns)], -1)
+            # around the globe, or the edge repeated: zeros would be a front that networks learn
+            around = torch.arange(columns) % x.shape[-1]
+            x = torch.cat([x, x[..., around] if self.periodic else x[..., -1:].expand(*x.shape[:-1], columns)], -1)
         if rows:
             x = torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], rows, x.shape[-1])], -2)
         return x

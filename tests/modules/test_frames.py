@@ -5,7 +5,7 @@ import torch
 
 from gridcast.modules.frames import Frames
 
-SIZES = [(25, 53), (8, 12), (1, 3), (4, 5), (2, 2)]
+SIZES = [(25, 53), (8, 12), (1, 3), (4, 5), (2, 2), (4, 1)]
 
 
 @pytest.mark.parametrize("size", SIZES)
