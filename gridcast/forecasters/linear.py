@@ -144,7 +144,7 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData) -> None:
         earlier, begins = divided
         # a model of the earlier part: errors of a fit on all of it would be too small
         past = copy.deepcopy(model)
-        past.fit(earlier.runs(n_lags + 1), most_rows=HINDCAST_ROWS)
+        past.fit_mean(earlier.runs(n_lags + 1), most_rows=HINDCAST_ROWS)
         hindcasts = Hindcasts(model.ratio.shape)
         made = earlier.hindcasts(begins, data.part[2], HORIZON, N_HINDCASTS)
         while batch := list(itertools.islice(made, BATCH)):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gridcast.modules.frames import Frames
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
-from gridcast.modules.regression import fit_linear_forecast
+from gridcast.modules.regression import fit_linear_forecast, measure_errors
 
 N_DRAWS = 100  # of the noise, from which its growth with lead time is told to a tenth
 # candidates, dense near 1: a small damping adds up over the leads
@@ -56,8 +56,8 @@ class LinearInverseModel(nn.Module):
         self.register_buffer("ratio", torch.ones(horizon, len(linear.cell_std), *size))
 
     @torch.no_grad()
-    def fit(self, runs: Sequence[Tensor], **options: int) -> None:
-        """Learn the forecast and the noise, without damping, from runs of consecutive fields.
+    def fit_mean(self, runs: Sequence[Tensor], **options: int) -> list[Tensor]:
+        """Learn the forecast, without damping, from runs of consecutive fields; return these, padded.
 
         Parameters
         ----------
@@ -69,6 +69,13 @@ class LinearInverseModel(nn.Module):
         # padding is what a forecast will see at the edges, so it is fitted with it
         padded = [self.frames.pad(run) for run in runs]
         fit_linear_forecast(self.linear, padded, **options)
+        return padded
+
+    @torch.no_grad()
+    def fit(self, runs: Sequence[Tensor]) -> None:
+        """Learn the forecast and the noise, without damping, from runs as for `fit_mean`."""
+        padded = self.fit_mean(runs)
+        measure_errors(self.linear, padded)
         self.noise.fit(self._errors(padded, len(self.noise.errors)))
 
     def _errors(self, runs: Sequence[Tensor], n: int) -> Tensor:

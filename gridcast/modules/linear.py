@@ -134,9 +134,10 @@ class LinearForecast(nn.Module):
     def pair(self, run: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and the coefficients that follow of a run of fields (n_lags + n, channel, y, x), n each."""
         folded, n = self.fold(run), len(run) - self.n_lags
-        # lag 0, the latest, first
-        lagged = [folded[self.n_lags - 1 - lag : self.n_lags - 1 - lag + n] for lag in range(self.n_lags)]
-        return self.features(torch.cat(lagged, dim=1)), folded[self.n_lags :]
+        latest, changes = folded[self.n_lags - 1 : -1], folded.diff(dim=0) / self.change
+        # as `features`, but each change is computed once, not once for each lag that it is at
+        before = [changes[first : first + n] for first in range(self.n_lags - 2, -1, -1)]
+        return torch.cat([latest, *before], dim=1), folded[self.n_lags :]
 
     def features(self, lagged: Tensor) -> Tensor:
         """Map lags (n, n_lags * n_folded, y, x) to the latest coefficients and the standardised changes before."""

@@ -83,7 +83,7 @@ def cross_validated(folds: list[Moments]) -> Tensor:
 
 @torch.no_grad()
 def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_rows: int = MOST_ROWS) -> None:
-    """Fit a new `LinearForecast` to runs of consecutive fields, in place.
+    """Fit a new `LinearForecast` to runs of consecutive fields, in place, all but the size of its errors.
 
     Parameters
     ----------
@@ -110,6 +110,12 @@ def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_row
         _fit_patterns(linear, runs)
         # last: the correction is learned of the forecast that it corrects
         linear.mixing.copy_(_regress_amplitudes(linear, sample))
+
+
+@torch.no_grad()
+def measure_errors(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
+    """Set `step` and `cell_step` of a fitted `LinearForecast` by its errors on the runs that it was fitted to."""
+    sample = _Sample(linear, runs)
     errors = [_square(linear(features) - following, linear) for features, following in sample.pairs()]
     of_coefficients, of_cells = (torch.stack(part).sum(0) / len(sample) for part in zip(*errors, strict=True))
     linear.step.copy_(of_coefficients.sqrt().clamp(min=STEP_FLOOR)[:, None, None])
@@ -177,12 +183,12 @@ def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: i
     every = max(1, len(sample) * sample.n_blocks // most_rows)
 
     def measure(frames: Tensor, targets: Tensor) -> Moments:
-        return moments(_neighbourhoods(frames[::every], linear), _rows(targets[::every]))
+        return moments(_neighbourhoods(_padded(frames[::every], linear), linear), _rows(targets[::every]))
 
     for features, following in sample.pairs():
         # in units of the change: one penalty then suits all coefficients
         left = (following - linear.autoregressed(features)) / linear.change
-        for frames, targets in zip(_padded(features, linear).split(FRAMES), left.split(FRAMES), strict=True):
+        for frames, targets in zip(features.split(FRAMES), left.split(FRAMES), strict=True):
             folds.add(frames, targets, measure)
     # (n_folded, kernel, kernel, channel) -> as a convolution has it
     weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
