@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 import torch
-import torch.nn.functional as F
 from pyro.distributions import TorchDistribution
 from torch import Size, Tensor
 from torch.distributions import Normal, constraints, kl_divergence, register_kl
@@ -33,10 +32,6 @@ class Memory(Protocol):
         """Return `start` and the states after each step of `z`, (batch, 1 + time, *state)."""
         ...
 
-    def carried(self, scale: Tensor) -> Tensor:
-        """Return what is left of the uncertainty `scale` (..., *latent) of a latent one step later."""
-        ...
-
     def noise(self, like: Tensor) -> Tensor:
         """Return the noise of a forecast, of unit variance, with the shape of `like` (n, *latent)."""
         ...
@@ -53,11 +48,6 @@ class FirstOrder:
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and `z`, (batch, 1 + time, *latent)."""
         return torch.cat([start.unsqueeze(1), z], dim=1)
-
-    def carried(self, scale: Tensor) -> Tensor:
-        """Return zeros: the transition is not known to carry anything on."""
-        # zero leaves `after_estimates` as wide as the transition itself
-        return torch.zeros_like(scale)
 
     def noise(self, like: Tensor) -> Tensor:
         """Return white noise."""
@@ -133,22 +123,6 @@ class PriorChain(_Chain):
         if self.first is not None:
             loc, scale = (torch.cat([f.unsqueeze(1), p], dim=1) for f, p in zip(self.first, (loc, scale), strict=True))
         return Normal(loc, scale, validate_args=False)
-
-    def after_estimates(self, z: Tensor, estimates: Normal) -> Normal:
-        """Return p(z_t | z_{t-1}) where `z` is drawn from the `estimates` of a filter, whose means do not follow it.
-
-        The next estimate differs from the forecast from a draw by the noise of the transition, the error of the last
-        estimate and the distance of the draw from it. The last two, each as large as the estimate's scale and carried
-        on by the memory, widen the distribution; what is learned as noise of the transition is then that alone, as in
-        the prediction step of a Kalman filter.
-        """
-        ahead = self.steps(z)
-        # detached: else the posterior would grow wide to excuse a poor forecast
-        carried = 2**0.5 * self.memory.carried(estimates.scale[:, :-1].detach())
-        # no estimate comes before the first step; F.pad counts dimensions from the last one
-        carried = F.pad(carried, (0, 0) * (z.ndim - 2) + (1, 0))
-        # independent errors add in their squares
-        return Normal(ahead.loc, torch.hypot(ahead.scale, carried), validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw a sequence by running the transition."""
@@ -273,11 +247,9 @@ def _kl_of_chains(q: PosteriorChain, p: PriorChain) -> Tensor:
     """Return sum_t KL(q(z_t | z_{<t}, x) || p(z_t | z_{<t})) along the sequence last drawn from q, (batch,).
 
     Its expectation over that sequence is the KL divergence of the chains (Krishnan et al. 2017, equation 6); each
-    step's part is analytic, so its gradient varies less than that of ``log q - log p``. Of a filter see
-    `PriorChain.after_estimates`; the transition is then trained around the means as well.
+    step's part is analytic, so its gradient varies less than that of ``log q - log p``.
     """
     if q._drawn is None:
         raise ValueError("the posterior chain was not drawn from: sample it before its divergence is computed")
     z, steps = q._drawn
-    prior = p.after_estimates(z, steps) if q.filtering else p.steps(z)
-    return kl_divergence(steps, prior).flatten(1).sum(1)
+    return kl_divergence(steps, p.steps(z)).flatten(1).sum(1)

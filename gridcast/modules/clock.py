@@ -72,10 +72,6 @@ class ClockedMemory:
         inner, clock = self._split(start)
         return torch.cat([self.memory.states(inner, z), self.clock.path(clock, 1 + z.shape[1])], dim=2)
 
-    def carried(self, scale: Tensor) -> Tensor:
-        """Return what is left of the uncertainty of a latent one step later."""
-        return self.memory.carried(scale)
-
     def noise(self, like: Tensor) -> Tensor:
         """Return the noise of a forecast."""
         return self.memory.noise(like)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gridcast.modules.convolutional import LATENT_FLOOR, ConvEncoder, Upsampler
 from gridcast.modules.layers import fill_bias_, positive, single_precision, softplus_inverse, zero_
 from gridcast.modules.linear import LinearForecast
-from gridcast.modules.regression import STEP_FLOOR, fit_linear_forecast, leading_patterns
+from gridcast.modules.regression import STEP_FLOOR, fit_linear_forecast, leading_patterns, measure_errors
 from gridcast.modules.residual import SCALE_FLOOR
 
 
@@ -94,7 +94,9 @@ def fit_patterns(patterns: Patterns, runs: Sequence[Tensor]) -> None:
     amplitudes = [run.flatten(1) @ patterns.patterns.T for run in runs]
     # the floor keeps patterns that are zero from a division by zero
     patterns.scale.copy_(torch.cat(amplitudes).square().mean(0).sqrt().clamp(min=1e-6))
-    fit_linear_forecast(patterns.linear, [(a / patterns.scale)[..., None, None] for a in amplitudes])
+    runs_of_amplitudes = [(a / patterns.scale)[..., None, None] for a in amplitudes]
+    fit_linear_forecast(patterns.linear, runs_of_amplitudes)
+    measure_errors(patterns.linear, runs_of_amplitudes)
     squares = [  # of what the patterns leave, (time, channel) for each run
         (run.flatten(1) - a @ patterns.patterns).view_as(run).square().mean((2, 3))
         for run, a in zip(runs, amplitudes, strict=True)

@@ -176,12 +176,6 @@ class LinearForecast(nn.Module):
         correction = torch.cat([amplitudes, forecast - amplitudes], dim=1) @ self.mixing
         return (correction @ self.patterns).view_as(ahead)
 
-    def persistence(self) -> Tensor:
-        """Return how much of a change of a coefficient is left one step later by its own past, (n_folded, 1, 1)."""
-        change = self.own[1] / self.change if self.n_lags > 1 else 0.0
-        # between nothing and all: an error that grew by itself would widen every later step
-        return (1 + self.own[0] + change).clamp(0.0, 1.0)
-
     def errors(self, x: Tensor, lagged: Tensor) -> Tensor:
         """Return the error of the forecast of each field of `x` (batch, time, ...) in units of `cell_step`; first 0."""
         # (batch, time - 1, channel, y, x)

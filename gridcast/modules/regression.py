@@ -22,7 +22,7 @@ STEP_FLOOR = 1e-4  # of scaled data: a field that never errs would divide by zer
 STEPS_PER_PATTERN = 6  # with fewer, patterns describe the sample and not the series
 MOST_ROWS = 2**18  # as many as there are regressors, squared, for a field of one channel
 RANK_TOLERANCE = 1e-6  # of the largest variance, in single precision
-N_FIELDS = 1000  # from which the patterns are computed: more change little of the leading ones
+N_FIELDS = 1000  # at most, from which the patterns are computed: more change little of the leading ones
 
 
 @dataclass
@@ -251,7 +251,7 @@ def _fit_patterns(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
 def leading_patterns(runs: Sequence[Tensor], n: int) -> Tensor:
     """Return at most `n` empirical orthogonal functions of runs (time, channel, y, x), orthonormal, (n, ...)."""
     # fields next to each other in time are alike: evenly spaced ones serve as well
-    every = max(1, sum(map(len, runs)) // N_FIELDS)
+    every = -(-sum(map(len, runs)) // N_FIELDS)  # rounded up: no more than these
     fields = torch.cat([run[::every] for run in runs])
     flat = fields.flatten(1)
     # the smaller of the two products has the same spectrum

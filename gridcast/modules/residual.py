@@ -14,7 +14,7 @@ from gridcast.modules.layers import GridConv2d, fill_bias_, positive, softplus_i
 FEATURE_LIMIT = 10.0  # standard deviations: what the networks see of a record is not beyond what they learned from
 # the limit is that of the features, among which the networks see these channels
 FREE_STEP, FREE_LIMIT = 0.3, 10.0  # of the free channels, which have no scale of their own
-SCALE_FLOOR = 0.1  # of the posterior and the emission, in steps: sharper ones only stiffen the objective
+SCALE_FLOOR = 1e-3  # of the posterior and the emission, in steps: a scale of zero has no density
 SCALE_LIMIT = 3.0  # of the transition, in steps: noise that widens the noise after it would explode in a long run
 GAIN = 4.0  # sigmoid(4) = 0.98: observations are trusted until trained
 
@@ -57,7 +57,6 @@ class LatentLayout(nn.Module):
     """
 
     step: Tensor
-    carry: Tensor
 
     def __init__(self, model: LinearInverseModel, n_free: int) -> None:
         super().__init__()
@@ -65,18 +64,15 @@ class LatentLayout(nn.Module):
         self.n_folded = model.linear.n_folded
         self.n_latent = self.n_folded + n_free
         self.n_state = self.n_latent + (model.linear.n_lags - 1) * self.n_folded
-        # buffers: fitted, not trained, and saved with the module
+        # a buffer: fitted, not trained, and saved with the module
         self.register_buffer("step", torch.ones(self.n_latent, 1, 1))
-        # zero for the free channels, whose persistence nobody knows
-        self.register_buffer("carry", torch.zeros(self.n_latent, 1, 1))
 
     @torch.no_grad()
     def take_steps(self) -> None:
-        """Take the size of a step and what is carried on from the linear model, once that is fitted."""
+        """Take the size of a step from the linear model, once that is fitted."""
         # first all, then the coefficients, which have a step of their own
         self.step.fill_(FREE_STEP)
         self.step[: self.n_folded] = self.model.linear.step
-        self.carry[: self.n_folded] = self.model.linear.persistence()
 
     def split(self, state: Tensor) -> State:
         """Return the parts of a state (n, n_state + n_clock, y, x)."""
@@ -111,11 +107,6 @@ class LatentLayout(nn.Module):
     def noise(self, like: Tensor) -> Tensor:
         """Return noise of unit variance with the shape of `like` (n, n_latent, y, x)."""
         return self.model.noise(like)
-
-    def carried(self, scale: Tensor) -> Tensor:
-        """Return what is left of the uncertainty `scale` (..., n_latent, y, x) of a latent one step later."""
-        # coefficient by coefficient: what neighbours carry over is left to the noise
-        return self.carry * scale
 
     def features(self, parts: State) -> Tensor:
         """Return the latest coefficients and the standardised changes before them, (n, n_lags * n_folded, y, x)."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from gridcast.modules.chains import FirstOrder, PosteriorChain, PriorChain
+from gridcast.modules.chains import PosteriorChain, PriorChain
 
 N_TIMES = 4
 
@@ -143,37 +143,3 @@ def test_elbo_of_a_linear_gaussian_chain_is_bounded_by_the_kalman_likelihood_and
     worse = table.clone()
     worse[:, 2] *= 1.5
     assert elbo(worse[None]) < likelihood - 0.05
-
-
-def test_noise_learned_with_the_estimates_of_a_kalman_filter_is_that_of_the_process():
-    """A random walk with noisy observations: not the innovations of the filter, which are larger."""
-    q_sd, r_sd, n, batch = 0.5, 0.7, 40, 400
-    torch.manual_seed(0)
-    truth = (q_sd * torch.randn(batch, n)).cumsum(1)
-    x = truth + r_sd * torch.randn(batch, n)
-    variance = 0.5 * (q_sd**2 + math.sqrt(q_sd**4 + 4 * q_sd**2 * r_sd**2))  # of the steady forecast
-    gain = variance / (variance + r_sd**2)
-    mean, means = torch.zeros(batch), []
-    for t in range(n):
-        mean = mean + gain * (x[:, t] - mean)
-        means.append(mean)
-    table = torch.stack(means, dim=1)[..., None]
-    scale = math.sqrt((1 - gain) * variance)
-
-    class Walk(FirstOrder):
-        def carried(self, scale):
-            return scale
-
-    def divergence(sd):
-        start, one = torch.zeros(batch, 1), torch.ones(batch, 1)
-        prior = PriorChain(lambda z: (z, torch.full_like(z, sd)), start, n, Walk(), (start, one))
-        q = PosteriorChain(
-            lambda state, hidden, skip: (hidden, torch.full_like(hidden, scale)),
-            table, None, start, memory=Walk(), filtering=True,
-        )  # fmt: skip
-        torch.manual_seed(1)
-        q.rsample()
-        return float(kl_divergence(q, prior).mean())
-
-    candidates = [0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, math.sqrt(variance)]
-    assert min(candidates, key=divergence) == q_sd

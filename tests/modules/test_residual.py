@@ -64,7 +64,6 @@ def test_a_layout_takes_the_steps_of_its_linear_model():
     layout.model.linear.step.uniform_(0.1, 1.0)
     layout.take_steps()
     torch.testing.assert_close(layout.step, torch.cat([layout.model.linear.step, torch.full((1, 1, 1), 0.3)]))
-    torch.testing.assert_close(layout.carry, torch.cat([layout.model.linear.persistence(), torch.zeros(1, 1, 1)]))
 
 
 def test_an_untrained_filter_moves_98_percent_of_the_way_to_an_observation():
