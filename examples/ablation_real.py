@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--series", default="era5,air,sst,noisy")
     parser.add_argument("--budgets", default="untrained,trained")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -92,11 +93,11 @@ def main() -> None:
     for series in arguments.series.split(","):
         for budget in arguments.budgets.split(","):
             for seed in range(arguments.seeds):
-                run_all(series, budget, seed, results, path)
+                run_all(series, budget, seed, arguments.variants.split(","), results, path)
     print(table(results["real"]))
 
 
-def run_all(series: str, budget: str, seed: int, results: dict[str, Any], path: Path) -> None:
+def run_all(series: str, budget: str, seed: int, variants: list[str], results: dict[str, Any], path: Path) -> None:
     runs = results["real"]["runs"]
     data = open_series("era5" if series == "noisy" else series)
     if series == "noisy":
@@ -105,7 +106,7 @@ def run_all(series: str, budget: str, seed: int, results: dict[str, Any], path: 
     n_fitted = round(FITTED[series] * len(data))
     train, rest = data[:n_fitted], data[n_fitted:]
     default = None
-    for variant in VARIANTS:
+    for variant in variants:
         key = f"{series}/{budget}/{variant}/{seed}"
         if key in runs or (budget == "untrained" and seed):
             continue

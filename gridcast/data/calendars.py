@@ -20,11 +20,11 @@ Time: TypeAlias = Any  # pd.Timestamp, np.datetime64, datetime, cftime.datetime 
 
 # Times are counted in whole microseconds, the resolution of cftime.
 _SECOND = 1_000_000
-_DAY = 86_400 * _SECOND
-_UNITS = {"day": _DAY, "hour": 3600 * _SECOND, "minute": 60 * _SECOND, "second": _SECOND, "microsecond": 1}
+DAY = 86_400 * _SECOND
+_UNITS = {"day": DAY, "hour": 3600 * _SECOND, "minute": 60 * _SECOND, "second": _SECOND, "microsecond": 1}
 _MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # of a year without a leap day
 _ALL_LEAP = ("all_leap", "366_day")
-_MIXED_LEAP = ("datetime64", "standard", "gregorian", "proleptic_gregorian", "julian")  # some years have 29 February
+MIXED_LEAP = ("datetime64", "standard", "gregorian", "proleptic_gregorian", "julian")  # some years have 29 February
 
 # Hours stored as fractions of a day decode to a microsecond beside the hour.
 _RELATIVE_TOLERANCE = 1e-6
@@ -87,7 +87,7 @@ class Calendar:
         TypeError
             If `times` are neither times nor numbers.
         """
-        parts = _take_apart(times)
+        parts = take_apart(times)
         if len(times) < 2:
             raise ValueError(f"X: got {len(times)} time step(s), but at least 2 show how time steps.")
         rules = [(rule, rule._holds(parts)) for rule in _candidates(parts)]
@@ -118,16 +118,16 @@ class Calendar:
         """Return the `n` times after `last`, in an index of the same type and resolution."""
         if n < 1:
             raise ValueError(f"n={n}: must be at least 1.")
-        self._own(_as_index([last]))
+        self._own(as_index([last]))
         return self._next(last, n)
 
     def follows(self, last: Time, first: Time) -> bool:
         """Return whether `first` is the step right after `last`."""
-        return bool(self._holds(self._own(_as_index([last, first])))[0])
+        return bool(self._holds(self._own(as_index([last, first])))[0])
 
     def steps_between(self, origin: Time, times: pd.Index) -> np.ndarray:
         """Return the number of steps from `origin` to each of `times`, int of shape (n_times,)."""
-        parts, start = self._own(times), self._own(_as_index([origin]))
+        parts, start = self._own(times), self._own(as_index([origin]))
         if self.kind == "months":
             return (parts.months - start.months) // int(self.step)
         count, first = (parts.noleap, start.noleap) if self.kind == "noleap" else (parts.count, start.count)
@@ -148,7 +148,7 @@ class Calendar:
         if self.kind == "months":
             steps = 12 / self.step if period == "year" else 0.0
         else:
-            steps = (_month_firsts(self.axis)[-1] if period == "year" else 1) * _DAY / self.step
+            steps = (month_firsts(self.axis)[-1] if period == "year" else 1) * DAY / self.step
         if steps < 1 - _RELATIVE_TOLERANCE:
             raise ValueError(f"period={period!r}: a step of {self} is longer than a {period}.")
         return round(float(steps))
@@ -171,8 +171,8 @@ class Calendar:
         parts = self._own(times)
         if self.kind == "months":
             return parts.months % 12 * steps // 12
-        days = _month_firsts(self.axis)[-1] if period == "year" else 1
-        share = (parts.in_year if period == "year" else parts.count % _DAY) / (days * _DAY)
+        days = month_firsts(self.axis)[-1] if period == "year" else 1
+        share = (parts.in_year if period == "year" else parts.count % DAY) / (days * DAY)
         # A time that decodes to just before its hour belongs to the hour.
         return np.floor(share * steps + 1e-3).astype(np.int64) % steps
 
@@ -188,7 +188,7 @@ class Calendar:
         return f"{number} {unit}" + ("s" if number != 1 else "")
 
     def _own(self, times: pd.Index) -> _Parts:
-        parts = _take_apart(times)
+        parts = take_apart(times)
         if parts.axis != self.axis:
             raise ValueError(
                 f"X: its time axis is {parts.axis}, but the series before it has {self.axis}: convert it, "
@@ -206,8 +206,8 @@ class Calendar:
 
     def _in_month(self, days_in_month: np.ndarray) -> np.ndarray:
         """Return the microseconds from the start of a month to its time."""
-        wanted = (self.anchor * days_in_month * _DAY).astype(np.int64) + self.offset
-        return np.minimum(wanted, (days_in_month - 1) * _DAY + wanted % _DAY)
+        wanted = (self.anchor * days_in_month * DAY).astype(np.int64) + self.offset
+        return np.minimum(wanted, (days_in_month - 1) * DAY + wanted % DAY)
 
     def _next(self, last: Time, n: int) -> pd.Index:
         if self.axis == "number":
@@ -218,24 +218,24 @@ class Calendar:
         origin = last if isinstance(last, cftime.datetime) else pd.Timestamp(last)
         if self.kind == "equal":
             step = timedelta(microseconds=int(self.step))
-            return _as_index([origin + step * i for i in range(1, n + 1)], origin)
+            return as_index([origin + step * i for i in range(1, n + 1)], origin)
         stepped = self._next_months if self.kind == "months" else self._next_noleap
-        return _as_index(list(stepped(origin, n)), origin)
+        return as_index(list(stepped(origin, n)), origin)
 
     def _next_months(self, origin: Any, n: int) -> Iterator[Any]:
         months = origin.year * 12 + origin.month - 1 + int(self.step) * np.arange(1, n + 1)
         starts = [_month_start(origin, m // 12, m % 12 + 1) for m in months.tolist()]
-        in_month = self._in_month(_take_apart(_as_index(starts)).days_in_month)
+        in_month = self._in_month(take_apart(as_index(starts)).days_in_month)
         for start, place in zip(starts, in_month.tolist(), strict=True):
             yield start + timedelta(microseconds=place)
 
     def _next_noleap(self, origin: Any, n: int) -> Iterator[Any]:
-        count = int(_take_apart(_as_index([origin])).noleap[0])
-        firsts = _month_firsts(self.axis)
+        count = int(take_apart(as_index([origin])).noleap[0])
+        firsts = month_firsts(self.axis)
         for i in range(1, n + 1):
-            year, place = divmod(count + int(self.step) * i, 365 * _DAY)
-            month = int(np.searchsorted(firsts, place // _DAY, side="right"))
-            place -= int(firsts[month - 1]) * _DAY
+            year, place = divmod(count + int(self.step) * i, 365 * DAY)
+            month = int(np.searchsorted(firsts, place // DAY, side="right"))
+            place -= int(firsts[month - 1]) * DAY
             yield _month_start(origin, year, month) + timedelta(microseconds=place)
 
 
@@ -254,10 +254,11 @@ class _Parts:
     @property
     def noleap(self) -> np.ndarray:
         """Microseconds since year 0, not counting 29 February."""
-        return self.months // 12 * 365 * _DAY + self.in_year
+        return self.months // 12 * 365 * DAY + self.in_year
 
 
-def _take_apart(times: pd.Index) -> _Parts:
+def take_apart(times: pd.Index) -> _Parts:
+    """Return a time axis as integers."""
     missing = np.flatnonzero(pd.isna(times))
     if len(missing):
         raise ValueError(f"X: time step {missing[0]} is missing (NaT or NaN). Drop it, or give it a time.")
@@ -272,11 +273,11 @@ def _take_apart(times: pd.Index) -> _Parts:
         raise TypeError(f"X: time must be datetime64, cftime or numeric, got {times.dtype}.")
     fields = (count, times.year, times.month, times.day, times.days_in_month)
     count, year, month, day, days_in_month = (np.asarray(field, np.int64) for field in fields)
-    time_of_day = count % _DAY
-    in_month = (day - 1) * _DAY + time_of_day
-    if axis in _MIXED_LEAP:
+    time_of_day = count % DAY
+    in_month = (day - 1) * DAY + time_of_day
+    if axis in MIXED_LEAP:
         day = np.where(month == 2, np.minimum(day, 28), day)
-    in_year = (_month_firsts(axis)[month - 1] + day - 1) * _DAY + time_of_day
+    in_year = (month_firsts(axis)[month - 1] + day - 1) * DAY + time_of_day
     return _Parts(axis, count, year * 12 + month - 1, days_in_month, in_month, in_year)
 
 
@@ -296,12 +297,12 @@ def _candidates(parts: _Parts) -> Iterator[Calendar]:
     if parts.axis != "number":
         yield from _monthly(parts)
     equal = _stepping("equal", parts, np.diff(parts.count))
-    if parts.axis not in _MIXED_LEAP:
+    if parts.axis not in MIXED_LEAP:
         yield from equal
         return
     noleap = _stepping("noleap", parts, np.diff(parts.noleap))
     # CMAP's pentads begin on 1 January, 6 January, ..., 25 February, 2 March, ...
-    if noleap and noleap[0].step == 5 * _DAY and not (parts.in_year // _DAY % 5).any():
+    if noleap and noleap[0].step == 5 * DAY and not (parts.in_year // DAY % 5).any():
         yield from noleap
     yield from equal
     yield from noleap
@@ -315,9 +316,9 @@ def _monthly(parts: _Parts) -> Iterator[Calendar]:
     # With one time a year each anchor fits, and a plain day is meant; else a day that fits by chance is not.
     anchors = (0.0, 0.5, 1.0) if step % 12 == 0 else (0.5, 1.0, 0.0)
     for anchor in anchors:
-        places = (anchor * parts.days_in_month * _DAY).astype(np.int64)
+        places = (anchor * parts.days_in_month * DAY).astype(np.int64)
         offset = _commonest(parts.in_month - places, _SECOND)
-        near = {0.0: True, 0.5: abs(offset) < _DAY / 2, 1.0: -_DAY <= offset < 0}[anchor]
+        near = {0.0: True, 0.5: abs(offset) < DAY / 2, 1.0: -DAY <= offset < 0}[anchor]
         if near:
             yield Calendar("months", int(step), parts.axis, anchor, round(offset))
 
@@ -366,7 +367,7 @@ def _text(time: Any) -> str:
     return time.isoformat().removesuffix("T00:00:00") if hasattr(time, "isoformat") else str(time)
 
 
-def _month_firsts(axis: str) -> np.ndarray:
+def month_firsts(axis: str) -> np.ndarray:
     """Return the day of the year on which each month starts, and the year's length, without 29 February."""
     lengths = [30] * 12 if axis == "360_day" else list(_MONTH_LENGTHS)
     if axis in _ALL_LEAP:
@@ -378,7 +379,7 @@ def _month_start(like: Any, year: int, month: int) -> Any:
     return like.replace(year=year, month=month, day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _as_index(values: Sequence[Any], like: Any = None) -> pd.Index:
+def as_index(values: Sequence[Any], like: Any = None) -> pd.Index:
     """Make an index of scalars, in the resolution of the scalar `like`."""
     if isinstance(values[0], cftime.datetime):
         return xr.CFTimeIndex(values)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import xarray as xr
 
-from gridcast.data.calendars import Calendar, Kind
+from gridcast.data.calendars import Calendar, Kind, as_index
 from gridcast.data.grid import Grid
 from gridcast.data.statistics import FieldStatistics
 from gridcast.persistence.encoding import Form
@@ -95,11 +95,14 @@ def _check_scaled(transformer: MinMaxTransformer) -> None:
 
 
 def _check_cycle(anomaly: Anomaly) -> None:
-    check_array(anomaly.cycle_, (check(anomaly.n_phases_, int, "n_phases_"), None, None, None), "cycle_")
+    check(anomaly.n_phases_, int, "n_phases_")
     check(anomaly.calendar_, (Calendar, type(None)), "calendar_")
     period = anomaly.period_
     if period not in ("year", "day") and (type(period) is not int or period != anomaly.n_phases_):
         raise ValueError(f"period_={period!r} is no period of {anomaly.n_phases_} steps")
+    check_array(anomaly.cycle_, (anomaly.n_weights, None, None, None), "cycle_")
+    # raises where the calendar has no such year
+    anomaly.weights(as_index([anomaly.origin_]))
 
 
 def _transformer_form(cls: type, learned: tuple[str, ...], check_learned: Callable[[Any], None]) -> Form:
@@ -180,7 +183,7 @@ FORMS = (
         _statistics,
     ),
     _transformer_form(MinMaxTransformer, ("data_min_", "data_max_"), _check_scaled),
-    _transformer_form(Anomaly, ("calendar_", "period_", "origin_", "n_phases_", "cycle_"), _check_cycle),
+    _transformer_form(Anomaly, ("calendar_", "period_", "origin_", "n_phases_", "year_", "cycle_"), _check_cycle),
     Form(np.random.RandomState, ("key", "position", "has_gauss", "gauss"), _take_random_state, _random_state),
     Form(
         np.random.Generator,

@@ -58,7 +58,7 @@ class TrainingData:
     def cycle(self) -> Cycle | None:
         """The climatology of each step."""
         anomaly = self.scaling.climatology
-        return None if anomaly is None else Cycle(anomaly.cycle_, anomaly.phases(self.scaled.times))
+        return None if anomaly is None else Cycle(anomaly.cycle_, anomaly.weights(self.scaled.times))
 
     def validation(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
         """Return contexts (n, context, channel, y, x) of the held-out forecasts, masks, first clocks, and the truth."""

@@ -13,6 +13,7 @@ import torch
 
 from gridcast.data.statistics import BUFFER_BYTES, fill_missing
 from gridcast.training.prefetch import run_ahead
+from gridcast.transformers.harmonics import combine
 
 AHEAD = 2  # batches that wait
 
@@ -53,17 +54,17 @@ class Cycle:
 
     Parameters
     ----------
-    values : ndarray, (phase, channel, y, x)
-    phases : ndarray of int, (time,)
-        Phase of each step of the series.
+    values : ndarray, (phase or regressor, channel, y, x)
+    weights : ndarray, (time,) or (time, regressor)
+        Phase, or regressors, of each step of the series.
     """
 
     values: np.ndarray
-    phases: np.ndarray
+    weights: np.ndarray
 
-    def at(self, steps: slice | np.ndarray) -> np.ndarray:
-        """Return the climatology of `steps`, (*steps, channel, y, x)."""
-        return self.values[self.phases[steps]]
+    def at(self, steps: slice, patch: tuple[Any, ...] = (...,)) -> np.ndarray:
+        """Return the climatology of `steps` on a patch, (time, channel, y, x)."""
+        return combine(self.weights[steps], self.values[patch])
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ class WindowStream:
         # before the cycle is subtracted: the bounds are those of the values
         noisy = clean if self.noise is None else self.noise.add(clean, rng)
         if self.cycle is not None:
-            cycle = self.cycle.at(slice(start, start + self.window))[patch]
+            cycle = self.cycle.at(slice(start, start + self.window), patch)
             # most windows have no noise: one subtraction, not two
             same = noisy is clean
             clean = clean - cycle

@@ -16,16 +16,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Series, has_channels, unwrap
+from gridcast.data.positions import positions
+from gridcast.transformers.harmonics import HarmonicSums, Rhythm, combine, design
 from gridcast.transformers.labels import labelled
+from gridcast.transformers.phases import PhaseSums
 
+BLOCK_VALUES = 2**23  # of a sample at a time: 64 MiB in double precision
 DAYS = 7  # from fewer no daily cycle is learned unasked
 
 
 class Anomaly(TransformerMixin, BaseEstimator):
     """Subtract the mean seasonal (and daily) cycle of each cell, and add it back in the inverse.
 
-    The cycle is the mean of each step of the period, steps that were never observed are interpolated around the cycle,
-    and the result is smoothed to its first harmonics, as climatologies usually are.
+    The cycle is the sum of its first harmonics, as climatologies usually are, fitted by least squares to the observed
+    steps at their very times; what a cell never shows of it is interpolated around the cycle. Of what a year may mean
+    where there are leap years (365 steps of a day, 365.2425 days, each as long as it is) the one that fits best is
+    taken. A cycle of few steps, or without `n_harmonics`, is the mean of each step of the period.
 
     Parameters
     ----------
@@ -33,18 +39,21 @@ class Anomaly(TransformerMixin, BaseEstimator):
         Length of the cycle: the calendar year, the day, or a number of steps. ``"auto"`` takes the year where the
         series covers one, else the day where it covers a week with several steps a day, else the mean of each cell.
     n_harmonics : int or None, default=3
-        Annual harmonics kept; a cycle of several steps a day keeps as many daily harmonics. None keeps the raw means.
+        Annual harmonics; a cycle of several steps a day has as many daily harmonics. None takes the means of the steps.
 
     Attributes
     ----------
-    cycle_ : ndarray, shape (phase, channel, y, x)
-        The mean cycle in physical units, NaN where a cell is always missing.
+    cycle_ : ndarray, shape (phase or regressor, channel, y, x)
+        The mean of each step of the period in physical units, or the coefficients of the mean and of the cosines and
+        sines; NaN where a cell is always missing. `climatology` gives the fields.
     calendar_ : Calendar
         The calendar of the training series.
     period_ : {"year", "day"} or int
         The period in use.
     n_phases_ : int
         Number of steps of the period.
+    year_ : {"noleap", "mean", "calendar", "days"} or None
+        What a year is; see `gridcast.data.positions.positions`. None where there are no years of days.
 
     Examples
     --------
@@ -125,19 +134,61 @@ class Anomaly(TransformerMixin, BaseEstimator):
         ValueError
             If the series holds an infinite value.
         """
-        phases = self.phases(series.times)
-        total = np.zeros((self.n_phases_, *series.grid.shape))  # double: sums over decades
-        count = np.zeros((self.n_phases_, *series.grid.shape), dtype=np.int32)
-        block = max(1, (1 << 24) // int(np.prod(series.grid.shape)))  # values of a sample at a time: 64 MiB
+        n_cells = int(np.prod(series.grid.shape))
+        # what a year means is found from the data; a cycle of phases has one candidate
+        names, candidates = self._candidates(series.times)
+        sums: HarmonicSums | PhaseSums
+        if candidates:
+            sums = HarmonicSums(candidates, n_cells)
+        else:
+            sums = PhaseSums(self.phases(series.times), self.n_phases_, n_cells)
+        block = max(1, BLOCK_VALUES // n_cells)
         for start in range(0, len(series), block):
             for sample in series.load(start, min(start + block, len(series))):
-                # unbuffered: a block holds the same phase many times, and `+=` would count it once
-                np.add.at(total, phases[start : start + block], np.nan_to_num(sample))
-                np.add.at(count, phases[start : start + block], np.isfinite(sample))
+                sums.add(start, sample.reshape(len(sample), -1))
                 if observe is not None:
                     observe(sample)
-        # holes are filled first: a transform of NaN is NaN everywhere
-        self.cycle_ = self._smooth(_fill_phases(total, count)).astype(np.float32)
+        best, cycle = sums.solve()
+        self.year_ = names[best] if names else None
+        self.cycle_ = cycle.reshape(-1, *series.grid.shape).astype(np.float32)
+
+    def _candidates(self, times: pd.Index) -> tuple[list[str], list[list[Rhythm]]]:
+        """Return what a year may mean, and the cycles at `times` by each of them; nothing for a cycle of phases."""
+        harmonics = self._harmonics()
+        if not harmonics:
+            return [], []
+        if isinstance(self.period_, int):
+            return [], [[Rhythm(self.phases(times) / self.n_phases_, *harmonics)]]
+        daily = [Rhythm(positions(self.calendar_, times, "day")["day"], n) for n in harmonics[1:]]
+        found = positions(self.calendar_, times, "year" if self.period_ == "year" else "day")
+        return list(found), [[Rhythm(position, harmonics[0]), *daily] for position in found.values()]
+
+    def _harmonics(self) -> tuple[int, ...]:
+        """Return the number of harmonics of the period, and of the day if that is another; none for phases."""
+        n, steps = self.n_harmonics, self.n_phases_
+        if n is None or steps <= max(2 * n, 1):
+            return ()
+        if self.period_ == "year" and steps > 366:  # several steps a day
+            # of the highest harmonic of a day of four steps there is only a cosine
+            return n, min(n, self.calendar_.steps_per("day") // 2)
+        return (n,)
+
+    @property
+    def n_weights(self) -> int:
+        """Length of the first axis of `cycle_`."""
+        harmonics = self._harmonics()
+        return 1 + 2 * sum(harmonics) if harmonics else self.n_phases_
+
+    def weights(self, times: pd.Index) -> np.ndarray:
+        """Return the phase of each of `times` (n,), or its regressors (n, k); see `cycle_`."""
+        names, candidates = self._candidates(times)
+        if not candidates:
+            return self.phases(times)
+        if not names:
+            return design(candidates[0]).astype(np.float32)
+        if self.year_ not in names:
+            raise ValueError(f"year_={self.year_!r} must be one of {names}")
+        return design(candidates[names.index(self.year_)]).astype(np.float32)
 
     def climatology(self, times: pd.Index) -> np.ndarray:
         """Return the cycle at `times`.
@@ -152,7 +203,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
         ndarray, shape (time, channel, y, x)
         """
         check_is_fitted(self)
-        return self.cycle_[self.phases(times)]
+        return combine(self.weights(times), self.cycle_)
 
     def transform(self, X: Any) -> xr.DataArray:
         """Subtract the cycle.
@@ -192,13 +243,17 @@ class Anomaly(TransformerMixin, BaseEstimator):
         cycle = self.cycle_ if len(dims) == 3 else self.cycle_[:, 0]
         if cycle.shape[1:] != X.shape[-len(dims) :]:
             raise ValueError(f"X has fields of {X.shape[-len(dims) :]}, the cycle has {cycle.shape[1:]}: fit it on X")
+        weights = self.weights(times)
         if X.chunks is None:
-            return xr.DataArray(cycle[self.phases(times)], dims=(TIME, *dims))
+            return xr.DataArray(combine(weights, cycle), dims=(TIME, *dims))
         chunks = {d: X.chunksizes[d] for d in (TIME, *dims)}
         # lazy too: the cycle at all times is as large as the series
-        lazy = da.from_array(cycle, chunks=-1)[self.phases(times)]
-        # chunks alike, or dask would cut both sides up
-        return xr.DataArray(lazy, dims=(TIME, *dims)).chunk(chunks)
+        lazy = da.from_array(cycle, chunks=(-1, *X.chunks[-len(dims) :]))
+        if weights.ndim == 1:
+            return xr.DataArray(lazy[weights], dims=(TIME, *dims)).chunk(chunks)  # or dask would cut both sides up
+        return xr.DataArray(
+            da.tensordot(da.from_array(weights, chunks=(chunks[TIME], -1)), lazy, 1), dims=(TIME, *dims)
+        )
 
     def _resolve_period(self, series: Series) -> str | int:
         if isinstance(self.period, numbers.Integral) and not isinstance(self.period, bool) and self.period >= 1:
@@ -231,29 +286,3 @@ class Anomaly(TransformerMixin, BaseEstimator):
         if self.period_ == 1 or self.calendar_ is None:
             return np.zeros(len(times), dtype=int)
         return self.calendar_.steps_between(self.origin_, times) % self.period_
-
-    def _smooth(self, cycle: np.ndarray) -> np.ndarray:
-        n_phases = len(cycle)
-        if self.n_harmonics is None or n_phases <= 2 * self.n_harmonics:
-            return cycle
-        spectrum = np.fft.rfft(cycle, axis=0)
-        kept = np.arange(len(spectrum)) <= self.n_harmonics
-        if self.period_ == "year" and n_phases > 366:  # several steps a day
-            # the n-th daily harmonic is the (n * days)-th annual one
-            days = round(n_phases / self.calendar_.steps_per("day"))
-            kept |= (np.arange(len(spectrum)) % days == 0) & (np.arange(len(spectrum)) <= days * self.n_harmonics)
-        return np.fft.irfft(np.where(kept[:, None, None, None], spectrum, 0), n=n_phases, axis=0)
-
-
-def _fill_phases(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return the mean of each phase; phases that a cell never shows are interpolated around its cycle."""
-    with np.errstate(invalid="ignore"):
-        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    holes = (count == 0).any(0) & (count > 0).any(0)  # cells seen at some phases, but not at all
-    n, phases = len(mean), np.arange(len(mean))
-    for cell in np.argwhere(holes):
-        index = (slice(None), *cell)
-        seen = count[index] > 0
-        # `period` closes the cycle: December borders on January
-        mean[index] = np.interp(phases, phases[seen], mean[index][seen], period=n)
-    return mean

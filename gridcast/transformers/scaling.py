@@ -122,7 +122,7 @@ def _resolve_climatology(period: Any, scaled: Series, calendar: Calendar | None)
         anomaly.resolve(scaled, calendar)
     except ValueError as error:
         raise ValueError(f'climatology={period!r}: {error}; or use "auto", "mean" or None') from error
-    n_bytes = 4 * anomaly.n_phases_ * int(np.prod(scaled.grid.shape))  # float32
+    n_bytes = 4 * anomaly.n_weights * int(np.prod(scaled.grid.shape))  # float32
     if n_bytes > CYCLE_BYTES:
         warnings.warn(
             f"climatology={period!r} would keep {n_bytes / 2**30:.1f} GiB for its {anomaly.n_phases_} steps of "

@@ -447,7 +447,7 @@ MALFORMED = {
         array("learned/climatology/learned/cycle_", lambda x: x[..., :5]),
         "learned/climatology has the shape",
     ),
-    "phases": (set_at(LEARNED, "climatology", "learned", "n_phases_", to=99), "cycle_ has the shape"),
+    "phases": (set_at(LEARNED, "climatology", "learned", "n_phases_", to=99), "is no period of 99 steps"),
     "windows": (set_at(LEARNED, "n_windows", to=0), "learned/n_windows=0 must be at least 1"),
     "windows of text": (set_at(LEARNED, "n_windows", to="many"), "learned/n_windows is a str"),
     "history": (set_at(LEARNED, "history", to={"loss": 1}), "learned/history is a dict, expected list"),

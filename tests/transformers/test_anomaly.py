@@ -31,7 +31,7 @@ def test_harmonics_smooth_the_cycle():
     wave = np.cos(2 * np.pi * t / 12)
     X = (wave + 0.5 * np.cos(2 * np.pi * 4 * t / 12))[:, None, None]
     smooth = Anomaly(period=12, n_harmonics=1).fit(X)
-    np.testing.assert_allclose(smooth.cycle_.ravel(), wave[:12], atol=1e-6)
+    np.testing.assert_allclose(smooth.climatology(pd.RangeIndex(12)).ravel(), wave[:12], atol=1e-6)
     np.testing.assert_allclose(Anomaly(period=12, n_harmonics=0).fit(X).cycle_, 0, atol=1e-6)
     np.testing.assert_allclose(Anomaly(period=12, n_harmonics=None).fit_transform(X), 0, atol=1e-6)
 
@@ -85,8 +85,50 @@ def test_a_leap_day_belongs_to_28_february():
     X = xr.DataArray(values[:, None, None], dims=("time", "y", "x"), coords={"time": time})
     transformer = Anomaly().fit(X)
     assert transformer.n_phases_ == 365
+    assert transformer.year_ == "noleap"
     np.testing.assert_allclose(transformer.transform(X), 0, atol=1e-6)
     xr.testing.assert_allclose(transformer.inverse_transform(transformer.transform(X)), X)
+
+
+@pytest.mark.parametrize("year", [365.2425, 365.25, "day of year", "decimal year"])
+@pytest.mark.parametrize("step", [1, 5, 7])
+def test_a_pure_annual_cycle_comes_back(year, step):
+    time = pd.date_range("2001-01-01", "2006-12-31", freq=f"{step}D")
+    day = np.arange(len(time)) * step
+    if year == "day of year":
+        position = time.day_of_year / 365.25
+    elif year == "decimal year":
+        position = (time.day_of_year - 1) / np.where(time.is_leap_year, 366, 365)
+    else:
+        position = day / year
+    cycle = 20 * np.cos(2 * np.pi * np.asarray(position) + 0.3)
+    X = xr.DataArray(cycle[:, None, None], dims=("time", "y", "x"), coords={"time": time})
+    n = len(time) * 5 // 6
+    found = Anomaly().fit(X[:n]).climatology(time)[:, 0, 0, 0]
+    np.testing.assert_allclose(found[:n], cycle[:n], atol=0.01)
+    np.testing.assert_allclose(found[n:], cycle[n:], atol=0.02)  # the year to come
+
+
+def test_what_a_cell_never_shows_of_the_year_is_interpolated():
+    X = make_series(1095, freq="D", shape=(1, 2))
+    month = X.time.dt.month.values
+    rng = np.random.default_rng(0)
+    X[:] = (10 - np.cos(2 * np.pi * (X.time.dt.dayofyear.values - 15) / 365) + rng.normal(size=1095))[:, None, None]
+    X.values[(month < 4) | (month > 10), 0, 0] = np.nan
+    found = Anomaly().fit(X).climatology(X.indexes["time"])[:365, 0, 0]
+    assert np.abs(found[:, 1] - 10).max() < 1.3
+    assert np.abs(found[:, 0] - 10.5).max() < 1.3  # waves of the summer alone would be off by tens
+
+
+def test_a_cycle_does_not_depend_on_the_blocks_it_is_read_in(monkeypatch):
+    X = make_series(800, freq="D", shape=(2, 3))
+    X.values[np.random.default_rng(0).random(X.shape) < 0.2] = np.nan
+    X.values[:, 0, 0] = np.nan
+    whole = Anomaly().fit(X).cycle_
+    monkeypatch.setattr("gridcast.transformers.anomaly.BLOCK_VALUES", 100)
+    np.testing.assert_allclose(Anomaly().fit(X).cycle_, whole, rtol=1e-6)
+    assert np.isnan(whole[:, 0, 0, 0]).all()
+    assert np.isfinite(whole[:, 0].reshape(7, -1)[:, 1:]).all()
 
 
 def test_6_hourly_air_temperature(shared_data):
