@@ -83,7 +83,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             )
         with naming_the_file():
             # returned, not set: a fit that fails leaves the earlier one whole
-            learned = self._fit(series, calendar, X)
+            learned = self._fit(series, calendar)
             # If this read fails, `self` still has its earlier fit.
             learned |= self._origin(learned, series, calendar)
         # an earlier fit may have learned what this one does not
@@ -299,7 +299,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
     # What a forecaster defines
 
     @abstractmethod
-    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+    def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         """Learn from a checked series and return the learned attributes."""
 
     @abstractmethod

@@ -72,7 +72,7 @@ class LinearForecaster(ScaledForecaster):
 
     lags: int = parameter(whole(), "int", "Past fields that a forecast sees, at most `context`.", default=6)
 
-    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+    def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         self.check_parameters()
         if self.lags > self.context:  # a forecast sees no further back than its context
             raise ValueError(f"lags={self.lags!r} must not exceed context={self.context!r}: raise context")
@@ -88,7 +88,7 @@ class LinearForecaster(ScaledForecaster):
         )
         # single precision: regressions do not bear less
         fabric = make_fabric(self.device, "32")
-        scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
+        scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar)
         data = TrainingData(scaled, scaling, window, self.context, windows, held_out)
         with seeded(draw_seed(self.random_state)):
             model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))

@@ -66,12 +66,12 @@ class NaiveForecaster(BaseForecaster):
         default=3,
     )
 
-    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+    def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         self.check_parameters()
         learned: dict[str, Any] = {}
         if self.strategy != "persistence":
             # of the physical values: nothing is scaled here
-            learned["cycle_"] = Anomaly(self.period, self.n_harmonics).fit(X)
+            learned["cycle_"] = Anomaly(self.period, self.n_harmonics).fit_series(series, calendar)
         if self.strategy == "seasonal" and len(series) <= learned["cycle_"].n_phases_:
             raise ValueError(
                 f"X has {len(series)} steps, period={self.period!r} needs more than {learned['cycle_'].n_phases_}"

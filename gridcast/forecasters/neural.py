@@ -132,7 +132,7 @@ class NeuralForecaster(ScaledForecaster):
             device=str(next(self.module_.parameters()).device),
         )
 
-    def _fit(self, series: Series, calendar: Calendar, X: Any) -> dict[str, Any]:
+    def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         self.check_parameters()
         self._check_patches()
         windows, held_out = divide(
@@ -145,7 +145,7 @@ class NeuralForecaster(ScaledForecaster):
         time_features = make_time_features(self.time_features, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
-        scaling, scaled = Scaling.fit(self.transformer, self.climatology, X, calendar)
+        scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar)
         data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features)
         # one seed for all processes, whose modules must start alike
         seed, saved = int(fabric.broadcast(draw_seed(self.random_state))), None

@@ -23,7 +23,7 @@ from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
-from gridcast.transformers.scaling import Scaling
+from gridcast.transformers.scaling import OURS, Scaling
 
 BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
 ACTIVATIONS = 64  # channels that a network holds of a frame: a rough bound, which only sizes the batches
@@ -147,7 +147,7 @@ class ScaledForecaster(BaseForecaster):
     def _learned(self) -> dict[str, Any]:
         transformer = self.scaling_.transformer
         # exact types: a subclass may hold what the file has no form for
-        if type(transformer) not in (MinMaxTransformer, Anomaly):
+        if type(transformer) not in OURS:
             raise ValueError(
                 f"transformer={self.transformer!r} can not be saved: use MinMaxTransformer or Anomaly, or keep the "
                 "forecaster with joblib.dump"

@@ -85,8 +85,11 @@ class Anomaly(TransformerMixin, BaseEstimator):
         ValueError
             If `X` is shorter than the period or `period` is unknown.
         """
+        return self.fit_series(*unwrap(labelled(X)))
+
+    def fit_series(self, series: Series, calendar: Calendar | None) -> Self:
+        """Learn the cycle of a series without labels; see `fit`."""
         learned = copy.copy(self)  # a fit that fails keeps the earlier one
-        series, calendar = unwrap(labelled(X))
         learned.resolve(series, calendar)
         learned.learn(series)
         self.__dict__.update(learned.__dict__)
@@ -235,6 +238,14 @@ class Anomaly(TransformerMixin, BaseEstimator):
         """
         X = labelled(X)
         return (X + self._cycle_of(X)).assign_attrs(X.attrs).rename(X.name)
+
+    def transform_values(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
+        """Subtract the cycle from values without labels, (..., time, channel, y, x)."""
+        return values - self.climatology(times)
+
+    def inverse_transform_values(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
+        """Add the cycle to values without labels, (..., time, channel, y, x)."""
+        return values + self.climatology(times)
 
     def _cycle_of(self, X: xr.DataArray) -> xr.DataArray:
         check_is_fitted(self)

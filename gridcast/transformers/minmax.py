@@ -12,9 +12,10 @@ import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gridcast.data.grid import has_channels, unwrap
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Series, unwrap
 from gridcast.data.statistics import check_no_fill_values
-from gridcast.transformers.labels import labelled
+from gridcast.transformers.labels import labelled, map_fields
 
 
 class MinMaxTransformer(TransformerMixin, BaseEstimator):
@@ -73,10 +74,14 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
         UserWarning
             If values of `X` lie outside `data_range`, with the share of such cells.
         """
+        return self.fit_series(unwrap(labelled(X))[0])
+
+    def fit_series(self, series: Series, calendar: Calendar | None = None) -> Self:
+        """Learn or check the data range of a series without labels; see `fit`."""
+        del calendar
         low, high = self.feature_range
         if not low < high:
             raise ValueError(f"feature_range={self.feature_range!r} has no width: give (low, high) with low < high")
-        series, _ = unwrap(labelled(X))
         n_channels = series.grid.shape[0]
         given = None if self.data_range is None else self._given_range(n_channels)
         smallest, largest, n_observed, n_outside = _extremes(series.values, given)
@@ -122,10 +127,13 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
         DataArray
             Scaled, lazy if `X` is.
         """
-        check_is_fitted(self)
-        low, high = self.feature_range
-        scale = (high - low) / (self.data_max_ - self.data_min_)
-        return _map_channels(labelled(X), lambda x, offset, factor: low + (x - offset) * factor, self.data_min_, scale)
+        return map_fields(labelled(X), self.transform_values)
+
+    def transform_values(self, values: Any, times: Any = None) -> Any:
+        """Scale fields without labels (..., channel, y, x), numpy or dask; the times do not matter."""
+        del times
+        low, offset, factor = self._line(values)
+        return low + (values - offset) * factor
 
     def inverse_transform(self, X: Any) -> xr.DataArray:
         """Undo `transform`.
@@ -140,10 +148,26 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
         DataArray
             Physical units, lazy if `X` is.
         """
+        return map_fields(labelled(X), self.inverse_transform_values)
+
+    def inverse_transform_values(self, values: Any, times: Any = None) -> Any:
+        """Undo `transform_values`."""
+        del times
+        low, offset, factor = self._line(values)
+        return (values - low) / factor + offset
+
+    def _line(self, values: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what is added, the offset and the factor of the line, in the precision of `values`."""
         check_is_fitted(self)
+        if values.shape[-3] != len(self.data_min_):
+            raise ValueError(
+                f"X has {values.shape[-3]} channels, the transformer was fitted on {len(self.data_min_)}: fit it on X"
+            )
         low, high = self.feature_range
-        scale = (high - low) / (self.data_max_ - self.data_min_)
-        return _map_channels(labelled(X), lambda x, offset, factor: (x - low) / factor + offset, self.data_min_, scale)
+        line = np.asarray(low), self.data_min_, (high - low) / (self.data_max_ - self.data_min_)
+        dtype = np.result_type(values.dtype, np.float32)  # integers become floats, doubles stay doubles
+        first, offset, factor = (part.astype(dtype).reshape(-1, 1, 1) for part in line)
+        return first, offset, factor
 
     def _given_range(self, n_channels: int) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -157,18 +181,6 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
                 f"data_range={self.data_range!r} has no width: give (min, max) with min < max, in X's units"
             )
         return pairs[:, 0].copy(), pairs[:, 1].copy()
-
-
-def _map_channels(X: xr.DataArray, function: Any, offset: np.ndarray, factor: np.ndarray) -> xr.DataArray:
-    """Apply ``function(x, offset, factor)``, whose arrays run along the channel dimension, third from the end."""
-    n_channels = X.shape[-3] if has_channels(X) else 1
-    if n_channels != len(offset):
-        raise ValueError(f"X has {n_channels} channels, the transformer was fitted on {len(offset)}: fit it on X")
-    offset, factor = offset.reshape(-1, 1, 1), factor.reshape(-1, 1, 1)
-    if not has_channels(X):  # without a channel dimension scalars do
-        offset, factor = offset[0], factor[0]
-    dtype = np.result_type(X.dtype, np.float32)  # integers become floats, doubles stay doubles
-    return X.copy(data=function(X.data.astype(dtype), offset.astype(dtype), factor.astype(dtype)))
 
 
 def _extremes(

@@ -15,7 +15,9 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series, unwrap, wrap
 from gridcast.data.statistics import FieldStatistics, FieldSums, field_statistics, fill_missing
 from gridcast.transformers.anomaly import Anomaly
+from gridcast.transformers.minmax import MinMaxTransformer
 
+OURS = (MinMaxTransformer, Anomaly)  # exact types: a subclass may change what `transform` does
 CYCLE_BYTES = 2**30  # an hourly cycle of a year fits for 30 000 cells
 
 
@@ -40,11 +42,15 @@ class Scaling:
     calendar: Calendar | None
 
     @classmethod
-    def fit(cls, transformer: Any, climatology: Any, X: Any, calendar: Calendar | None) -> tuple[Self, Series]:
-        """Fit on a series; return also the scaled series, lazy if `X` is."""
+    def fit(cls, transformer: Any, climatology: Any, series: Series, calendar: Calendar | None) -> tuple[Self, Series]:
+        """Fit on a series; return also the scaled series, lazy if `series` is."""
         # a clone, as scikit-learn asks: parameters of an estimator are never fitted
-        transformer = clone(transformer).fit(X)
-        scaled, _ = unwrap(transformer.transform(X), calendar)
+        transformer = clone(transformer)
+        if type(transformer) in OURS:
+            transformer.fit_series(series, calendar)
+        else:
+            transformer.fit(wrap(series.values, series.times, series))
+        scaled = replace(series, values=_transformed(transformer, series.values, series.times, series))
         if climatology is None:
             return cls(transformer, None, field_statistics(scaled.values), calendar), scaled
         anomaly, sums = _resolve_climatology(climatology, scaled, calendar), FieldSums(scaled.grid.shape)
@@ -86,8 +92,7 @@ class Scaling:
         stretches = [(int(origins[0]) - n + 1, int(origins[-1]) + 1) for origins in batches]
         for origins, (first, stop), block in zip(batches, stretches, history.load_in_order(stretches), strict=True):
             times = history.times[first:stop]
-            labelled = wrap(block, times, Series(block, times, history.grid, history.samples, history.time_attrs))
-            values = unwrap(self.transformer.transform(labelled), self.calendar)[0].load(0, len(times))
+            values = np.asarray(_transformed(self.transformer, block, times, history), dtype=np.float32)
             values = self.subtract(values, times)
             # (sample, origin, n, channel, y, x)
             contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
@@ -101,18 +106,31 @@ class Scaling:
         """
         # such cells, as land in a field of the sea, are networks' fancy
         values[..., ~self.statistics.observed] = np.nan
-        member = {"member": np.arange(len(values))}
-        # lead by lead: a labelled copy of all leads would double the memory
+        # lead by lead: a copy of all leads would double the memory
         for lead, times in enumerate(leads):
             if self.climatology is not None:
                 values[:, :, :, lead] += self.climatology.climatology(times)
             if bounded:
                 low, high = (b[:, None, None] for b in (self.statistics.low, self.statistics.high))
                 np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
-            scaled = wrap(values[:, :, :, lead], times, history, member)
-            physical = self.transformer.inverse_transform(scaled).values
-            values[:, :, :, lead] = physical.reshape(values[:, :, :, lead].shape)
+            values[:, :, :, lead] = _restored(self.transformer, values[:, :, :, lead], times, history)
         return values
+
+
+def _transformed(transformer: Any, values: Any, times: pd.Index, series: Series) -> Any:
+    """Return `values` (sample, time, channel, y, x) of the grid of `series`, transformed."""
+    if type(transformer) in OURS:
+        return transformer.transform_values(values, times)
+    # one of the user's, that knows labels only
+    return unwrap(transformer.transform(wrap(values, times, series)))[0].values
+
+
+def _restored(transformer: Any, values: np.ndarray, times: pd.Index, series: Series) -> np.ndarray:
+    """Return `values` (member, sample, time, channel, y, x) of the grid of `series`, transformed back."""
+    if type(transformer) in OURS:
+        return transformer.inverse_transform_values(values, times)
+    member = {"member": np.arange(len(values))}
+    return transformer.inverse_transform(wrap(values, times, series, member)).values.reshape(values.shape)
 
 
 def _resolve_climatology(period: Any, scaled: Series, calendar: Calendar | None) -> Anomaly:

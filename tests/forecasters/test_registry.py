@@ -23,7 +23,7 @@ class MovingAverage(BaseForecaster):
     def _n_context(self):
         return self.width
 
-    def _fit(self, series, calendar, X):
+    def _fit(self, series, calendar):
         self.check_parameters()
         return {"missing_share_": 0.0, "spread_": series.load(0, len(series)).std(axis=(0, 1))}
 

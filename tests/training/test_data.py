@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gridcast as gc
+from gridcast.data.grid import unwrap
 from gridcast.training import data as data_module
 from gridcast.training.data import TrainingData, divide
 from gridcast.transformers.scaling import Scaling
@@ -37,7 +38,7 @@ def make_data(values, *, window=6, context=3, validation_fraction=0.25, climatol
     transformer = gc.MinMaxTransformer(feature_range=(0, 1), data_range=(0, 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # all of it lies outside of that range
-        scaling, scaled = Scaling.fit(transformer, climatology, X.chunk(time=7) if lazy else X, None)
+        scaling, scaled = Scaling.fit(transformer, climatology, unwrap(X.chunk(time=7) if lazy else X)[0], None)
     windows, held_out = divide(
         scaled.values.shape, window=window, stride=1, context=context, validation_fraction=validation_fraction
     )

@@ -1,5 +1,8 @@
 """There and back: transformer and climatology together."""
 
+import contextlib
+import importlib
+
 import dask.array as da
 import numpy as np
 import pandas as pd
@@ -23,7 +26,7 @@ def make_series(n_times=48, *, n_samples=1, rain=False, seed=0):
 
 def fit(X, climatology="year"):
     series, calendar = unwrap(X)
-    scaling, scaled = Scaling.fit(gc.MinMaxTransformer(), climatology, X, calendar)
+    scaling, scaled = Scaling.fit(gc.MinMaxTransformer(), climatology, series, calendar)
     return scaling, scaled, series
 
 
@@ -108,7 +111,7 @@ def test_another_series_brings_its_own_cycle_but_not_where_it_is_too_short():
 
 def test_a_lazy_series_stays_lazy_and_parameters_are_not_fitted():
     transformer, X = gc.MinMaxTransformer(), make_series().chunk(time=10)
-    scaling, scaled = Scaling.fit(transformer, "year", X, unwrap(X)[1])
+    scaling, scaled = Scaling.fit(transformer, "year", *unwrap(X))
     assert isinstance(scaled.values, da.Array)
     assert not hasattr(transformer, "data_min_")
     eager, _, _ = fit(make_series())
@@ -125,3 +128,49 @@ def test_a_climatology_that_does_not_fit_into_memory_is_the_mean(monkeypatch):
     with pytest.warns(UserWarning, match="the mean of each cell is used instead"):
         scaling, scaled, _ = fit(make_series())
     np.testing.assert_allclose(scaling.climatology.cycle_[0], scaled.values.mean((0, 1)), atol=1e-5)
+
+
+class Labelled(gc.MinMaxTransformer):
+    """A transformer of the user's, which knows labels only."""
+
+    def transform(self, X):
+        assert isinstance(X, xr.DataArray)
+        return super().transform(X)
+
+    def inverse_transform(self, X):
+        assert isinstance(X, xr.DataArray)
+        return super().inverse_transform(X)
+
+
+@pytest.mark.parametrize("n_samples", [1, 3])
+def test_a_transformer_of_labels_gives_what_one_of_arrays_gives(n_samples):
+    series, calendar = unwrap(make_series(n_samples=n_samples))
+    results = []
+    for transformer in (gc.MinMaxTransformer(), Labelled()):
+        scaling, scaled = Scaling.fit(transformer, "year", series, calendar)
+        ((x, _),) = scaling.contexts(series, [np.array([5, 9])], 4)
+        forecast = np.full((2, n_samples, 3, 1, *series.grid.shape), 0.1, dtype=np.float32)
+        restored = scaling.restore(forecast, series, [series.times[:3]], bounded=False)
+        results.append((scaled.values, x, restored))
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_labels_come_off_once_and_go_on_once(monkeypatch):
+    counts = {"unwrap": 0, "wrap": 0}
+
+    def counted(name, function):
+        def call(*arguments, **options):
+            counts[name] += 1
+            return function(*arguments, **options)
+
+        return call
+
+    for module in ("gridcast.forecasters.base", "gridcast.transformers.scaling", "gridcast.transformers.minmax"):
+        for name in ("unwrap", "wrap"):
+            with contextlib.suppress(AttributeError):
+                monkeypatch.setattr(f"{module}.{name}", counted(name, getattr(importlib.import_module(module), name)))
+    model = gc.LinearForecaster(lags=2, context=3, random_state=0).fit(make_series())
+    assert counts == {"unwrap": 1, "wrap": 0}
+    model.predict(5)
+    assert counts == {"unwrap": 1, "wrap": 1}
