@@ -12,6 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
+from gridcast.data.geography import around_the_globe
+from gridcast.data.labels import check_names, constant_labels, of_any
 from gridcast.data.read_errors import naming_the_file
 
 TIME, SAMPLE = "time", "sample"  # the only names that are fixed
@@ -58,28 +60,22 @@ class Grid:
                     f"X has {size} entries along {dim!r}, the training series had {expected}: "
                     "forecast the grid that was fitted, or fit again"
                 )
-            ours, theirs = self.coords.get(dim), other.coords.get(dim)
-            if ours is not None and theirs is not None and not _same_labels(ours.values, theirs.values):
+        # those of a dimension and those over several, such as the latitudes of a curvilinear grid
+        for name, ours in self.coords.items():
+            theirs = other.coords.get(name)
+            # a scalar, such as a height, is a note
+            if not ours.dims or theirs is None:
+                continue
+            if theirs.dims != ours.dims or not _same_labels(ours.values, theirs.values):
+                first, last = ((c.values.flat[0], c.values.flat[-1]) if c.size else ("", "") for c in (theirs, ours))
                 raise ValueError(
-                    f"X has other values in the coordinate {dim!r} ({theirs.values[0]} to {theirs.values[-1]}) than "
-                    f"the training series ({ours.values[0]} to {ours.values[-1]}): sort or select it alike, or fit "
-                    "again"
+                    f"X has other values in the coordinate {name!r} ({first[0]} to {first[1]}) than the training "
+                    f"series ({last[0]} to {last[1]}): sort or select it alike, or fit again"
                 )
 
     def spans_the_globe(self) -> bool:
         """Whether the last dimension is a longitude whose last column borders on its first."""
-        x = self.coords.get(self.dims[-1])
-        # curvilinear grids have longitudes over (y, x)
-        if x is None or x.ndim != 1 or x.size < 3 or x.dtype.kind not in "fiu":
-            return False
-        named = str(self.dims[-1]).lower() in {"lon", "longitude", "long"}
-        if not named and not str(x.attrs.get("units", "")).lower().startswith(("degrees_e", "degree_e")):
-            return False
-        steps = np.diff(x.values.astype(float))
-        return bool(
-            # float32 longitudes are rounded; the gap to 360 is to be one step
-            np.allclose(steps, steps[0], rtol=1e-2) and abs(abs(steps.mean()) * x.size - 360) < 1e-2 * 360 / x.size
-        )
+        return around_the_globe(self.coords, self.dims)
 
 
 @dataclass(frozen=True)
@@ -189,10 +185,9 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
         values = values[None]
     if len(field_dims) == 2:
         values = values[:, :, None]
-    coords = {name: c for name, c in X.coords.items() if not {TIME, SAMPLE} & {name, *c.dims}}
-    grid = Grid(field_dims, tuple(values.shape[2:]), coords, X.name, dict(X.attrs))
-    # bare: further coordinates belong to the series, not to its forecasts
-    samples = X[SAMPLE].drop_vars([c for c in X[SAMPLE].coords if c != SAMPLE]) if SAMPLE in X.dims else None
+    grid = Grid(field_dims, tuple(values.shape[2:]), constant_labels(X, TIME, SAMPLE), X.name, dict(X.attrs))
+    # with what is told along it, without what the grid or the time has
+    samples = X[SAMPLE].drop_vars([c for c in X[SAMPLE].coords if X[c].dims != (SAMPLE,)]) if SAMPLE in X.dims else None
     return Series(values, times, grid, samples, dict(X[TIME].attrs) if has_times else None), calendar
 
 
@@ -213,8 +208,8 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
     Returns
     -------
     DataArray
-        Dimensions, coordinates, name and attributes (units) of the user's array, without ``actual_range``, which was
-        that of the observations.
+        Dimensions, coordinates, name and attributes of the user's array, as far as these are true of other values; see
+        `gridcast.data.labels.of_any`.
     """
     grid, leading = series.grid, dict(leading or {})
     if len(grid.dims) == 2:
@@ -223,17 +218,12 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
     if series.samples is None:
         values = values[(slice(None),) * len(leading) + (0,)]  # without the sample that `unwrap` added
         dims.remove(SAMPLE)
-    out = xr.DataArray(values, dims=dims, coords=dict(grid.coords), name=grid.name, attrs=_of_any(grid.attrs))
+    out = xr.DataArray(values, dims=dims, coords=dict(grid.coords), name=grid.name, attrs=of_any(grid.attrs))
     out = out.assign_coords({name: (name, np.asarray(labels), CF.get(name)) for name, labels in leading.items()})
-    out = out.assign_coords({TIME: (TIME, times, _of_any(series.time_attrs or {}))})
+    out = out.assign_coords({TIME: (TIME, times, of_any(series.time_attrs or {}))})
     if series.samples is not None:
-        out = out.assign_coords({SAMPLE: series.samples})
+        out = out.assign_coords({SAMPLE: series.samples} | dict(series.samples.coords))
     return out
-
-
-def _of_any(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return what attributes say of other values too."""
-    return {name: value for name, value in attributes.items() if name != "actual_range"}
 
 
 def join(first: Series, second: Series) -> Series:
@@ -289,6 +279,9 @@ def as_dataarray(X: Any) -> xr.DataArray:
         X = xr.DataArray(X, dims=(TIME, "y", "x"))
     if not isinstance(X, xr.DataArray):
         raise TypeError(f"X is a {type(X).__name__}: pass an xarray.DataArray or a numpy array (time, y, x)")
+    quantity = X.variable._data  # as it is: `data` would load a file
+    if hasattr(quantity, "magnitude") and hasattr(quantity, "units"):  # of pint
+        X = X.copy(data=quantity.magnitude).assign_attrs(units=str(quantity.units))
     if X.dtype.kind not in "fiub":
         raise TypeError(f"X has the dtype {X.dtype}: pass numbers, X.astype('float32')")
     return X
@@ -301,6 +294,7 @@ def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
         raise ValueError(
             f"X has the dimensions {X.dims} and none is named 'time': rename it, X.rename(valid_time='time')"
         )
+    check_names(X)
     lead = tuple(d for d in (SAMPLE, TIME) if d in X.dims)
     fields = tuple(d for d in X.dims if d not in lead)
     if X.dims[: len(lead)] != lead:

@@ -11,14 +11,15 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.checks import check_positive_integer
+from gridcast.data.geography import advice
 from gridcast.data.grid import Series, extend, join, unwrap, wrap
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
+from gridcast.forecasters.fitted import check_fitted, remembering_refusal
 from gridcast.forecasters.histories import HistoryForecaster
 from gridcast.forecasters.saved import SavedForecaster
 
@@ -76,11 +77,17 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             If dimensions are missing or in another order, a time step does not follow the one before it, values are
             infinite or never observed, or `X` is too short.
         """
+        with remembering_refusal(self):
+            return self._checked_fit(X)
+
+    def _checked_fit(self, X: xr.DataArray | np.ndarray) -> Self:
         series, calendar = unwrap(X)
         if calendar is None:
             raise ValueError(
                 f"X has {len(series)} step: give a series of at least 2, from which time steps can be told"
             )
+        if problem := advice(series.grid.coords, ("time", *series.grid.dims)):
+            warnings.warn(f"X: {problem}", stacklevel=3)
         with naming_the_file():
             # returned, not set: a fit that fails leaves the earlier one whole
             learned = self._fit(series, calendar)
@@ -332,7 +339,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         self, X: Any, horizon: Any, mode: str, n_samples: int | None
     ) -> tuple[np.ndarray, pd.Index, Series]:
         """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
-        check_is_fitted(self)
+        check_fitted(self)
         if np.isscalar(X):  # predict(horizon)
             if horizon != 1:
                 raise TypeError(

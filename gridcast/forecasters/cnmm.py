@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from gridcast.data.parameters import channels, defaults, parameter, whole
+from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.linear import N_PATTERNS, LinearForecaster, fit_inverse_model, inverse_model
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
@@ -78,7 +78,7 @@ class CNMMForecaster(NeuralForecaster):
     @property
     def linear_(self) -> LinearForecaster:
         """The linear model that the networks add to, fitted to the training part; it forecasts alone as well."""
-        check_is_fitted(self)
+        check_fitted(self)
         if self.module_.layout is None:
             raise AttributeError(f"architecture={self.architecture!r} starts from no linear model")
         shared = {name: getattr(self, name) for name in defaults(LinearForecaster)}

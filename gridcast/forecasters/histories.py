@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series, join, unwrap
 from gridcast.data.units import warn_of_other_units
+from gridcast.forecasters.fitted import check_fitted
 
 
 class HistoryForecaster(ABC):
@@ -37,7 +37,7 @@ class HistoryForecaster(ABC):
         return self.calendar_.after(last, n)
 
     def _check_history(self, X: Any) -> Series:
-        check_is_fitted(self)
+        check_fitted(self)
         labelled = isinstance(X, xr.DataArray) and "time" in X.coords
         # steps without labels are taken as they come
         series, _ = unwrap(X, self.calendar_ if labelled and self.recent_.has_times else None)

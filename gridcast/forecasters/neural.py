@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from gridcast.data.calendars import Calendar
@@ -16,6 +15,7 @@ from gridcast.data.covariates import check_time_features, make_time_features, st
 from gridcast.data.grid import Series
 from gridcast.data.parameters import anything, choice, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
+from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.markov import DOWNSAMPLING, PAPER_ANNEALING
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
@@ -120,7 +120,7 @@ class NeuralForecaster(ScaledForecaster):
         NotFittedError
             Before `fit`.
         """
-        check_is_fitted(self)
+        check_fitted(self)
         n_clock = 0 if self.time_features_ is None else 2 * len(self.time_features_.names)
         return summarise(
             type(self).__name__,

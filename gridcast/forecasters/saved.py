@@ -9,12 +9,12 @@ from typing import Any
 import cftime
 import pandas as pd
 import xarray as xr
-from sklearn.utils.validation import check_is_fitted
 
 from gridcast._version import __version__
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
 from gridcast.data.parameters import Parameters, defaults, shown
+from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.registry import is_registered
 from gridcast.persistence.card import make_card
 from gridcast.persistence.container import PathLike, write_file
@@ -61,7 +61,7 @@ class SavedForecaster(Parameters, ABC):
         TypeError
             If the forecaster is of a class that is not registered, which `gridcast.load` could not know.
         """
-        check_is_fitted(self)
+        check_fitted(self)
         name = type(self).__name__
         if not is_registered(type(self)):
             raise TypeError(
@@ -103,7 +103,7 @@ class SavedForecaster(Parameters, ABC):
         TypeError, ValueError
             If `scores` is neither, or has more than 1000 rows.
         """
-        check_is_fitted(self)
+        check_fitted(self)
         first, last = self.trained_on_
         end = xr.CFTimeIndex([last]) if isinstance(last, cftime.datetime) else pd.Index([last])
         n_steps = int(self.calendar_.steps_between(first, end)[0]) + 1

@@ -8,11 +8,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from xarray import DataArray
 
-Weights: TypeAlias = DataArray | Literal["auto"] | None
+from gridcast.data.geography import is_named
 
-_LATITUDE_NAMES = ("lat", "latitude")  # without units, as many files are
-# all spellings that the CF conventions allow
-_LATITUDE_UNITS = ("degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN")
+Weights: TypeAlias = DataArray | Literal["auto"] | None
 
 
 def latitude_weights(data: DataArray) -> DataArray:
@@ -72,8 +70,8 @@ def resolve_weights(weights: Weights, dims: Collection[Hashable], *arrays: DataA
 
 
 def _latitudes(data: DataArray) -> Iterator[DataArray]:
-    for name, coordinate in data.coords.items():
-        if str(name).lower() in _LATITUDE_NAMES or coordinate.attrs.get("units") in _LATITUDE_UNITS:
+    for coordinate in data.coords.values():
+        if is_named(coordinate, "latitude"):
             yield coordinate
 
 

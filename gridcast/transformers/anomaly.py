@@ -18,7 +18,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Series, has_channels, unwrap
 from gridcast.data.positions import positions
 from gridcast.transformers.harmonics import HarmonicSums, Rhythm, combine, design
-from gridcast.transformers.labels import labelled
+from gridcast.transformers.labels import labelled, like
 from gridcast.transformers.phases import PhaseSums
 
 BLOCK_VALUES = 2**23  # of a sample at a time: 64 MiB in double precision
@@ -221,7 +221,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
             Anomalies in the units of `X`, lazy if `X` is.
         """
         X = labelled(X)
-        return (X - self._cycle_of(X)).assign_attrs(X.attrs).rename(X.name)  # arithmetic drops the attributes
+        return like(X, (X - self._cycle_of(X)).data)
 
     def inverse_transform(self, X: Any) -> xr.DataArray:
         """Add the cycle.
@@ -237,7 +237,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
             In the units of the training series, lazy if `X` is.
         """
         X = labelled(X)
-        return (X + self._cycle_of(X)).assign_attrs(X.attrs).rename(X.name)
+        return like(X, (X + self._cycle_of(X)).data)
 
     def transform_values(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
         """Subtract the cycle from values without labels, (..., time, channel, y, x)."""

@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from gridcast.data.grid import as_dataarray, as_lazy, has_channels
+from gridcast.data.labels import of_any
 
 
 def labelled(X: Any) -> xr.DataArray:
@@ -23,6 +24,12 @@ def labelled(X: Any) -> xr.DataArray:
 
 def map_fields(X: xr.DataArray, function: Callable[[Any], Any]) -> xr.DataArray:
     """Return `X` with its values, (..., channel, y, x) whether it has a channel or not, mapped by `function`."""
-    if has_channels(X):
-        return X.copy(data=function(X.data))
-    return X.copy(data=function(X.data[..., None, :, :])[..., 0, :, :])
+    data = function(X.data) if has_channels(X) else function(X.data[..., None, :, :])[..., 0, :, :]
+    return like(X, data)
+
+
+def like(X: xr.DataArray, data: Any) -> xr.DataArray:
+    """Return `X` with other values, without what its attributes and its encoding say of the stored ones."""
+    out = X.copy(data=data)
+    out.attrs, out.encoding = of_any(X.attrs), {}
+    return out

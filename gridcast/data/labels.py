@@ -1,0 +1,63 @@
+"""Which labels and notes of a series its forecasts may carry."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+# Dimensions that a forecast adds
+RESERVED = ("member", "quantile", "init_time", "lead_time")
+# What is true of other values of the quantity too: conventions of Climate and Forecast, and the usual notes on origin
+MEANING = (
+    "units", "standard_name", "long_name", "short_name", "cell_methods", "cell_measures", "grid_mapping", "positive",
+    "axis", "title", "description", "comment", "note", "source", "institution", "references", "license",
+    "project", "product", "platform", "sensor", "instrument", "model", "experiment", "dataset", "var_desc",
+    "level_desc", "Conventions", "crs", "GRIB_paramId", "GRIB_shortName", "GRIB_name", "GRIB_units", "GRIB_cfName",
+    "GRIB_cfVarName", "GRIB_typeOfLevel", "GRIB_stepType",
+)  # fmt: skip
+N_LOOKS = 5  # steps at which a coordinate over time is looked at; it may be as large as the series
+
+
+def of_any(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what attributes say of other values too.
+
+    Left out is what describes the stored numbers (packing, valid ranges, marks of missing values, checksums), whose
+    readers would mask or rescale a forecast, and what summarises the values of a file (actual ranges, statistics).
+    """
+    return {name: value for name, value in attributes.items() if name in MEANING}
+
+
+def check_names(X: xr.DataArray) -> None:
+    """Raise a ValueError for a dimension with the name of one that forecasts add."""
+    for name in RESERVED:
+        if name in X.dims:
+            raise ValueError(f"X has the dimension {name!r}, as forecasts have: rename it, X.rename({name}='channel')")
+
+
+def constant_labels(X: xr.DataArray, time: str, sample: str) -> dict[Hashable, xr.DataArray]:
+    """Return the coordinates of a field: those that do not depend on sample and time, or do not change in time.
+
+    Leftovers of a selection from forecasts, such as a scalar ``member``, are dropped: a forecast has its own.
+    """
+    kept = {}
+    for name, coordinate in X.coords.items():
+        if name in RESERVED or name in (time, *((sample,) if sample in X.dims else ())):
+            continue
+        # bare: coordinates of coordinates follow by themselves
+        bare = coordinate.drop_vars([c for c in coordinate.coords if c != name and c not in coordinate.dims])
+        if time in bare.dims and sample not in bare.dims and bare.ndim > 1:
+            bare = _first_if_constant(bare, time)
+        if not {time, sample} & set(bare.dims):
+            kept[name] = bare
+    return kept
+
+
+def _first_if_constant(coordinate: xr.DataArray, time: str) -> xr.DataArray:
+    looks = np.unique(np.linspace(0, coordinate.sizes[time] - 1, N_LOOKS).astype(int))
+    seen = coordinate.isel({time: looks}).load()
+    first = seen.isel({time: 0}, drop=True)
+    # as WRF repeats its latitudes at every step
+    return first if all(first.equals(seen.isel({time: i}, drop=True)) for i in range(1, len(looks))) else coordinate

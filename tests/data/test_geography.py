@@ -1,0 +1,61 @@
+"""Grids around the globe."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from gridcast.data.geography import advice, around_the_globe, is_named
+
+LON = np.arange(36) * 10.0
+
+
+def coords(values, dims=("x",), name="lon", **attrs):
+    return {name: xr.DataArray(values, dims=dims, name=name, attrs=attrs)}
+
+
+@pytest.mark.parametrize(
+    ("values", "closed"),
+    [
+        (LON, True),
+        (LON.astype(np.float32) + 0.1, True),
+        ((LON + 180) % 360 - 180, True),  # wrapped, not sorted
+        (LON[::-1], True),
+        (np.array([0.0, 120, 240]), True),
+        (LON[:-1], False),
+        (np.append(LON, 360), False),
+        (LON / 2, False),
+        (np.array([0.0, 180]), False),
+    ],
+)
+def test_columns_that_go_around(values, closed):
+    assert around_the_globe(coords(values), ("y", "x")) is closed
+
+
+def test_a_curvilinear_grid_goes_around_where_its_rows_do():
+    x, y = np.meshgrid(LON, np.arange(20.0))
+    bent = (x + 70 + 5 * np.sin(np.deg2rad(x)) * y / 20) % 360 - 180
+    assert around_the_globe(coords(bent, ("y", "x"), "nav_lon"), ("channel", "y", "x"))
+    assert not around_the_globe(coords(bent[:, :-4], ("y", "x"), "nav_lon"), ("y", "x"))
+
+
+def test_advice_for_a_grid_that_is_not_known_as_it_stands():
+    assert advice(coords(LON), ("time", "y", "x")) is None
+    assert "X.transpose('time', 'y', 'x')" in advice(coords(LON), ("time", "x", "y"))
+    shuffled = np.random.default_rng(0).permutation(LON)
+    assert "X.sortby('lon')" in advice(coords(shuffled), ("time", "y", "x"))
+    assert advice(coords(shuffled[:20]), ("time", "y", "x")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "attrs", "what", "named"),
+    [
+        ("lat", {}, "latitude", True),
+        ("XLONG", {}, "longitude", True),
+        ("a", {"units": "degrees_east"}, "longitude", True),
+        ("a", {"standard_name": "latitude"}, "latitude", True),
+        ("x", {"standard_name": "projection_x_coordinate", "units": "degrees_east"}, "longitude", False),
+        ("a", {"units": "degrees"}, "latitude", False),
+    ],
+)
+def test_what_a_coordinate_is(name, attrs, what, named):
+    assert is_named(coords([0.0], name=name, **attrs)[name], what) is named
