@@ -63,7 +63,7 @@ def load(path: PathLike, device: str = "auto") -> Any:
     [20.0, 20.0]
     """
     values, arrays, _ = read_file(path)
-    with refusing(path, "holds no forecaster that can be opened:"):
+    with refusing(path, "holds no forecaster that can be opened"):
         forecaster = _restore(values, arrays)
     if hasattr(forecaster, "module_"):
         from gridcast.training.engine import make_fabric, place

@@ -14,9 +14,11 @@ import numpy as np
 MOST_BYTES, MOST_VALUES = 2**24, 2**20
 MOST_DEPTH = 64  # forms within forms have a dozen
 MOST_NAME = 2**10  # characters; names add up to places, which errors tell
-# an open end matches too: else each quote of a damaged text would be searched to its end
-TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+# An open end matches too: else each quote of a damaged text would be searched to its end. Possessive: no way back is
+# remembered, which would take a hundred bytes for each of the text's
+TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as int8, one level down or up
 
 
 def write_document(content: Mapping[str, Any]) -> bytes:
@@ -49,12 +51,18 @@ def read_document(data: bytes) -> Any:
 def _check_size(data: bytes) -> None:
     if len(data) > MOST_BYTES:
         raise ValueError(f"it has {len(data)} bytes, the most is {MOST_BYTES}")
-    bare = TEXT.sub(b"", data)
-    brackets = np.frombuffer(bare.translate(None, NO_BRACKETS), np.uint8)
-    opens = np.isin(brackets, list(b"[{"))
-    if (n_values := bare.count(b",") + int(opens.sum()) + 1) > MOST_VALUES:
+    bare, end = bytearray(), 0
+    # one by one: `sub` would keep all pieces
+    for n, text in enumerate(TEXT.finditer(data)):
+        if n > 2 * MOST_VALUES:  # each value may have a name
+            raise ValueError(f"it has more than {2 * MOST_VALUES} texts")
+        bare += data[end : text.start()]
+        end = text.end()
+    bare += data[end:]
+    if (n_values := sum(map(bare.count, (b",", b"[", b"{"))) + 1) > MOST_VALUES:
         raise ValueError(f"it has {n_values} values, the most is {MOST_VALUES}")
-    depth = int(np.cumsum(np.where(opens, 1, -1), dtype=np.int32).max(initial=0))
+    steps = np.frombuffer(bare.translate(STEPS, NO_BRACKETS), np.int8)
+    depth = int(np.cumsum(steps, dtype=np.int32).max(initial=0))
     if depth > MOST_DEPTH:
         raise ValueError(f"it is {depth} levels deep, the most is {MOST_DEPTH}")
 

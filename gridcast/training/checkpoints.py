@@ -112,7 +112,7 @@ class Checkpoints:
             )
         # a `random_state` of None draws another seed at each call; the training goes on with its own
         self.seed = seed
-        return state  # type: ignore[no-any-return]
+        return state
 
     def refuse(self, problem: str, cause: BaseException | None = None) -> NoReturn:
         """Raise a ValueError that names the last state, what is wrong with it and the way out."""

@@ -61,7 +61,7 @@ def _misfit(state: Any, example: Any, where: str = "state") -> str | None:
         pairs = list(zip(range(len(example)), state, example, strict=True))
     else:
         return None
-    return next((found for name, *two in pairs if (found := _misfit(*two, f"{where}/{name}"))), None)
+    return next((found for name, ours, other in pairs if (found := _misfit(ours, other, f"{where}/{name}"))), None)
 
 
 def _misfit_of_progress(progress: dict[str, Any], n_batches: int) -> str | None:
