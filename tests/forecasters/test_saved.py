@@ -495,7 +495,7 @@ def test_a_file_that_is_no_forecaster_is_refused(dmm, case, tmp_path):
     change(values, arrays)
     write_file(path, values, arrays, text)
     with pytest.raises(
-        ValueError, match=r"path='.*model.gridcast' holds no forecaster that can be opened: .*" + message
+        ValueError, match=r"path='.*model.gridcast' holds no forecaster that can be opened .*" + message
     ):
         gc.load(path, device="cpu")
 
@@ -524,7 +524,7 @@ def test_a_file_that_is_no_naive_forecaster_is_refused(case, tmp_path):
     values, arrays, text = read_file(path)
     change(values, arrays)
     write_file(path, values, arrays, text)
-    with pytest.raises(ValueError, match="holds no forecaster that can be opened: .*" + message):
+    with pytest.raises(ValueError, match="holds no forecaster that can be opened .*" + message):
         gc.load(path)
 
 
