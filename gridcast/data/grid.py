@@ -169,10 +169,11 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
     TypeError
         If `X` is a Dataset or no array of numbers.
     ValueError
-        If dimensions are missing or in another order, or a time step does not follow the one before it.
+        If dimensions are missing, stacked or in another order, or a time step does not follow the one before it.
     """
     X = as_dataarray(X)
     field_dims = _check_dims(X)
+    _refuse_stacked(X)
     X = as_lazy(X)
     has_times = TIME in X.coords
     times = X.get_index(TIME) if has_times else pd.RangeIndex(X.sizes[TIME], name=TIME)
@@ -308,6 +309,16 @@ def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
     if 0 in X.shape:
         raise ValueError(f"X has the sizes {dict(X.sizes)}: a dimension is empty")
     return fields
+
+
+def _refuse_stacked(X: xr.DataArray) -> None:
+    for dim in X.dims:
+        index = X.indexes.get(dim)
+        if isinstance(index, pd.MultiIndex):
+            raise ValueError(
+                f"X has stacked labels along {dim!r}, of {tuple(index.names)}, which no file holds: take them off, "
+                f"X.reset_index({dim!r})"
+            )
 
 
 def _same_labels(ours: np.ndarray, theirs: np.ndarray) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.registry import find
 from gridcast.forecasters.saved import ALL_FORMS
 from gridcast.persistence.container import PathLike, read_file
-from gridcast.persistence.encoding import MISFITS, Decoder
+from gridcast.persistence.encoding import Decoder
 from gridcast.persistence.forms import check, check_array, take
+from gridcast.persistence.refusal import refusing
 
 NUMBERS = (int, float, np.number)
 SECTIONS = {"class", "versions", "parameters", "learned"}
@@ -45,8 +45,8 @@ def load(path: PathLike, device: str = "auto") -> Any:
     Raises
     ------
     ValueError
-        If the file is not a saved forecaster, of a newer format, damaged or changed, or if `device` is not there for
-        one that is trained.
+        If the file is not a saved forecaster, of a newer format, damaged or changed, or would take far more memory
+        than it has bytes; if `path` is a folder, a device or a pipe; if `device` is not there for a trained one.
     FileNotFoundError
         If there is none.
 
@@ -63,10 +63,8 @@ def load(path: PathLike, device: str = "auto") -> Any:
     [20.0, 20.0]
     """
     values, arrays, _ = read_file(path)
-    try:
+    with refusing(path, "holds no forecaster that can be opened"):
         forecaster = _restore(values, arrays)
-    except MISFITS as error:
-        raise ValueError(f"path={os.fspath(path)!r} holds no forecaster that can be opened: {error}") from error
     if hasattr(forecaster, "module_"):
         from gridcast.training.engine import make_fabric, place
 
@@ -110,10 +108,14 @@ def _origin(learned: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"learned/recent holds {sorted(recent)}, which is no part of a series")
     check(samples, (xr.DataArray, type(None)), "learned/recent/samples")
     n_samples = 1 if samples is None else samples.size
-    calendar.check(check(times, pd.Index, "learned/recent/times"))
+    check(times, pd.Index, "learned/recent/times")
+    if min(n_samples, len(times)) < 1:
+        raise ValueError(f"learned/recent has {n_samples} samples of {len(times)} times")
+    # before the times are looked at: values lie in the file, a range of times need not
+    check_array(values, (n_samples, len(times), *grid.shape), "learned/recent/values")
+    calendar.check(times)
     for end in ends:
         check(end, (type(times[0]), *NUMBERS), "learned/trained_on")
-    check_array(values, (n_samples, len(times), *grid.shape), "learned/recent/values")
     series = Series(values, times, grid, samples, check(attrs, (dict, type(None)), "learned/recent/time_attrs"))
     return {
         "grid_": grid,

@@ -99,9 +99,11 @@ class NaiveForecaster(BaseForecaster):
     def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
         self.check_parameters()
         mean, archive, times = take(learned, "mean", "archive", "archive_times")
-        self.calendar_.check(check(times, pd.Index, "learned/archive_times"))
+        n_times = len(check(times, pd.Index, "learned/archive_times"))
         shape = check_array(mean, self.grid_.shape, "learned/mean").shape
-        check_array(archive, (None, len(times), *shape), "learned/archive")
+        if not check_array(archive, (None, n_times, *shape), "learned/archive").size:
+            raise ValueError(f"learned/archive of the shape {archive.shape} holds nothing")
+        self.calendar_.check(times)
         learned_again = {"mean_": mean, "archive_": archive, "archive_times_": times}
         if self.strategy != "persistence":
             (cycle,) = take(learned, "cycle")

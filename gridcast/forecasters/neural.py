@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
 from gridcast.persistence.forms import check
 from gridcast.training.callbacks import Watch
-from gridcast.training.checkpoints import Checkpoints, describe, digest
+from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.data import TrainingData, divide
 from gridcast.training.engine import compiled, make_fabric, place, seeded
 from gridcast.training.history import History
+from gridcast.training.identity import describe, digest, digest_labels, digest_series
 from gridcast.training.loop import TrainingPlan, train
 from gridcast.training.settings import Training, checkpoint_interval
 from gridcast.training.spec import ModuleSpec
@@ -148,11 +150,8 @@ class NeuralForecaster(ScaledForecaster):
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar)
         data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features)
         # one seed for all processes, whose modules must start alike
-        seed, saved = int(fabric.broadcast(draw_seed(self.random_state))), None
+        seed = int(fabric.broadcast(draw_seed(self.random_state)))
         checkpoints = self._checkpoints(series, scaling, seed, fabric)
-        if checkpoints is not None:
-            saved = checkpoints.read()
-            seed = checkpoints.seed  # that of the training which is resumed
         learned = {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
@@ -161,9 +160,29 @@ class NeuralForecaster(ScaledForecaster):
             "n_windows_": len(windows),
             "history_": [],
         }
+        with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
+            self._train(series, calendar, data, learned, seed, fabric, checkpoints)
+        return learned
+
+    def _train(
+        self,
+        series: Series,
+        calendar: Calendar,
+        data: TrainingData,
+        learned: dict[str, Any],
+        seed: int,
+        fabric: Fabric,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        """Add to `learned` what is trained."""
+        saved = None
+        if checkpoints is not None:
+            saved = checkpoints.read()
+            seed = checkpoints.seed  # that of the training which is resumed
+        scaling, time_features = data.scaling, learned["time_features_"]
         # weights, noise and draws of the training; the user's random numbers stay as they were
         with seeded(seed):
-            spec = self._spec(series.grid, scaling.statistics, time_features, len(windows))
+            spec = self._spec(series.grid, scaling.statistics, time_features, len(data.windows))
             module = self._build_module(spec)
             self._fit_start(module, data)
             learned["module_"] = place(module, fabric)
@@ -173,7 +192,7 @@ class NeuralForecaster(ScaledForecaster):
                 learned["history_"] = train(
                     module,
                     self._stream(data, spec, seed, fabric),
-                    self._validation(data) if len(held_out) else None,
+                    self._validation(data) if len(data.held_out) else None,
                     self._plan(),
                     fabric,
                     checkpoints,
@@ -181,7 +200,6 @@ class NeuralForecaster(ScaledForecaster):
                     watch.on_epoch_end,
                 )
         watch.on_fit_end(learned["history_"])
-        return learned
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         for record in check(history, list, "learned/history"):
@@ -215,7 +233,9 @@ class NeuralForecaster(ScaledForecaster):
             "forecaster": type(self).__name__,
             "the shape of X": str(tuple(series.values.shape)),
             "the period of X": f"{series.times[0]} to {series.times[-1]}",
-            "the values of X": digest(scaling.statistics.mean, scaling.statistics.std, *learned),
+            "the coordinates of X": digest_labels(series),
+            "the values of X": digest_series(series),
+            "the scaled values of X": digest(scaling.statistics.mean, scaling.statistics.std, *learned),
             # chunks decide the order of the windows, and so what a resumed training would see
             "the chunks of X": "none, in memory" if chunks is None else str(chunks[:2]),
         }

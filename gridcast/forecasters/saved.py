@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,8 +19,9 @@ from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.registry import is_registered
 from gridcast.persistence.card import make_card
 from gridcast.persistence.container import PathLike, write_file
-from gridcast.persistence.encoding import Encoder
+from gridcast.persistence.encoding import Attributes, Encoder
 from gridcast.persistence.forms import FORMS
+from gridcast.persistence.refusal import shorten
 from gridcast.training.settings import TRAINING_FORM
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "xarray")
@@ -57,7 +59,10 @@ class SavedForecaster(Parameters, ABC):
         NotFittedError
             Before `fit`.
         ValueError
-            If a parameter, the transformer or a label of the data is of a kind that can not be saved.
+            If a parameter, the transformer or a label of the data is of a kind that can not be saved; attributes of
+            such a kind are left out with a warning. If `path` is a device or a pipe.
+        OSError
+            If the folder is not there, can not be written, or has no space left.
         TypeError
             If the forecaster is of a class that is not registered, which `gridcast.load` could not know.
         """
@@ -75,11 +80,17 @@ class SavedForecaster(Parameters, ABC):
                 "values": self.recent_.values,
                 "times": self.recent_.times,
                 "samples": self.recent_.samples,
-                "time_attrs": None if self.recent_.time_attrs is None else dict(self.recent_.time_attrs),
+                "time_attrs": None if self.recent_.time_attrs is None else Attributes(self.recent_.time_attrs),
             },
             "missing_share": self.missing_share_,
         }
         values["learned"] = encoder.encode(learned | self._learned(), "learned")
+        if encoder.left_out:
+            warnings.warn(
+                f"attributes that a file can not hold are left out: {shorten(', '.join(encoder.left_out))}; to keep "
+                "them, make them text or numbers before fit",
+                stacklevel=2,
+            )
         write_file(path, values, encoder.arrays, self.card(scores))
 
     def card(self, scores: Any = None) -> str:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
-import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load as arrays_from_bytes
 from safetensors.numpy import save as bytes_from_arrays
 
 from gridcast.persistence.atomic import replacing
+from gridcast.persistence.document import MOST_BYTES as MOST_DOCUMENT
+from gridcast.persistence.document import read_document, write_document
+from gridcast.persistence.refusal import check_plain, refusing, shorten
 
 FORMAT, VERSION = "gridcast", 1  # raise the version when older readers would misread a file
 # names that people and their tools know
 VALUES, ARRAYS, TEXT, SUMS = "model.json", "arrays.safetensors", "README.md", "SHA256SUMS"
 ENTRIES = (VALUES, ARRAYS, TEXT, SUMS)  # in the order in which they are written
-MOST_BYTES = {VALUES: 2**26, TEXT: 2**24, SUMS: 2**12}  # arrays may have any size
+MOST_BYTES = {VALUES: MOST_DOCUMENT, TEXT: 2**24, SUMS: 2**12}  # arrays may have any size
+MOST_HEADER = 2**22  # bytes of the names and shapes of arrays, of which a large model has a few thousand
 BEGINNING_OF_TIME = (1980, 1, 1, 0, 0, 0)  # of zip; the same model gives the same bytes
 ENCRYPTED = 1  # bit 0 of a zip entry's flags
-# What zipfile raises for the bytes of a damaged or hostile archive
-DAMAGE = (zipfile.BadZipFile, struct.error, EOFError, RuntimeError, ValueError, ArithmeticError, OSError)
 
 PathLike = str | os.PathLike[str]
 
@@ -52,19 +50,25 @@ def write_file(path: PathLike, values: Mapping[str, Any], arrays: Mapping[str, n
     Raises
     ------
     ValueError
-        If the values are too many for a JSON document of 64 MiB.
+        If the values are too many for a document that can be read, see `gridcast.persistence.document`, or `path` is
+        a device or a pipe.
     FileNotFoundError, IsADirectoryError
         If the folder does not exist, or `path` is one.
+    OSError
+        If the folder can not be written, or the disk is full; the message names the folder.
     """
     target = Path(os.path.realpath(path))  # through a link
     if not target.parent.is_dir():
         raise FileNotFoundError(f"path={os.fspath(path)!r}: its folder does not exist, make it first")
     if target.is_dir():
         raise IsADirectoryError(f"path={os.fspath(path)!r} is a folder: give the name of a file")
-    document = {"format": FORMAT, "version": VERSION, **values}
+    check_plain(path)
+    try:
+        document = write_document({"format": FORMAT, "version": VERSION, **values})
+    except ValueError as error:
+        raise ValueError(f"{VALUES} can not be written: {error}; drop long text labels, X.drop_vars(name)") from error
     content = {
-        # NaN is no JSON; indented, since people may look
-        VALUES: json.dumps(document, allow_nan=False, indent=1).encode(),
+        VALUES: document,
         ARRAYS: bytes_from_arrays({name: _little_endian(array) for name, array in arrays.items()}),
         TEXT: text.encode(),
     }
@@ -82,8 +86,8 @@ def write_file(path: PathLike, values: Mapping[str, Any], arrays: Mapping[str, n
 def read_file(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray], str]:
     """Read a file of `write_file`.
 
-    No code runs that the file brings, and no more is read than the file has bytes. The sums tell damage, not who wrote
-    a file.
+    No code runs that the file brings, and no more is read than the file has bytes; the size of the document is known
+    before it is parsed. The sums tell damage, not who wrote a file.
 
     Parameters
     ----------
@@ -98,33 +102,31 @@ def read_file(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray], st
     Raises
     ------
     ValueError
-        If the file is not one of gridcast, of a newer format, damaged, or made to do harm.
+        If the file is not one of gridcast, of a newer format, damaged, or made to do harm; if `path` is a folder, a
+        device or a pipe.
     FileNotFoundError
         If there is none.
     """
-    with open(path, "rb") as file:
+    check_plain(path)
+    with open(path, "rb") as file, refusing(path, "is truncated or damaged"):
         n_bytes = os.fstat(file.fileno()).st_size
         start = file.read(4)
         if not start:
             _refuse(path, "is empty")
         if start != b"PK\x03\x04":  # the first bytes of a zip with entries
             _refuse(path, "is not a file that a forecaster's save wrote")
-        try:
-            archive = zipfile.ZipFile(file)
-        except DAMAGE as error:
-            raise ValueError(f"path={os.fspath(path)!r} is truncated or damaged ({error})") from error
-        with archive:
+        with zipfile.ZipFile(file) as archive:
             entries = _check_entries(path, archive.infolist(), n_bytes)
             # the version first: a newer file may have other entries
             values = _values(path, _read_entry(path, archive, entries[VALUES]))
             _check_names(path, entries)
             content = {name: _read_entry(path, archive, entries[name]) for name in ENTRIES}
-    _check_sums(path, content)
-    return values, _arrays(path, content[ARRAYS]), content[TEXT].decode(errors="replace")
+        _check_sums(path, content)
+        return values, _arrays(path, content[ARRAYS]), content[TEXT].decode(errors="replace")
 
 
 def _refuse(path: PathLike, problem: str) -> NoReturn:
-    raise ValueError(f"path={os.fspath(path)!r} {problem}")
+    raise ValueError(f"path={shorten(os.fspath(path))!r} {problem}")
 
 
 def _check_entries(path: PathLike, infos: list[zipfile.ZipInfo], n_bytes: int) -> dict[str, zipfile.ZipInfo]:
@@ -160,11 +162,8 @@ def _check_names(path: PathLike, entries: Mapping[str, zipfile.ZipInfo]) -> None
 
 
 def _read_entry(path: PathLike, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    try:
-        with archive.open(info) as entry:
-            data = entry.read(info.file_size + 1)  # one more, to see that it ends there
-    except DAMAGE as error:
-        raise ValueError(f"path={os.fspath(path)!r} is damaged: {info.filename} can not be read ({error})") from error
+    with refusing(path, f"is damaged: {info.filename} can not be read"), archive.open(info) as entry:
+        data = entry.read(info.file_size + 1)  # one more, to see that it ends there
     if len(data) != info.file_size:
         _refuse(path, f"is damaged: {info.filename} has {len(data)} bytes, not the declared {info.file_size}")
     return data
@@ -172,13 +171,8 @@ def _read_entry(path: PathLike, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
 
 def _values(path: PathLike, data: bytes) -> dict[str, Any]:
     """Parse the JSON document, of this format and a version that is known."""
-    try:
-        # Python's reader takes NaN, 1e999 and repeated names without a word
-        document = json.loads(
-            data.decode(), parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_without_repeats
-        )
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"path={os.fspath(path)!r}: its {VALUES} is no valid JSON ({error})") from error
+    with refusing(path, f"is damaged: {VALUES} is no valid JSON"):
+        document = read_document(data)
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         _refuse(path, f"is of another program: its {VALUES} does not say format={FORMAT!r}")
     version = document.pop("version", None)
@@ -187,24 +181,6 @@ def _values(path: PathLike, data: bytes) -> dict[str, Any]:
     if version > VERSION:
         _refuse(path, f"has format version {version}, this gridcast reads up to {VERSION}: update gridcast")
     return document
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"it holds {text}, which is no number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"the number {text} is not finite")
-    return value
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return content
 
 
 def _check_sums(path: PathLike, content: Mapping[str, bytes]) -> None:
@@ -216,10 +192,11 @@ def _check_sums(path: PathLike, content: Mapping[str, bytes]) -> None:
 
 
 def _arrays(path: PathLike, data: bytes) -> dict[str, np.ndarray]:
-    try:
+    with refusing(path, f"is damaged: {ARRAYS} can not be read"):
+        # its reader would make objects of names and shapes without end
+        if (n_header := int.from_bytes(data[:8], "little")) > MOST_HEADER:
+            raise ValueError(f"a header of {n_header} bytes, the most is {MOST_HEADER}")
         return {name: array.copy() for name, array in arrays_from_bytes(data).items()}  # writable, whatever came
-    except (SafetensorError, LookupError, TypeError, ValueError, ArithmeticError, ImportError) as error:
-        raise ValueError(f"path={os.fspath(path)!r}: its {ARRAYS} can not be read ({error})") from error
 
 
 def _little_endian(array: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ name of a file is ever imported.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,8 @@ import cftime
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from gridcast.persistence.document import read_document
 
 TYPE = "$type"  # no Python name: it can not be a keyword that is saved
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # JSON has no such numbers
@@ -35,8 +38,10 @@ DATES: dict[str, Any] = {
 }
 # positional, as cftime's classes take them
 DATE_PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
-# numpy gives every entry the length of the longest: a small file could ask for all memory
-MOST_TEXT_BYTES = 2**28
+# What is small in a file and large in memory (padded text, ranges) has so many bytes in all, besides a few for each of
+# the file's own: an hourly axis of a century takes 7 MB, names of a million cells 40 MB
+MOST_BYTES, BYTES_PER_BYTE = 2**27, 4
+DATE_BYTES = 160  # of an object of cftime
 # What the constructors of libraries raise for parts that do not fit
 MISFITS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
@@ -68,8 +73,12 @@ class Form:
         return self.cls.__name__
 
 
+class Attributes(dict[Any, Any]):
+    """Notes about data: what can not be saved of them is left out."""
+
+
 class Encoder:
-    """Takes values apart; the arrays in them are collected in `arrays`.
+    """Takes values apart; the arrays in them are collected in `arrays`, the names of attributes left out in `left_out`.
 
     Parameters
     ----------
@@ -80,6 +89,7 @@ class Encoder:
     def __init__(self, forms: Iterable[Form] = ()) -> None:
         self.forms = {form.cls: form for form in (*FORMS, *forms)}
         self.arrays: dict[str, np.ndarray] = {}
+        self.left_out: list[str] = []
 
     def encode(self, value: Any, where: str) -> Any:
         """Return `value` as JSON can hold it.
@@ -110,6 +120,8 @@ class Encoder:
             return [self.encode(item, f"{where}/{i}") for i, item in enumerate(value)]
         if type(value) is tuple:
             return {TYPE: "tuple", "items": self.encode(list(value), where)}
+        if type(value) is Attributes:
+            return self.encode(self._savable(value, where), where)
         if type(value) is dict:
             if all(type(key) is str for key in value) and TYPE not in value:
                 return {key: self.encode(item, f"{where}/{key}") for key, item in value.items()}
@@ -119,6 +131,19 @@ class Encoder:
             raise ValueError(f"{where}: a {type(value).__name__} can not be saved")
         parts = zip(form.parts, form.take_apart(value), strict=True)
         return {TYPE: form.name} | {name: self.encode(part, f"{where}/{name}") for name, part in parts}
+
+    def _savable(self, attributes: Attributes, where: str) -> dict[Any, Any]:
+        kept = {}
+        for name, value in attributes.items():
+            try:
+                trial = Encoder()
+                trial.forms = self.forms
+                # also that the document will be read
+                read_document(json.dumps(trial.encode({name: value}, where)).encode())
+                kept[name] = value
+            except (ValueError, TypeError, RecursionError):
+                self.left_out.append(f"{where}/{name}")
+        return kept
 
     def _array(self, array: np.ndarray, where: str) -> dict[str, Any]:
         kind = array.dtype.kind
@@ -164,6 +189,7 @@ class Decoder:
 
     def __init__(self, arrays: Mapping[str, np.ndarray], forms: Iterable[Form] = ()) -> None:
         self.arrays, self.forms = dict(arrays), {form.name: form for form in (*FORMS, *forms)}
+        self.bytes_left = MOST_BYTES + BYTES_PER_BYTE * sum(array.nbytes for array in self.arrays.values())
         self.leaves: dict[str, tuple[set[str], Callable[..., Any]]] = {
             "float": ({"value"}, lambda where, value: NON_FINITE[value]),
             "tuple": ({"items"}, lambda where, items: tuple(self.decode(_listed(items), where))),
@@ -171,7 +197,7 @@ class Decoder:
             "scalar": ({"array"}, lambda where, array: self.decode(array, where)[()]),
             "array": ({"name"}, lambda where, name: self._take(name)),
             "time": ({"dtype", "name"}, self._time),
-            "text": ({"kind", "shape", "items"}, lambda where, **parts: _text(**parts)),
+            "text": ({"kind", "shape", "items"}, self._text),
             "date": ({"class", "calendar", "year_zero", "name"}, self._date),
         }
 
@@ -201,7 +227,10 @@ class Decoder:
         else:
             parts = {part: self.decode(parts[part], f"{where}/{part}") for part in form.parts}
         try:
-            return make(where, **parts) if form is None else form.put_together(*parts.values())
+            made = make(where, **parts) if form is None else form.put_together(*parts.values())
+            if isinstance(made, pd.RangeIndex):
+                self._spend(8 * len(made))  # three numbers in the file
+            return made
         except MISFITS as error:
             # an error from within names its place already
             if str(error).startswith(where):
@@ -212,6 +241,22 @@ class Decoder:
         """Raise a ValueError if an array belongs to nothing."""
         if self.arrays:
             raise ValueError(f"the arrays {sorted(self.arrays)} belong to nothing")
+
+    def _spend(self, n_bytes: int) -> None:
+        self.bytes_left -= n_bytes
+        if self.bytes_left < 0:
+            raise ValueError(
+                f"what the file holds takes {-self.bytes_left} bytes more than {MOST_BYTES} and {BYTES_PER_BYTE} times "
+                "its arrays, which no forecaster needs"
+            )
+
+    def _text(self, where: str, kind: Any, shape: Any, items: Any) -> np.ndarray:
+        if kind not in ("U", "S", "O") or not all(type(item) is str for item in _listed(items)):
+            raise ValueError("text was expected")
+        if kind != "O":  # numpy gives every entry the length of the longest, with 4 bytes a character
+            self._spend(4 * len(items) * max(map(len, items), default=0))
+        entries = [item.encode("latin-1") for item in items] if kind == "S" else items
+        return np.array(entries, dtype=kind).reshape([int(size) for size in _listed(shape)])
 
     def _take(self, name: Any) -> np.ndarray:
         if not isinstance(name, str) or name not in self.arrays:
@@ -228,6 +273,7 @@ class Decoder:
         rows = self._integers(parts["name"])
         if rows.ndim < 1 or rows.shape[-1] != len(DATE_PARTS):
             raise ValueError(f"the shape {rows.shape} is not that of dates")
+        self._spend(DATE_BYTES * len(rows.reshape(-1, len(DATE_PARTS))))
         dates = np.empty(rows.shape[:-1], dtype=object)
         for index in np.ndindex(dates.shape):
             dates[index] = DATES[cls](*rows[index].tolist(), calendar=calendar, has_year_zero=year_zero)
@@ -246,15 +292,6 @@ def _listed(items: Any) -> list[Any]:
     return items
 
 
-def _text(kind: Any, shape: Any, items: Any) -> np.ndarray:
-    if kind not in ("U", "S", "O") or not all(type(item) is str for item in _listed(items)):
-        raise ValueError("text was expected")
-    if len(items) * max(map(len, items), default=0) > MOST_TEXT_BYTES // 4:  # numpy has 4 bytes a character
-        raise ValueError(f"the text would take more than {MOST_TEXT_BYTES} bytes")
-    entries = [item.encode("latin-1") for item in items] if kind == "S" else items
-    return np.array(entries, dtype=kind).reshape([int(size) for size in _listed(shape)])
-
-
 def _index(values: Any, name: Any, cls: type) -> Any:
     if not isinstance(values, np.ndarray) or values.ndim != 1:
         raise ValueError("labels are an array of one dimension")
@@ -270,8 +307,36 @@ def _date_label(value: Any) -> Any:
     return value[0]
 
 
-def _variables(coords: Any) -> dict[Any, tuple[Any, Any, Any]]:
-    return {name: (c.dims, c.values, dict(c.attrs)) for name, c in coords.items()}
+def check_variables(variables: Any) -> dict[Any, Any]:
+    """Return variables as ``{name: (dims, values, attrs)}``; raise a ValueError for what xarray may enlarge."""
+    if not isinstance(variables, dict):
+        raise ValueError(f"variables are a dict, not a {type(variables).__name__}")
+    for name, parts in variables.items():
+        if not isinstance(parts, tuple) or len(parts) != 3:
+            raise ValueError(f"the variable {name!r} is not of (dims, values, attrs)")
+        _check_dims(*parts[:2])
+    return variables
+
+
+def _check_dims(dims: Any, values: Any) -> None:
+    # xarray would spread a scalar over the coordinates, and make a range an array
+    is_array = isinstance(values, np.ndarray | np.generic)
+    if not is_array or not isinstance(dims, tuple) or len(dims) != values.ndim:
+        raise ValueError(f"the dimensions {dims!r} are not those of an array of the file")
+
+
+def _dataarray(values: Any, coords: Any, dims: Any, name: Any, attrs: Any) -> xr.DataArray:
+    _check_dims(dims, values)
+    return xr.DataArray(values, check_variables(coords), dims, name, attrs)
+
+
+def _dataset(variables: Any, coords: Any, attrs: Any) -> xr.Dataset:
+    return xr.Dataset(check_variables(variables), check_variables(coords), attrs)
+
+
+def variables_of(coords: Any) -> dict[Any, tuple[Any, Any, Any]]:
+    """Return coordinates or variables as `check_variables` knows them."""
+    return {name: (c.dims, c.values, Attributes(c.attrs)) for name, c in coords.items()}
 
 
 def _range(start: Any, stop: Any, step: Any, name: Any) -> pd.RangeIndex:
@@ -295,13 +360,13 @@ FORMS = (
     Form(
         xr.DataArray,
         ("values", "coords", "dims", "name", "attrs"),
-        lambda x: (x.values, _variables(x.coords), x.dims, x.name, dict(x.attrs)),
-        xr.DataArray,
+        lambda x: (x.values, variables_of(x.coords), x.dims, x.name, Attributes(x.attrs)),
+        _dataarray,
     ),
     Form(
         xr.Dataset,
         ("variables", "coords", "attrs"),
-        lambda x: (_variables(x.data_vars), _variables(x.coords), dict(x.attrs)),
-        xr.Dataset,
+        lambda x: (variables_of(x.data_vars), variables_of(x.coords), Attributes(x.attrs)),
+        _dataset,
     ),
 )

@@ -13,7 +13,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar, Kind, as_index
 from gridcast.data.grid import Grid
 from gridcast.data.statistics import FieldStatistics
-from gridcast.persistence.encoding import Form
+from gridcast.persistence.encoding import Attributes, Form, check_variables, variables_of
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 
@@ -55,7 +55,7 @@ def _grid(dims: Any, shape: Any, coords: Any, name: Any, attrs: Any) -> Grid:
         raise ValueError(f"shape={shape!r} is not (channel, y, x) of at least 1 each")
     if len(dims) not in (2, 3) or len(set(dims)) < len(dims) or (len(dims) == 2 and shape[0] != 1):
         raise ValueError(f"dims={dims!r} do not name a field of shape {shape}")
-    box = xr.Dataset(coords=check(coords, dict, "coords"))  # xarray checks that the coordinates fit each other
+    box = xr.Dataset(coords=check_variables(coords))  # xarray checks that the coordinates fit each other
     sizes = dict(zip(dims, shape[-len(dims) :], strict=True))
     for dim, size in box.sizes.items():
         if sizes.get(dim) != size:
@@ -169,9 +169,9 @@ FORMS = (
         lambda g: (
             g.dims,
             tuple(map(int, g.shape)),
-            {name: (c.dims, c.values, dict(c.attrs)) for name, c in g.coords.items()},
+            variables_of(g.coords),
             g.name,
-            dict(g.attrs),
+            Attributes(g.attrs),
         ),
         _grid,
     ),

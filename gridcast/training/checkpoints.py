@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 import torch
-import xarray as xr
+from filelock import FileLock, Timeout
 
 from gridcast.persistence.atomic import replacing
+from gridcast.persistence.refusal import check_plain, shorten
 
-LAST, BEST, VERSION = "last.ckpt", "best.ckpt", 1  # the version of the content's layout
+LAST, BEST, LOCK = "last.ckpt", "best.ckpt", ".lock"
+VERSION = 2  # of the content's layout
+# before the bytes of torch, which opens damaged ones without a word
+HEAD = re.compile(rb"gridcast checkpoint (\d{1,9})\n([0-9a-f]{64})\n")
 
 
 @dataclass
@@ -44,26 +50,54 @@ class Checkpoints:
     # monotonic: a clock that is set back would stop the checkpoints
     _written: float = field(default_factory=time.monotonic, init=False)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other trainings out of the folder; the lock of a process that died is none.
+
+        Raises
+        ------
+        ValueError
+            If another training is in the folder.
+        """
+        if not self.writes:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise ValueError(
+                f"checkpoint_dir={str(self.folder)!r}: another fit that is under way keeps its training there; wait "
+                "for its end, or give another checkpoint_dir"
+            ) from error
+        try:
+            for name in (LAST, BEST):
+                for partial in self.folder.glob(f".{name}.*.partial"):
+                    partial.unlink(missing_ok=True)  # of a run that was killed
+            yield
+        finally:
+            lock.release()
+
     def read(self) -> dict[str, Any] | None:
         """Return the last state, on the CPU, or None where there is none.
 
         Raises
         ------
         ValueError
-            If the file is not a checkpoint, or one of a training with other parameters or data.
+            If the file is not a checkpoint, damaged, or one of a training with other parameters or data.
         """
         path = self.folder / LAST
         if not path.exists():
             return None
-        way_out = f"remove {path}, or give another checkpoint_dir"
         try:
-            # weights_only: no code of the file runs
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            version, identity, seed, state = (content[key] for key in ("version", "identity", "seed", "state"))
+            check_plain(path)
+            content = self._unpack(path.read_bytes())
         except Exception as error:  # a damaged file raises whatever its bytes make of the reader
-            raise ValueError(f"checkpoint_dir={str(self.folder)!r}: {LAST} can not be read; {way_out}") from error
-        if version != VERSION:
-            raise ValueError(f"checkpoint_dir={str(self.folder)!r}: format {version} is not {VERSION}; {way_out}")
+            self.refuse(f"can not be read ({shorten(error)})", error)
+        if (problem := _misfit(content)) is not None:
+            self.refuse(f"is no state of a training ({problem})")
+        identity, seed, state = content["identity"], content["seed"], content["state"]
         # ours first, in their order, then what only the file has
         names = [*self.identity, *(name for name in identity if name not in self.identity)]
         differing = [
@@ -73,12 +107,32 @@ class Checkpoints:
         ]
         if differing:
             raise ValueError(
-                f"checkpoint_dir={str(self.folder)!r} holds another training: {'; '.join(differing)}. To train anew "
-                f"{way_out}"
+                f"checkpoint_dir={str(self.folder)!r} holds another training: {shorten('; '.join(differing))}. To "
+                f"train anew {self._way_out()}"
             )
         # a `random_state` of None draws another seed at each call; the training goes on with its own
         self.seed = seed
         return state
+
+    def refuse(self, problem: str, cause: BaseException | None = None) -> NoReturn:
+        """Raise a ValueError that names the last state, what is wrong with it and the way out."""
+        text = f"checkpoint_dir={str(self.folder)!r}: {LAST} {problem}; {self._way_out()}"
+        raise ValueError(text) from cause
+
+    def _way_out(self) -> str:
+        return f"remove {self.folder / LAST}, or give another checkpoint_dir"
+
+    def _unpack(self, data: bytes) -> Any:
+        head = HEAD.match(data)
+        if head is None:
+            raise ValueError("it does not begin as a checkpoint of gridcast")
+        if (version := int(head[1])) != VERSION:
+            raise ValueError(f"its format {version} is not {VERSION}")
+        body = memoryview(data)[head.end() :]
+        if hashlib.sha256(body).hexdigest() != head[2].decode():
+            raise ValueError("it is damaged: its SHA-256 sum is another")
+        # weights_only: no code of the file runs
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
 
     def due(self, step: int) -> bool:
         """Whether the state after `step` steps is to be written."""
@@ -90,38 +144,36 @@ class Checkpoints:
     def write(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """Write the last state."""
         if self.writes:
-            content = {"version": VERSION, "identity": dict(self.identity), "seed": self.seed, "state": state()}
-            self._replace(LAST, content)
+            body = io.BytesIO()
+            torch.save({"identity": dict(self.identity), "seed": self.seed, "state": state()}, body)
+            sha256 = hashlib.sha256(body.getbuffer()).hexdigest()
+            with self._replacing(LAST) as file:
+                file.write(f"gridcast checkpoint {VERSION}\n{sha256}\n".encode())
+                file.write(body.getbuffer())
         # in all processes, so that they agree on what is due
         self._written = time.monotonic()
 
     def write_best(self, weights: Mapping[str, torch.Tensor], record: Mapping[str, float]) -> None:
         """Write the best weights so far, with the record of their epoch, for whoever looks at a running training."""
         if self.writes:
-            self._replace(BEST, {"version": VERSION, "weights": dict(weights), "record": dict(record)})
+            with self._replacing(BEST) as file:
+                torch.save({"version": VERSION, "weights": dict(weights), "record": dict(record)}, file)
 
-    def _replace(self, name: str, content: Mapping[str, Any]) -> None:
+    @contextlib.contextmanager
+    def _replacing(self, name: str) -> Iterator[Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
         # beside it, then renamed: a crash leaves the one before
         with replacing(self.folder / name) as file:
-            torch.save(content, file)
+            yield file
 
 
-def describe(value: Any) -> str:
-    """Return what tells a parameter from another: its repr, or a digest of its values."""
-    # its state moves with every draw; the seed is kept apart
-    if isinstance(value, np.random.RandomState | np.random.Generator):
-        return type(value).__name__
-    if isinstance(value, np.ndarray | xr.DataArray):
-        return digest(np.asarray(value))  # a repr would leave most values out
-    return repr(value)
-
-
-def digest(*arrays: np.ndarray) -> str:
-    """Return a digest of the values of arrays."""
-    found = hashlib.sha256()
-    for array in arrays:
-        # the same bytes in another shape are other values
-        found.update(str((array.shape, array.dtype)).encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:12]  # 48 bits: short enough for a message
+def _misfit(content: Any) -> str | None:
+    """Return what is wrong with the outermost structure of a checkpoint, None where nothing is."""
+    if not isinstance(content, dict) or set(content) != {"identity", "seed", "state"}:
+        return "it is not of identity, seed and state"
+    identity, seed = content["identity"], content["seed"]
+    if not isinstance(identity, dict) or not all(type(text) is str for pair in identity.items() for text in pair):
+        return "its identity is not of texts"
+    if type(seed) is not int or seed < 0:
+        return "its seed is no number"
+    return None if isinstance(content["state"], dict) else f"its state is a {type(content['state']).__name__}"

@@ -17,9 +17,11 @@ from lightning_fabric import Fabric
 from torch import nn
 from tqdm.auto import tqdm
 
+from gridcast.persistence.refusal import shorten
 from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.engine import draw_apart, keep_freed_memory
 from gridcast.training.history import History
+from gridcast.training.resumption import misfit
 from gridcast.training.streaming import Batch, WindowStream
 
 Record = dict[str, float]
@@ -265,11 +267,18 @@ class _Run:
         }
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; one that fits no such training is a ValueError."""
+        problem = misfit(state, self.state(), list(self.raw.parameters()), len(self.stream))
+        try:
+            if problem is None:
+                _set_random_state(state["random"])
+                self.recovery.restore((state["weights"], state["moments"]))
+        except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+            problem = str(error)
+        if problem is not None and self.checkpoints is not None:
+            self.checkpoints.refuse(f"fits no training of this kind ({shorten(problem)})")
         vars(self.progress).update(state["progress"])
-        self.recovery.restore((state["weights"], state["moments"]))
         self.recovery.good, self.recovery.failures = state["good"], state["failures"]
-        _set_random_state(state["random"])
         self.bar.update(self.progress.epoch * len(self.stream) + self.progress.batch)
 
     def epoch(self) -> Record:

@@ -75,8 +75,9 @@ class Training(Parameters):
         anything,
         "str, Path or None",
         "Folder in which the training is kept. A `fit` with the same data and parameters goes on from there and ends "
-        "with the weights of an uninterrupted training; other data or parameters are a ValueError. One folder for each "
-        "training: leave it out in a search.",
+        "with the weights of an uninterrupted training; other data or parameters are a ValueError, and so is a folder "
+        "where another fit is under way. To know the data they are read once more. One folder for each training: leave "
+        "it out in a search.",
         default=None,
     )
     checkpoint_every: int | str = parameter(

@@ -201,3 +201,15 @@ def test_overlapping_stretches_are_loaded_once(stretches):
     for (start, stop), block in zip(stretches, series.load_in_order(stretches), strict=True):
         assert block[0, :, 0, 0, 0].tolist() == [4.0 * step for step in range(start, stop)]
     assert archive.n_reads == len({step for start, stop in stretches for step in range(start, stop)})
+
+
+@pytest.mark.parametrize("dim", ["level", "sample"])
+def test_stacked_labels_are_refused_with_what_takes_them_off(dim):
+    x = make_series("sample", "time", "level", "lat", "lon").drop_vars(dim)
+    first, second = ["a", "b", "c"][: SIZES[dim]], [500, 850, 1000][: SIZES[dim]]
+    index = pd.MultiIndex.from_arrays([first, second], names=["run", "number"])
+    stacked = x.assign_coords(xr.Coordinates.from_pandas_multiindex(index, dim))
+    with pytest.raises(ValueError, match=rf"stacked labels along '{dim}', of \('run', 'number'\).*X.reset_index") as e:
+        unwrap(stacked)
+    way_out = eval(str(e.value).rpartition("off, ")[2], {"X": stacked})
+    assert unwrap(way_out)[0].values.shape == x.shape

@@ -167,6 +167,9 @@ def test_without_a_random_state_the_seed_is_that_of_the_checkpoint(series, tmp_p
         ({"random_state": 3}, None, "random_state was 0 and is 3"),
         ({"transformer__data_range": (-50, 50)}, None, r"transformer__data_range was None and is \(-50, 50\)"),
         ({}, lambda x: x * 2, "the values of X was"),
+        ({}, lambda x: x.copy(data=x.values[::-1]), "the values of X was"),
+        ({}, lambda x: x.assign_coords(lon=x.lon * 45), "the coordinates of X was"),
+        ({"static": [np.eye(8)]}, None, "static was None and is"),
         ({}, lambda x: x[:-1], r"the shape of X was \(1, 40, 1, 8, 8\) and is \(1, 39, 1, 8, 8\)"),
         ({}, lambda x: x.assign_coords(time=pd.date_range("2002-01-01", periods=40)), "the period of X"),
         ({}, lambda x: x.chunk(time=10), "the chunks of X was none, in memory"),
@@ -176,6 +179,16 @@ def test_other_parameters_or_data_are_refused_by_name(change, data, expected, se
     model = make("cnmm", checkpoint_dir=tmp_path, max_epochs=1).fit(series)
     with pytest.raises(ValueError, match=f"holds another training: .*{expected}"):
         model.set_params(**change).fit(series if data is None else data(series))
+
+
+def test_a_second_fit_in_a_folder_is_refused_while_the_first_lives(series, tmp_path):
+    class Second(gc.callbacks.Callback):
+        def on_epoch_end(self, est, record):
+            with pytest.raises(ValueError, match="another fit that is under way"):
+                make("convlstm", checkpoint_dir=tmp_path, max_epochs=1).fit(series)
+
+    make("convlstm", checkpoint_dir=tmp_path, max_epochs=1, callbacks=[Second()]).fit(series)
+    make("convlstm", checkpoint_dir=tmp_path, max_epochs=1).fit(series)
 
 
 def test_what_does_not_change_a_training_may_differ(series, tmp_path):

@@ -1,17 +1,19 @@
 """The file of named arrays, plain values and a text: whole whatever happens, and read without trust."""
 
+import errno
 import hashlib
 import json
 import os
 import stat
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gridcast.persistence import container
-from gridcast.persistence.container import ARRAYS, SUMS, TEXT, VALUES, read_file, write_file
+from gridcast.persistence.container import ARRAYS, MOST_DOCUMENT, SUMS, TEXT, VALUES, read_file, write_file
 
 CONTENT = {"class": "X", "list": [1, 2.5, None, True, "a"], "text": "\u00e4 \ud7ff"}
 NUMBERS = {
@@ -104,6 +106,25 @@ def test_a_file_has_the_mode_of_any_new_file(tmp_path):
     assert len(modes) == 1
 
 
+def test_a_file_that_is_written_over_keeps_its_mode(tmp_path):
+    path = write(tmp_path / "a")
+    path.chmod(0o640)
+    write(path, values={"class": "Y"})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_an_error_of_the_disk_names_the_folder(tmp_path, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(container.os, "fsync", full)
+    with pytest.raises(OSError, match=rf"free space in the folder '{tmp_path}'.*{tmp_path}/a") as caught:
+        write(tmp_path / "a")
+    assert caught.value.errno == number
+    assert not os.listdir(tmp_path)
+
+
 def test_errors_of_writing_name_the_path(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"path='.*its folder does not exist"):
         write(tmp_path / "missing" / "a")
@@ -113,10 +134,27 @@ def test_errors_of_writing_name_the_path(tmp_path):
         read_file(tmp_path / "none")
 
 
-def test_a_document_that_could_not_be_read_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setitem(container.MOST_BYTES, VALUES, 100)
-    with pytest.raises(ValueError, match=r"model\.json would have \d+ bytes, the most is 100"):
-        write(tmp_path / "a", values={"x": "y" * 100})
+def test_what_is_no_plain_file_is_neither_read_nor_written(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device"), (tmp_path, "a folder")):
+        with pytest.raises(ValueError, match=f"is {what}.*give the name of a file"):
+            read_file(path)
+        if path != tmp_path:
+            with pytest.raises(ValueError, match=f"is {what}.*give the name of a file"):
+                write(path)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"x": "y" * MOST_DOCUMENT}, {"x" * 2000: 1}, {"x": json.loads("[" * 90 + "]" * 90)}],
+    ids=["long", "name", "deep"],
+)
+def test_a_document_that_could_not_be_read_is_not_written(tmp_path, values):
+    with pytest.raises(ValueError, match=r"model\.json can not be written: .*the most is|1024 characters"):
+        write(tmp_path / "a", values=values)
+    with pytest.raises(ValueError, match=r"README\.md would have \d+ bytes, the most is"):
+        write(tmp_path / "a", text="y" * (container.MOST_BYTES[TEXT] + 1))
     assert not os.listdir(tmp_path)
 
 
@@ -175,6 +213,15 @@ ENTRIES = {
     ),
     "twice": (lambda c: c | {VALUES: b'{"format": "a", "format": "gridcast"}'}, "a name stands twice"),
     "deep": (lambda c: c | {VALUES: b"[" * 200_000}, "model.json is no valid JSON"),
+    "closed and deep": (lambda c: c | {VALUES: b"[" * 99 + b"]" * 99}, "it is 99 levels deep, the most is 64"),
+    "many": (lambda c: c | {VALUES: b"[" + b"[]," * 2**20 + b"1]"}, r"it has \d+ values, the most is 1048576"),
+    "open text": (lambda c: c | {VALUES: b'["' + b'\\"' * 10**6}, "model.json is no valid JSON"),
+    "long name": (lambda c: c | {VALUES: document(**{"x" * 2000: 1})}, "a name has more than 1024 characters"),
+    "long version": (lambda c: c | {VALUES: document(version="x" * 10**5)}, "has the format version 'xx"),
+    "many headers": (
+        lambda c: c | {ARRAYS: safetensors(b"{" + b" " * 2**22 + b"}")},
+        "a header of 4194306 bytes, the most is 4194304",
+    ),
     "a list": (lambda c: c | {VALUES: b"[1]"}, "is of another program"),
     "other format": (lambda c: c | {VALUES: document(format="keras")}, "is of another program"),
     "no version": (lambda c: c | {VALUES: document(version=None)}, "has the format version None, which is none"),
@@ -211,8 +258,9 @@ def test_a_file_with_wrong_entries_is_refused(tmp_path, case):
     change, message = ENTRIES[case]
     path = write(tmp_path / "a.gridcast")
     rewrite(path, change(entries(path)))
-    with pytest.raises(ValueError, match=r"path='.*a.gridcast'.*" + message):
+    with pytest.raises(ValueError, match=r"path='.*a.gridcast'.*" + message) as caught:
         read_file(path)
+    assert len(str(caught.value)) < 2000
 
 
 def test_compressed_entries_are_refused(tmp_path):

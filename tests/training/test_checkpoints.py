@@ -1,3 +1,5 @@
+import hashlib
+import io
 import os
 import random
 import signal
@@ -8,9 +10,10 @@ import time
 import numpy as np
 import pytest
 import torch
+from mutants import mutant
 from torch import nn
 
-from gridcast.training.checkpoints import Checkpoints
+from gridcast.training.checkpoints import HEAD, VERSION, Checkpoints
 from gridcast.training.engine import make_fabric, seeded
 from gridcast.training.loop import TrainingPlan, train
 from gridcast.training.streaming import Noise, WindowStream
@@ -110,17 +113,129 @@ def test_another_training_is_refused_with_what_differs(tmp_path):
         run(tmp_path, identity={"learning_rate": "0.1"})
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK" + bytes(100)])
+def sealed(content, version=VERSION):
+    """Return the bytes of a checkpoint of any content."""
+    body = io.BytesIO()
+    torch.save(content, body)
+    sha256 = hashlib.sha256(body.getvalue()).hexdigest()
+    return f"gridcast checkpoint {version}\n{sha256}\n".encode() + body.getvalue()
+
+
+def content_of(path):
+    return torch.load(io.BytesIO(HEAD.sub(b"", path.read_bytes(), count=1)), weights_only=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK" + bytes(100), b"gridcast checkpoint 2\n"])
 def test_a_damaged_checkpoint_is_named(tmp_path, content):
     (tmp_path / "last.ckpt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"last.ckpt can not be read; remove .*last.ckpt, or give another"):
+    with pytest.raises(ValueError, match=r"last.ckpt can not be read .*; remove .*last.ckpt, or give another"):
         run(tmp_path)
+    (tmp_path / "last.ckpt").unlink()  # the way out
+    run(tmp_path)
 
 
 def test_a_checkpoint_of_another_format_is_named(tmp_path):
-    torch.save({"version": 99, "identity": {}, "seed": 0, "state": {}}, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match="format 99 is not 1"):
+    (tmp_path / "last.ckpt").write_bytes(sealed({}, version=99))
+    with pytest.raises(ValueError, match=r"its format 99 is not 2.*remove"):
         run(tmp_path)
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_named(tmp_path):
+    (tmp_path / "last.ckpt").mkdir()
+    with pytest.raises(ValueError, match=r"last.ckpt can not be read .*is a folder.*remove"):
+        run(tmp_path)
+
+
+def test_no_mutant_of_a_checkpoint_is_resumed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 1, 8)
+    path, draw = tmp_path / "last.ckpt", random.Random(0)
+    whole = path.read_bytes()
+    for _ in range(100):
+        path.write_bytes(mutant(whole, draw))
+        with pytest.raises(ValueError, match=r"last.ckpt can not be read .*; remove") as caught:
+            Checkpoints(tmp_path, {"seed": "0"}).read()
+        assert len(str(caught.value)) < 2000
+    path.write_bytes(whole)
+    assert run(tmp_path)[0].calls == 16
+
+
+def replaced(*place, by):
+    def change(content):
+        at = content
+        for name in place[:-1]:
+            at = at[name]
+        at[place[-1]] = by
+
+    return change
+
+
+STATE, PROGRESS = ("state",), ("state", "progress")
+STRUCTURES = {
+    "no seed": (lambda c: c.pop("seed"), "it is not of identity, seed and state"),
+    "a negative seed": (replaced("seed", by=-1), "its seed is no number"),
+    "identity": (replaced("identity", by={"seed": 0}), "its identity is not of texts"),
+    "a list": (replaced("state", by=[]), "its state is a list"),
+    "no weights": (lambda c: c["state"].pop("weights"), r"state differs in \['weights'\]"),
+    "weights": (replaced(*STATE, "weights", "weight", by=torch.zeros(4)), r"weight is \(4,\).*, not \(3,\)"),
+    "type": (replaced(*STATE, "weights", "weight", by=torch.zeros(3).double()), "of torch.float64, not"),
+    "best": (replaced(*PROGRESS, "best", by={}), "best differs in"),
+    "text": (replaced(*PROGRESS, "best_error", by="1"), "best_error is a str, not a number"),
+    "epoch": (replaced(*PROGRESS, "epoch", by=7), "at batch 2 of 6 in epoch 7, with 1 records"),
+    "batch": (replaced(*PROGRESS, "batch", by=2.0), "counts in fractions"),
+    "history": (replaced(*PROGRESS, "history", by=[{"loss": "low"}]), "a record that is not of names and numbers"),
+    "random": (replaced(*STATE, "random", "cpu", by=torch.zeros(5056, dtype=torch.uint8)), "fits no training"),
+    "moments": (replaced(*STATE, "moments", "state", 0, "exp_avg", by=torch.zeros(4)), r"not of the shape \(3,\)"),
+    "more moments": (replaced(*STATE, "moments", "state", 1, by={}), "belongs to no parameter"),
+    "groups": (replaced(*STATE, "moments", "param_groups", by=[]), "has 0 entries, not 1"),
+}
+
+
+@pytest.mark.parametrize("case", STRUCTURES)
+def test_a_checkpoint_of_another_structure_is_refused_with_the_way_out(tmp_path, case):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 1, 8)
+    change, message = STRUCTURES[case]
+    content = content_of(tmp_path / "last.ckpt")
+    change(content)
+    (tmp_path / "last.ckpt").write_bytes(sealed(content))
+    with pytest.raises(ValueError, match=rf"{message}.*; remove .*last.ckpt, or give another checkpoint_dir"):
+        run(tmp_path)
+
+
+def test_one_training_holds_a_folder_at_a_time(tmp_path):
+    one, two = Checkpoints(tmp_path, {}), Checkpoints(tmp_path, {})
+    with one.held():
+        with pytest.raises(ValueError, match=r"another fit that is under way.*wait for its end, or give another"):
+            two.held().__enter__()
+        with Checkpoints(tmp_path / "other", {}).held(), Checkpoints(tmp_path, {}, writes=False).held():
+            pass
+    with two.held():
+        pass
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from gridcast.training.checkpoints import Checkpoints
+with Checkpoints(Path(sys.argv[1]), {}).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_training_that_died_holds_nothing_and_leaves_nothing(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    left = tmp_path / ".last.ckpt.0123abcd.partial"
+    left.write_bytes(b"half")
+    with pytest.raises(ValueError, match="another fit"):
+        Checkpoints(tmp_path, {}).held().__enter__()
+    assert left.exists()
+    process.kill()
+    process.wait()
+    with Checkpoints(tmp_path, {}).held():
+        assert not left.exists()
 
 
 def test_a_duration_decides_when_to_write(tmp_path):
