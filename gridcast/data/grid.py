@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.read_errors import naming_the_file
+from gridcast.data.read_errors import check_unchanged, naming_the_file
 
 TIME, SAMPLE = "time", "sample"  # the only names that are fixed
 # Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
@@ -98,6 +98,8 @@ class Series:
         The ``sample`` coordinate (step numbers where it has no labels), None for a single series.
     time_attrs : mapping or None
         Attributes of the time coordinate; None where the user's array has no time coordinate.
+    n_observed : ndarray of int, (sample, time), or None
+        How many values of each step an earlier pass has observed: a later one is to find as many.
     """
 
     values: Any
@@ -105,6 +107,7 @@ class Series:
     grid: Grid
     samples: xr.DataArray | None = None
     time_attrs: Mapping[str, Any] | None = None
+    n_observed: np.ndarray | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -124,6 +127,8 @@ class Series:
                 f"X holds an infinite value at {TIME}={self.times[step]} (step {step}): "
                 "mark missing values with NaN, X.where(np.isfinite(X))"
             )
+        if self.n_observed is not None:
+            check_unchanged(block, self.n_observed[:, start:stop], self.values)
         return block
 
     def load_in_order(self, stretches: Iterable[tuple[int, int]]) -> Iterator[np.ndarray]:

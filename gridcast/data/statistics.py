@@ -80,13 +80,18 @@ class FieldStatistics:
 
 def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStatistics:
     """Return the statistics of each cell in one pass over (sample, time, channel, y, x), block by block."""
+    return field_sums(values, buffer_bytes).statistics()
+
+
+def field_sums(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldSums:
+    """Return what the statistics are made of."""
     n_samples, n_times, *shape = values.shape
-    sums = FieldSums(tuple(shape))
+    sums = FieldSums(values.shape)
     steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))  # a double copy and its square
     for sample in range(n_samples):
         for start in range(0, n_times, steps):
-            sums.add(np.asarray(values[sample, start : start + steps]))
-    return sums.statistics()
+            sums.add(np.asarray(values[sample, start : start + steps]), sample, start)
+    return sums
 
 
 class FieldSums:
@@ -94,18 +99,24 @@ class FieldSums:
 
     Parameters
     ----------
-    shape : (int, int, int)
-        Channels, rows and columns.
+    shape : (int, int, int, int, int)
+        Samples, steps, channels, rows and columns.
+
+    Attributes
+    ----------
+    n_observed : ndarray of int, (sample, time)
+        Observed values of each step.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
+        self.n_observed, shape = np.zeros(shape[:2], dtype=np.int64), shape[2:]
         self.total, self.squares = np.zeros(shape), np.zeros(shape)
         self.count = np.zeros(shape, dtype=np.int64)
         self.n_fields = 0
         self.extremes = _Extreme(shape[0], 1), _Extreme(shape[0], -1)
 
-    def add(self, block: np.ndarray) -> None:
-        """Take fields in, (n, channel, y, x)."""
+    def add(self, block: np.ndarray, sample: int, start: int) -> None:
+        """Take in fields (n, channel, y, x), of a sample from the step `start` on."""
         # sums of squares in single precision lose the variance of a large mean
         block = block.astype(np.float64)
         if np.isinf(block).any():
@@ -117,6 +128,7 @@ class FieldSums:
         self.total += block.sum(0)
         self.squares += (block**2).sum(0)
         self.count += seen.sum(0)
+        self.n_observed[sample, start : start + len(block)] = seen.sum((1, 2, 3))
         self.n_fields += len(block)
 
     def statistics(self) -> FieldStatistics:

@@ -99,6 +99,7 @@ class LinearForecaster(ScaledForecaster):
             "time_features_": None,
             "missing_share_": scaling.statistics.missing,
             "n_windows_": len(windows),
+            "n_observed": scaled.n_observed,
             "module_": place(model.eval(), fabric),
         }
 

@@ -111,14 +111,14 @@ class Anomaly(TransformerMixin, BaseEstimator):
                 "give a longer series or a shorter period"
             )
 
-    def learn(self, series: Series, observe: Callable[[np.ndarray], None] | None = None) -> None:
+    def learn(self, series: Series, observe: Callable[[np.ndarray, int, int], None] | None = None) -> None:
         """Learn the cycle of a series whose period is resolved; the second half of `fit`.
 
         Parameters
         ----------
         series : Series
         observe : callable, optional
-            Is given every field that is read, (n, channel, y, x), so that one pass serves both.
+            Is given the fields that are read, (n, channel, y, x), with their sample and first step: one pass for both.
 
         Raises
         ------
@@ -130,12 +130,12 @@ class Anomaly(TransformerMixin, BaseEstimator):
         count = np.zeros((self.n_phases_, *series.grid.shape), dtype=np.int32)
         block = max(1, (1 << 24) // int(np.prod(series.grid.shape)))  # values of a sample at a time: 64 MiB
         for start in range(0, len(series), block):
-            for sample in series.load(start, min(start + block, len(series))):
+            for i, sample in enumerate(series.load(start, min(start + block, len(series)))):
                 # unbuffered: a block holds the same phase many times, and `+=` would count it once
                 np.add.at(total, phases[start : start + block], np.nan_to_num(sample))
                 np.add.at(count, phases[start : start + block], np.isfinite(sample))
                 if observe is not None:
-                    observe(sample)
+                    observe(sample, i, start)
         # holes are filled first: a transform of NaN is NaN everywhere
         self.cycle_ = self._smooth(_fill_phases(total, count)).astype(np.float32)
 
