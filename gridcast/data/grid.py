@@ -13,6 +13,7 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.read_errors import check_unchanged, naming_the_file
+from gridcast.data.statistics import beyond_precision
 
 TIME, SAMPLE = "time", "sample"  # the only names that are fixed
 # Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
@@ -119,9 +120,12 @@ class Series:
 
     def load(self, start: int, stop: int) -> np.ndarray:
         """Return the steps ``start:stop`` in memory as float32, (sample, time, channel, y, x)."""
-        with naming_the_file():
-            block = np.asarray(self.values[:, start:stop], dtype=np.float32)  # the one place where a file is read
+        with naming_the_file(), np.errstate(over="ignore"):  # what is too large is said below
+            values = np.asarray(self.values[:, start:stop])  # the one place where a file is read
+            block = values.astype(np.float32, copy=False)
         if np.isinf(block).any():
+            if not np.isinf(values).any():
+                raise beyond_precision(float(values[np.isinf(block)][0]))
             step = start + int(np.argwhere(np.isinf(block).any((0, 2, 3, 4)))[0, 0])
             raise ValueError(
                 f"X holds an infinite value at {TIME}={self.times[step]} (step {step}): "

@@ -12,9 +12,10 @@ import pandas as pd
 from sklearn.base import clone
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.grid import Series, unwrap, wrap
-from gridcast.data.statistics import FieldStatistics, FieldSums, field_sums, fill_missing
+from gridcast.data.grid import Series, as_dataarray, unwrap, wrap
+from gridcast.data.statistics import FieldStatistics, FieldSums, check_precision, field_sums, fill_missing
 from gridcast.transformers.anomaly import Anomaly
+from gridcast.transformers.minmax import MinMaxTransformer
 
 CYCLE_BYTES = 2**30  # an hourly cycle of a year fits for 30 000 cells
 
@@ -44,6 +45,8 @@ class Scaling:
         """Fit on a series; return also the scaled series, lazy if `X` is, with what is observed in it."""
         # a clone, as scikit-learn asks: parameters of an estimator are never fitted
         transformer = clone(transformer).fit(X)
+        if isinstance(transformer, MinMaxTransformer):
+            check_precision(transformer.data_min_, transformer.data_max_, as_dataarray(X).dtype)
         scaled, _ = unwrap(transformer.transform(X), calendar)
         if climatology is None:
             sums = field_sums(scaled.values)
