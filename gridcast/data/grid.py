@@ -14,7 +14,8 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.geography import around_the_globe
 from gridcast.data.labels import check_names, constant_labels, of_any
-from gridcast.data.read_errors import naming_the_file
+from gridcast.data.read_errors import check_unchanged, naming_the_file
+from gridcast.data.statistics import beyond_precision
 
 TIME, SAMPLE = "time", "sample"  # the only names that are fixed
 # Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
@@ -94,6 +95,8 @@ class Series:
         The ``sample`` coordinate (step numbers where it has no labels), None for a single series.
     time_attrs : mapping or None
         Attributes of the time coordinate; None where the user's array has no time coordinate.
+    n_observed : ndarray of int, (sample, time), or None
+        How many values of each step an earlier pass has observed: a later one is to find as many.
     """
 
     values: Any
@@ -101,6 +104,7 @@ class Series:
     grid: Grid
     samples: xr.DataArray | None = None
     time_attrs: Mapping[str, Any] | None = None
+    n_observed: np.ndarray | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -112,14 +116,19 @@ class Series:
 
     def load(self, start: int, stop: int) -> np.ndarray:
         """Return the steps ``start:stop`` in memory as float32, (sample, time, channel, y, x)."""
-        with naming_the_file():
-            block = np.asarray(self.values[:, start:stop], dtype=np.float32)  # the one place where a file is read
+        with naming_the_file(), np.errstate(over="ignore"):  # what is too large is said below
+            values = np.asarray(self.values[:, start:stop])  # the one place where a file is read
+            block = values.astype(np.float32, copy=False)
         if np.isinf(block).any():
+            if not np.isinf(values).any():
+                raise beyond_precision(float(values[np.isinf(block)][0]))
             step = start + int(np.argwhere(np.isinf(block).any((0, 2, 3, 4)))[0, 0])
             raise ValueError(
                 f"X holds an infinite value at {TIME}={self.times[step]} (step {step}): "
                 "mark missing values with NaN, X.where(np.isfinite(X))"
             )
+        if self.n_observed is not None:
+            check_unchanged(block, self.n_observed[:, start:stop], self.values)
         return block
 
     def load_in_order(self, stretches: Iterable[tuple[int, int]]) -> Iterator[np.ndarray]:

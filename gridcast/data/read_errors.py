@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+import dask.array as da
+import numpy as np
+
+MOST_NAMES = 3  # of files in a message
+
 
 @contextmanager
 def naming_the_file() -> Iterator[None]:
@@ -20,6 +25,43 @@ def naming_the_file() -> Iterator[None]:
         if name is not None and note not in getattr(error, "__notes__", ()):
             error.add_note(note)
         raise
+
+
+def check_unchanged(block: np.ndarray, n_observed: np.ndarray, values: Any) -> None:
+    """Raise an OSError if fewer values are observed than an earlier read of the same steps has counted.
+
+    A chunk that is gone from a Zarr store reads as missing values, without an error.
+
+    Parameters
+    ----------
+    block : ndarray, (..., channel, y, x)
+        What was read.
+    n_observed : ndarray of int, (...)
+        What was counted.
+    values : numpy or dask array
+        Where it was read from.
+    """
+    n_now = np.isfinite(block).sum((-3, -2, -1))
+    if (n_now < n_observed).any():
+        names = " or ".join(files_behind(values)[:MOST_NAMES])
+        raise OSError(
+            f"X changed while it was read{f' from {names}' if names else ''}: a step has "
+            f"{int((n_observed - n_now).max())} observed values fewer than in the first pass; check that all of its "
+            "chunks are there and that nothing writes to it, or pass X.load()"
+        )
+
+
+def files_behind(values: Any) -> list[str]:
+    """Return the files that a dask array is read from, by xarray."""
+    found = []
+    for part in values.dask.values() if isinstance(values, da.Array) else ():
+        reader = getattr(part, "value", part)  # newer versions of dask wrap what stands in a graph
+        # xarray's layers of indexing, around the array of the file
+        while reader is not None:
+            inner = getattr(reader, "_array", reader)
+            found += [name for name in (_file_of(reader), _file_of(inner)) if name]
+            reader = getattr(reader, "array", None) if type(reader).__module__.startswith("xarray.") else None
+    return list(dict.fromkeys(found))
 
 
 def _file_in(trace: TracebackType | None) -> str | None:

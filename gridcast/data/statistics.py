@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 BUFFER_BYTES = 256 * 2**20  # for blocks of a lazy series
+MARGIN = 1e6  # of single precision, so that squares of scales and sums of values do not leave it either
+LEAST_STEPS = 100  # of single precision within the spread of a channel
 BOUND_SHARE, BOUND_COUNT = 0.01, 10  # fewer values at an extreme are chance, not a bound
 
 
@@ -23,6 +25,37 @@ def check_no_fill_values(smallest: np.ndarray, largest: np.ndarray) -> None:
                 f"X holds {value:g}, which files write where nothing is observed: mark missing values with NaN, "
                 "X.where(abs(X) < 1e19)"
             )
+
+
+def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) -> None:
+    """Raise a ValueError if single precision can not tell the values of a channel between its extremes apart.
+
+    Parameters
+    ----------
+    smallest, largest : ndarray, (channel,)
+    dtype : dtype
+        Of the values; single precision has already told apart what is told apart.
+    """
+    single = np.finfo(np.float32)
+    for low, high in zip(np.ravel(smallest).astype(float), np.ravel(largest).astype(float), strict=True):
+        size, spread = max(abs(low), abs(high)), high - low
+        if not np.isfinite(size) or size == 0:  # never observed, infinite or all zero: said elsewhere
+            continue
+        if size > single.max / MARGIN or (0 < spread < single.tiny * MARGIN):
+            raise beyond_precision(low if abs(low) == size else high, spread if size < 1 else size)
+        if 0 < spread < LEAST_STEPS * single.eps * size and dtype.kind + str(dtype.itemsize) not in "f2 f4":
+            raise ValueError(
+                f"X lies between {low:.10g} and {high:.10g}, where single precision has steps of "
+                f"{single.eps * size:.1g}: take away what all values have in common, X - {low:.10g}"
+            )
+
+
+def beyond_precision(value: float, unit: float | None = None) -> ValueError:
+    """Return the error for a value that is too large, or too small, for single precision."""
+    return ValueError(
+        f"X holds {value:g}, which single precision can not hold: mark values that are wrong with NaN, "
+        f"X.where(abs(X) < 1e30), or take another unit, X / {unit or abs(value):.0e}"
+    )
 
 
 def fill_missing(x: np.ndarray, default: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,13 +113,18 @@ class FieldStatistics:
 
 def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStatistics:
     """Return the statistics of each cell in one pass over (sample, time, channel, y, x), block by block."""
+    return field_sums(values, buffer_bytes).statistics()
+
+
+def field_sums(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldSums:
+    """Return what the statistics are made of."""
     n_samples, n_times, *shape = values.shape
-    sums = FieldSums(tuple(shape))
+    sums = FieldSums(values.shape)
     steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))  # a double copy and its square
     for sample in range(n_samples):
         for start in range(0, n_times, steps):
-            sums.add(np.asarray(values[sample, start : start + steps]))
-    return sums.statistics()
+            sums.add(np.asarray(values[sample, start : start + steps]), sample, start)
+    return sums
 
 
 class FieldSums:
@@ -94,18 +132,26 @@ class FieldSums:
 
     Parameters
     ----------
-    shape : (int, int, int)
-        Channels, rows and columns.
+    shape : (int, int, int, int, int)
+        Samples, steps, channels, rows and columns.
+
+    Attributes
+    ----------
+    n_observed : ndarray of int, (sample, time)
+        Observed values of each step.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
+        self.n_observed, shape = np.zeros(shape[:2], dtype=np.int64), shape[2:]
         self.total, self.squares = np.zeros(shape), np.zeros(shape)
         self.count = np.zeros(shape, dtype=np.int64)
         self.n_fields = 0
+        self.dtype = np.dtype(np.float32)
         self.extremes = _Extreme(shape[0], 1), _Extreme(shape[0], -1)
 
-    def add(self, block: np.ndarray) -> None:
-        """Take fields in, (n, channel, y, x)."""
+    def add(self, block: np.ndarray, sample: int, start: int) -> None:
+        """Take in fields (n, channel, y, x), of a sample from the step `start` on."""
+        self.dtype = block.dtype
         # sums of squares in single precision lose the variance of a large mean
         block = block.astype(np.float64)
         if np.isinf(block).any():
@@ -114,19 +160,23 @@ class FieldSums:
         for extreme in self.extremes:
             extreme.update(block)
         block = np.where(seen, block, 0.0)
-        self.total += block.sum(0)
-        self.squares += (block**2).sum(0)
+        with np.errstate(over="ignore"):  # `statistics` refuses what is that large
+            self.total += block.sum(0)
+            self.squares += (block**2).sum(0)
         self.count += seen.sum(0)
+        self.n_observed[sample, start : start + len(block)] = seen.sum((1, 2, 3))
         self.n_fields += len(block)
 
     def statistics(self) -> FieldStatistics:
         """Return the statistics of all fields so far."""
+        smallest, largest = (extreme.sign * extreme.value for extreme in self.extremes)
+        check_no_fill_values(smallest, largest)
+        check_precision(smallest, largest, self.dtype)
         mean = self.total / np.maximum(self.count, 1)
         # rounding may take it below zero
         variance = np.maximum(self.squares / np.maximum(self.count, 1) - mean**2, 0.0)
         complete = bool((self.count == self.n_fields).all())
         missing = 1 - float(self.count.mean()) / max(self.n_fields, 1)
-        check_no_fill_values(*(extreme.value for extreme in self.extremes))
         low, high = (extreme.bound(self.count.sum((1, 2))) for extreme in self.extremes)
         std = np.sqrt(variance).astype(np.float32)
         return FieldStatistics(mean.astype(np.float32), std, self.count > 0, complete, low, high, missing)

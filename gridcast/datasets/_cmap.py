@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from gridcast.datasets._whole import check_whole
+
 _DIMS = ("time", "lat", "lon")  # the order that gridcast asks for
 _LONG_NAMES = {"latitude": "lat", "longitude": "lon"}  # some mirrors spell them out
 _UNITS = ("mm/day", "mm/d", "mm day-1", "mm d-1")  # spellings of one unit: nothing is converted
@@ -69,10 +71,11 @@ def _open(path: Path) -> xr.Dataset:
     # Dates as cftime always: a climatology in the year 1 would otherwise warn.
     dates = xr.coders.CFDatetimeCoder(use_cftime=True)
     try:
+        check_whole(path)
         return xr.open_dataset(path, decode_times=dates, decode_timedelta=False)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"path={str(path)!r} cannot be opened as netCDF; check that it is complete or fetch it anew"
+            f"path={str(path)!r} cannot be opened as netCDF; check that it is complete or fetch it anew ({error})"
         ) from error
 
 

@@ -1,17 +1,22 @@
 """Downloading public data sets once and keeping them in a cache folder."""
 
 import os
+import time
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pooch
+import requests
 import xarray as xr
+from urllib3.exceptions import HTTPError
 
 from gridcast.datasets._cmap import open_cmap
+from gridcast.datasets._whole import check_whole
 
 _CMAP_URL = "https://downloads.psl.noaa.gov/Datasets/cmap/enh/"  # of PSL, enhanced CMAP
 _XARRAY_URL = "https://github.com/pydata/xarray-data/raw/master/"  # the tutorial data of xarray
+_TIMEOUT = 30.0  # seconds without an answer, as pooch has it
+_PATIENCE, _LEAST_BYTES = 60.0, 2**16  # a server that sends fewer bytes in so many seconds is given up
 
 
 def fetch_cmap(
@@ -44,7 +49,8 @@ def fetch_cmap(
     Raises
     ------
     OSError
-        If the download fails or is not what it should be; then nothing stays in the cache.
+        If the download fails, is given up as too slow or is not what it should be; then nothing stays in the cache.
+        Also if the file in the cache is damaged.
     """
     return open_cmap(_fetch("precip.pentad.mean.nc", "precip", base_url, cache, known_hash))
 
@@ -76,7 +82,8 @@ def fetch_air_temperature(
     Raises
     ------
     OSError
-        If the download fails or is not what it should be; then nothing stays in the cache.
+        If the download fails, is given up as too slow or is not what it should be; then nothing stays in the cache.
+        Also if the file in the cache is damaged.
 
     References
     ----------
@@ -96,7 +103,10 @@ def _fetch(
     folder = Path(cache or os.environ.get("GRIDCAST_DATA") or pooch.os_cache("gridcast")).expanduser()
 
     def download(url: str, output_file: str, mover: pooch.Pooch | None) -> None:
-        pooch.downloaders.choose_downloader(url)(url, output_file, mover)
+        if url.startswith(("http://", "https://")):
+            _download(url, output_file)
+        else:
+            pooch.downloaders.choose_downloader(url)(url, output_file, mover)
         # Here the file still has a temporary name, which pooch removes if this raises.
         _check_netcdf(output_file, variable)
 
@@ -107,17 +117,43 @@ def _fetch(
             f"{url} could not be fetched ({type(error).__name__}: {error}); nothing was kept in {folder}. "
             f"Try again later, pass the base_url of a mirror, or put {filename} into that folder yourself"
         ) from error
+    try:
+        # once more: it may have come from the cache, where anything may have happened to it
+        _check_netcdf(path, variable)
+    except ValueError as error:
+        raise OSError(f"{path} in the cache is damaged ({error}): remove it, and the next call fetches it") from error
     return Path(path)
+
+
+def _download(url: str, path: str) -> None:
+    """Write what a web server sends to a file; raise a TimeoutError where it comes too slowly."""
+    with requests.get(url, stream=True, timeout=_TIMEOUT) as response, open(path, "wb") as file:
+        response.raise_for_status()
+        began, n_bytes = time.monotonic(), 0
+        # what is there, however little: to wait for a whole block a server that drips would take days
+        while block := _next_block(response):
+            file.write(block)
+            n_bytes += len(block)
+            if n_bytes >= _LEAST_BYTES:
+                began, n_bytes = time.monotonic(), 0
+            elif time.monotonic() - began > _PATIENCE:
+                raise TimeoutError(f"the server sent only {n_bytes} bytes in {_PATIENCE:g} seconds")
+
+
+def _next_block(response: requests.Response) -> bytes:
+    try:
+        return bytes(response.raw.read1(2**20, decode_content=True))
+    except HTTPError as error:  # of urllib3, which is no OSError
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 def _check_netcdf(path: str, variable: str) -> None:
     """Raise ValueError unless the file opens as netCDF and holds `variable` to its last value."""
     with open(path, "rb") as file:
         start = file.read(30)
-    # Past the end of a file in netCDF's classic format the netCDF library reads zeros, scipy raises.
-    engine: Literal["scipy"] | None = "scipy" if start[:4] in (b"CDF\x01", b"CDF\x02") else None
     try:
-        with xr.open_dataset(path, engine=engine, decode_times=False) as dataset:
+        check_whole(path)
+        with xr.open_dataset(path, decode_times=False) as dataset:
             names = list(dataset.data_vars)
             if variable in names:
                 dataset[variable][{dim: -1 for dim in dataset[variable].dims}].load()

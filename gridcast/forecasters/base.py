@@ -6,6 +6,7 @@ import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -91,6 +92,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         with naming_the_file():
             # returned, not set: a fit that fails leaves the earlier one whole
             learned = self._fit(series, calendar)
+            series = replace(series, n_observed=learned.pop("n_observed", None))
             # If this read fails, `self` still has its earlier fit.
             learned |= self._origin(learned, series, calendar)
         # an earlier fit may have learned what this one does not
@@ -307,7 +309,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
 
     @abstractmethod
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
-        """Learn from a checked series and return the learned attributes."""
+        """Learn from a checked series and return the learned attributes, and as ``n_observed`` what was counted."""
 
     @abstractmethod
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:

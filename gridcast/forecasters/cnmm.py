@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Series
 from gridcast.data.parameters import channels, defaults, parameter, whole
 from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.linear import N_PATTERNS, LinearForecaster, fit_inverse_model, inverse_model
+from gridcast.forecasters.linear import N_PATTERNS, LinearForecaster, check_memory, fit_inverse_model, inverse_model
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
@@ -85,6 +87,12 @@ class CNMMForecaster(NeuralForecaster):
         # as many lags as the module was built with
         linear = LinearForecaster(**shared | {"lags": min(self.lags, self.window - 1)})
         return linear.with_model(self, self.module_.layout.model)
+
+    def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
+        self.check_parameters()
+        if self.architecture != "paper":
+            check_memory(series.grid.shape[0], min(self.lags, self.window - 1))
+        return super()._fit(series, calendar)
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         return self._paper_module(spec) if self.architecture == "paper" else self._residual_module(spec)

@@ -11,7 +11,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series, extend
 from gridcast.data.parameters import anything, choice, parameter
 from gridcast.data.random import generator
-from gridcast.data.statistics import field_statistics, fill_missing
+from gridcast.data.statistics import field_sums, fill_missing
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.registry import forecaster
 from gridcast.persistence.forms import check, check_array, take
@@ -76,7 +76,8 @@ class NaiveForecaster(BaseForecaster):
             raise ValueError(
                 f"X has {len(series)} steps, period={self.period!r} needs more than {learned['cycle_'].n_phases_}"
             )
-        statistics = field_statistics(series.values)
+        sums = field_sums(series.values)
+        statistics = sums.statistics()
         if not statistics.observed.any((1, 2)).all():
             raise ValueError("X holds a channel without any observed value (all NaN): drop it or check the fill value")
         n_samples, n_times = series.values.shape[:2]
@@ -84,12 +85,14 @@ class NaiveForecaster(BaseForecaster):
         # at least 64 steps even of large grids, or there would be too few errors
         steps = int(np.clip(ARCHIVE_BYTES // frame_bytes, min(64, n_times), n_times))
         samples = int(np.clip(ARCHIVE_BYTES // (frame_bytes * steps), 1, n_samples))
-        archive = Series(series.values[:samples], series.times, series.grid).tail(steps)  # first samples, last steps
+        part = Series(series.values[:samples], series.times, series.grid, n_observed=sums.n_observed[:samples])
+        archive = part.tail(steps)  # first samples, last steps
         return learned | {
             "mean_": np.where(statistics.observed, statistics.mean, np.float32(np.nan)),
             "archive_": archive.values,
             "archive_times_": archive.times,
             "missing_share_": statistics.missing,
+            "n_observed": sums.n_observed,
         }
 
     def _learned(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ class NeuralForecaster(ScaledForecaster):
         }
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
             self._train(series, calendar, data, learned, seed, fabric, checkpoints)
-        return learned
+        return learned | {"n_observed": scaled.n_observed}
 
     def _train(
         self,
@@ -192,7 +193,7 @@ class NeuralForecaster(ScaledForecaster):
                 learned["history_"] = train(
                     module,
                     self._stream(data, spec, seed, fabric),
-                    self._validation(data) if len(data.held_out) else None,
+                    self._validation(data),
                     self._plan(),
                     fabric,
                     checkpoints,
@@ -257,15 +258,28 @@ class NeuralForecaster(ScaledForecaster):
             cycle=data.cycle,
             noise=data.noise(noise) if noise else None,
             clock=data.clock,
+            n_observed=data.scaled.n_observed,
             buffer_bytes=self.training.buffer_bytes,
             pin=fabric.device.type == "cuda",  # elsewhere page-locked memory serves nothing
             process=fabric.global_rank,
             n_processes=fabric.world_size,
         )
 
-    def _validation(self, data: TrainingData) -> Callable[[nn.Module], float]:
-        """Return a function of a module: its mean squared error in the held-out one-step forecasts, scaled."""
+    def _validation(self, data: TrainingData) -> Callable[[nn.Module], float] | None:
+        """Return a function of a module: its mean squared error in the held-out one-step forecasts, scaled.
+
+        None where nothing is held out, or nothing was observed there.
+        """
+        if not len(data.held_out):
+            return None
         x, mask, clock, truth = data.validation()
+        if np.isnan(truth).all():
+            warnings.warn(
+                f"validation_fraction={self.training.validation_fraction!r} holds out a part of X without any "
+                "observation: the training loss chooses the weights instead; cut that part off, or hold out more",
+                stacklevel=6,  # the user's call of fit
+            )
+            return None
         n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))  # 64 channels of activations, as in a forecast
 
         def error(module: nn.Module) -> float:

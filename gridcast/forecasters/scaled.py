@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,8 @@ class ScaledForecaster(BaseForecaster):
         n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
         n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
         batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
-        # one seed for the whole call: an integer gives the same members again
-        with seeded(draw_seed(self.random_state)):
+        # one seed for the whole call: an integer gives the same members again; a mean draws nothing, and never waits
+        with seeded(draw_seed(self.random_state)) if n_samples else nullcontext():
             start = 0
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
                 inputs = *context, self._clocks(history, batch)  # values, mask, clocks

@@ -242,7 +242,10 @@ def _fit_patterns(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
     n = min(linear.n_patterns, sum(map(len, runs)) // STEPS_PER_PATTERN)
     if not n:  # the series is too short for any: they stay zero
         return
-    folded = linear.fold(leading_patterns(runs, n))
+    fields = leading_patterns(runs, n)
+    if not len(fields):  # nothing varies: torch's unshuffle returns an empty batch as it is
+        return
+    folded = linear.fold(fields)
     linear.patterns[: len(folded)] = folded.flatten(1)
     # patterns are orthonormal as fields; in coefficients, divided by `scale`, the product needs its square
     linear.duals[: len(folded)] = (folded * linear.scale.square()).flatten(1)

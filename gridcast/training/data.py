@@ -11,6 +11,7 @@ import torch
 
 from gridcast.data.covariates import TimeFeatures
 from gridcast.data.grid import Series
+from gridcast.data.read_errors import check_unchanged
 from gridcast.data.statistics import fill_missing
 from gridcast.data.windows import window_starts
 from gridcast.training.streaming import Cycle, Noise
@@ -168,6 +169,8 @@ class TrainingData:
             part = starts[i : i + READ_TOGETHER]
             # together: chunks that several of them share are read once
             blocks[i : i + len(part)] = np.stack(dask.compute(*(scaled.values[s, t : t + n] for s, t in part)))
+        if scaled.n_observed is not None:
+            check_unchanged(blocks, np.stack([scaled.n_observed[s, t : t + n] for s, t in starts]), scaled.values)
         if anomalies:
             for block, (_, start) in zip(blocks, starts, strict=True):
                 block[:] = self.scaling.subtract(block, scaled.times[start : start + n])

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,12 +62,28 @@ def make_fabric(device: str, precision: str) -> Fabric:
         raise ValueError(f"precision={precision!r} is not known here: {error}") from error
 
 
+_drawing = threading.RLock()  # again in one thread: a callback may forecast while its model trains
+
+
+def _forget_the_lock() -> None:
+    global _drawing
+    # whoever held it is not in the forked process; a new one, since the forking thread may still let go of its own
+    _drawing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_forget_the_lock)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw torch's random numbers from `seed` inside, and leave the global state as it was."""
+    """Draw torch's random numbers from `seed` inside, and leave the global state as it was.
+
+    One thread at a time: torch's generator and Pyro's handlers belong to the whole process. Others wait here.
+    """
     # a GPU that is not in use has no state to keep
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
+    with _drawing, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

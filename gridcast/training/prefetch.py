@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1  # how soon a thread sees that nobody reads on
+LEAVE_SECONDS = 1.0  # a read that is slow ends by itself: whoever pressed Ctrl-C does not wait for it
 
 
 def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     """Yield `items`, prepared by a thread up to `depth` ahead.
 
     An error in the thread is raised here. Closing the generator (``contextlib.closing``), an error in the consumer or
-    the end of `items` ends the thread.
+    the end of `items` ends the thread, which may be busy with its last item a while longer.
 
     Parameters
     ----------
@@ -51,7 +52,11 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     thread.start()
     try:
         while True:
-            kind, value = waiting.get()
+            try:
+                # not for ever: some systems answer no Ctrl-C before a wait ends
+                kind, value = waiting.get(timeout=LEAVE_SECONDS)
+            except queue.Empty:
+                continue
             if kind == "end":
                 return
             if kind == "error":
@@ -59,4 +64,4 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
             yield value
     finally:
         stop.set()
-        thread.join()
+        thread.join(LEAVE_SECONDS)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gridcast.data.read_errors import check_unchanged
 from gridcast.data.statistics import BUFFER_BYTES, fill_missing
 from gridcast.training.prefetch import run_ahead
 from gridcast.transformers.harmonics import combine
@@ -125,6 +126,8 @@ class WindowStream:
         Added to the windows; their clean values then come as the target.
     clock : ndarray, (time, n_clock), optional
         Time features of each step.
+    n_observed : ndarray of int, (sample, time), optional
+        Observed values of each step, as an earlier pass has counted them.
     buffer_bytes : int
         Memory for blocks of a dask array: one that windows are cut from and one that is being read.
     pin : bool
@@ -148,6 +151,7 @@ class WindowStream:
         cycle: Cycle | None = None,
         noise: Noise | None = None,
         clock: np.ndarray | None = None,
+        n_observed: np.ndarray | None = None,
         buffer_bytes: int = BUFFER_BYTES,
         pin: bool = False,
         process: int = 0,
@@ -162,6 +166,7 @@ class WindowStream:
         self.batch_size, self.default, self.rng = batch_size, default, rng
         self.patch, self.alignment = patch, alignment
         self.cycle, self.noise, self.clock, self.pin = cycle, noise, clock, pin
+        self.n_observed = n_observed
         self.process, self.n_processes = process, n_processes
         # half the memory: one block is read while another is cut
         self.blocks = [windows] if isinstance(values, np.ndarray) else self._blocks(buffer_bytes // 2)
@@ -250,8 +255,11 @@ class WindowStream:
             # the array itself, not a copy
             return self.values, np.zeros(2, dtype=int)
         low, high = windows.min(0), windows.max(0)
-        block = self.values[low[0] : high[0] + 1, low[1] : high[1] + self.window]
-        return np.asarray(block, dtype=np.float32), low
+        part = slice(low[0], high[0] + 1), slice(low[1], high[1] + self.window)
+        block = np.asarray(self.values[part], dtype=np.float32)
+        if self.n_observed is not None:
+            check_unchanged(block, self.n_observed[part], self.values)
+        return block, low
 
     def _cut(self, x: np.ndarray, start: int, rng: np.random.Generator) -> _Cut:
         """Return what the model sees of a window, or of a random patch of it."""

@@ -123,14 +123,14 @@ class Anomaly(TransformerMixin, BaseEstimator):
                 "give a longer series or a shorter period"
             )
 
-    def learn(self, series: Series, observe: Callable[[np.ndarray], None] | None = None) -> None:
+    def learn(self, series: Series, observe: Callable[[np.ndarray, int, int], None] | None = None) -> None:
         """Learn the cycle of a series whose period is resolved; the second half of `fit`.
 
         Parameters
         ----------
         series : Series
         observe : callable, optional
-            Is given every field that is read, (n, channel, y, x), so that one pass serves both.
+            Is given the fields that are read, (n, channel, y, x), with their sample and first step: one pass for both.
 
         Raises
         ------
@@ -147,10 +147,10 @@ class Anomaly(TransformerMixin, BaseEstimator):
             sums = PhaseSums(self.phases(series.times), self.n_phases_, n_cells)
         block = max(1, BLOCK_VALUES // n_cells)
         for start in range(0, len(series), block):
-            for sample in series.load(start, min(start + block, len(series))):
+            for i, sample in enumerate(series.load(start, min(start + block, len(series)))):
                 sums.add(start, sample.reshape(len(sample), -1))
                 if observe is not None:
-                    observe(sample)
+                    observe(sample, i, start)
         best, cycle = sums.solve()
         self.year_ = names[best] if names else None
         self.cycle_ = cycle.reshape(-1, *series.grid.shape).astype(np.float32)

@@ -108,9 +108,10 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
         flat = self.data_max_ <= self.data_min_  # (channel,)
         if flat.any() and given is None:
             # A constant channel has no scale of its own: keep the unit, so that it maps to the middle and back.
+            unit = np.maximum(1.0, np.abs(smallest) * 2**-10)  # of a large constant a part, else 1 would be lost in it
             self.data_min_, self.data_max_ = (
-                np.where(flat, smallest - 1, smallest),
-                np.where(flat, largest + 1, largest),
+                np.where(flat, smallest - unit, smallest),
+                np.where(flat, largest + unit, largest),
             )
         return self
 

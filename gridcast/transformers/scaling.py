@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series, unwrap, wrap
-from gridcast.data.statistics import FieldStatistics, FieldSums, field_statistics, fill_missing
+from gridcast.data.statistics import FieldStatistics, FieldSums, check_precision, field_sums, fill_missing
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 
@@ -43,20 +43,23 @@ class Scaling:
 
     @classmethod
     def fit(cls, transformer: Any, climatology: Any, series: Series, calendar: Calendar | None) -> tuple[Self, Series]:
-        """Fit on a series; return also the scaled series, lazy if `series` is."""
+        """Fit on a series; return also the scaled series, lazy if `series` is, with what is observed in it."""
         # a clone, as scikit-learn asks: parameters of an estimator are never fitted
         transformer = clone(transformer)
         if type(transformer) in OURS:
             transformer.fit_series(series, calendar)
         else:
             transformer.fit(wrap(series.values, series.times, series))
+        if isinstance(transformer, MinMaxTransformer):
+            check_precision(transformer.data_min_, transformer.data_max_, series.values.dtype)
         scaled = replace(series, values=_transformed(transformer, series.values, series.times, series))
         if climatology is None:
-            return cls(transformer, None, field_statistics(scaled.values), calendar), scaled
-        anomaly, sums = _resolve_climatology(climatology, scaled, calendar), FieldSums(scaled.grid.shape)
+            sums = field_sums(scaled.values)
+            return cls(transformer, None, sums.statistics(), calendar), replace(scaled, n_observed=sums.n_observed)
+        anomaly, sums = _resolve_climatology(climatology, scaled, calendar), FieldSums(scaled.values.shape)
         anomaly.learn(scaled, sums.add)  # one pass for both
         anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
-        return cls(transformer, anomaly, sums.statistics(), calendar), scaled
+        return cls(transformer, anomaly, sums.statistics(), calendar), replace(scaled, n_observed=sums.n_observed)
 
     def refitted(self, scaled: Series) -> Scaling:
         """Return the scaling with the climatology of another scaled series of the grid; the same if it is too short."""

@@ -1,12 +1,14 @@
 import re
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from small import small
 
 import gridcast as gc
-from gridcast.data.read_errors import naming_the_file
+from gridcast.data.read_errors import check_unchanged, naming_the_file
 
 
 def write_parts(folder, n_parts=4):
@@ -57,6 +59,53 @@ def test_a_damaged_zarr_chunk_is_named_while_training(tmp_path):
     with pytest.raises(Exception, match=r".") as caught:
         model.fit(lazy)
     assert any("series.zarr" in note for note in caught.value.__notes__)
+
+
+class Remove(gc.callbacks.Callback):
+    """Removes a file before the first step of a training."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_fit_begin(self, est):
+        self.path.unlink()
+
+
+def test_a_zarr_chunk_that_vanishes_while_training_is_an_error(tmp_path):
+    series = write_parts(tmp_path)
+    store = tmp_path / "series.zarr"
+    series.chunk(time=10, y=8).to_dataset().to_zarr(store, zarr_format=2)
+    model = small("convlstm", callbacks=[Remove(store / "v/2.1.0")])
+    with pytest.raises(OSError, match=r"changed while it was read from .*series\.zarr.* 128 observed values fewer"):
+        model.fit(xr.open_zarr(store)["v"])
+
+
+@pytest.mark.parametrize("name", ["naive", "linear"])
+def test_values_that_vanish_between_two_reads_are_an_error(name):
+    reads = []
+
+    def read(block):
+        reads.append(block.shape)
+        # a look at the end of the series, once all of it was seen
+        return block if len(reads) <= n_reads else np.full_like(block, np.nan)
+
+    values = np.random.default_rng(0).normal(size=(40, 4, 4)).astype(np.float32)
+    source = da.from_array(values, chunks=(10, 4, 4))
+    series = xr.DataArray(source.map_blocks(read, meta=np.empty((0, 0, 0), "f4")), dims=("time", "y", "x"))
+    n_reads = 4 * (1 if name == "naive" else 2)  # a linear model's transformer has a pass of its own
+    model = gc.NaiveForecaster() if name == "naive" else small("linear")
+    with pytest.raises(OSError, match=r"X changed while it was read: .*pass X\.load\(\)"):
+        model.fit(series)
+    reads.clear()
+    n_reads = np.inf
+    assert np.isfinite(model.fit(series.load()).predict(2)).all()
+
+
+def test_gaps_of_the_first_pass_are_no_change():
+    block = np.where(np.arange(8).reshape(2, 1, 2, 2) % 3, 1.0, np.nan)
+    check_unchanged(block, np.isfinite(block).sum((1, 2, 3)), block)
+    with pytest.raises(OSError, match="1 observed values fewer"):
+        check_unchanged(block, np.array([3, 3]), block)
 
 
 def test_other_errors_get_no_note():

@@ -169,3 +169,14 @@ def test_other_units(tmp_path, pentads):
     path = write_pentads(tmp_path / "p.nc", pentads, pentads.time.values, units="kg m-2 s-1")
     with pytest.raises(ValueError, match=r"units='kg m-2 s-1', CMAP's are 'mm/day'; .* convert"):
         open_cmap(path)
+
+
+@pytest.mark.parametrize("file_format", ["NETCDF3_CLASSIC", "NETCDF3_64BIT", "NETCDF4"])
+def test_a_file_that_was_cut_is_an_error(tmp_path, pentads, file_format):
+    path = tmp_path / "cut.nc"
+    pentads.to_netcdf(path, format=file_format)
+    whole = path.read_bytes()
+    open_cmap(path).close()
+    path.write_bytes(whole[:-8])
+    with pytest.raises(ValueError, match=r"cut\.nc' cannot be opened as netCDF; check that it is complete"):
+        open_cmap(path)

@@ -1,5 +1,7 @@
+import contextlib
 import hashlib
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dask
@@ -197,3 +199,39 @@ def test_a_server_that_is_down(mirror, cache):
 def test_an_unknown_protocol(cache):
     with pytest.raises(OSError, match=r"gopher://example\.org/precip\.pentad\.mean\.nc could not be fetched"):
         fetch_cmap("gopher://example.org", cache)
+
+
+@pytest.mark.parametrize("file_format", ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT"])
+def test_a_damaged_file_in_the_cache_is_an_error_whose_advice_helps(mirror, cache, precip, tmp_path, file_format):
+    mirror.serve(CMAP, as_bytes(precip, tmp_path, format=file_format))
+    fetch_cmap(mirror.url, cache).close()
+    path = cache / CMAP
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(OSError, match=rf"{CMAP} in the cache is damaged .*not a whole netCDF file.*: remove it"):
+        fetch_cmap(mirror.url, cache)
+    path.unlink()
+    xr.testing.assert_equal(fetch_cmap(mirror.url, cache), precip)
+
+
+class Dripping(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the client leaves
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.02)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_server_that_drips_is_given_up(cache, monkeypatch):
+    monkeypatch.setattr("gridcast.datasets._fetch._PATIENCE", 0.2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        with pytest.raises(OSError, match=r"could not be fetched \(TimeoutError: the server sent only \d+ bytes"):
+            fetch_cmap(f"http://127.0.0.1:{server.server_port}", cache)
+        server.shutdown()
+    assert not list(cache.iterdir())

@@ -302,3 +302,15 @@ def test_the_cost_of_a_large_grid_is_that_of_its_cells():
 def test_a_summary_before_fit_says_so():
     with pytest.raises(NotFittedError):
         make("cnmm").summary()
+
+
+@every_forecaster
+def test_a_held_out_part_without_observations_is_no_divergence(name):
+    values = np.random.default_rng(0).normal(size=(60, 8, 8)).cumsum(0)
+    values[-12:] = np.nan
+    with pytest.warns(UserWarning, match="hold out more"):
+        blind = small(name, max_steps=3, validation_fraction=0.15).fit(values)
+    assert "validation_error" not in blind.history_[-1]
+    assert np.isfinite(blind.predict(values, 2)).all()
+    seeing = small(name, max_steps=3, validation_fraction=0.3).fit(values)
+    assert np.isfinite(seeing.history_[-1]["validation_error"])

@@ -3,8 +3,11 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
@@ -13,6 +16,7 @@ import pytest
 import torch
 from dask.distributed import Client, LocalCluster
 from sklearn.model_selection import GridSearchCV
+from small import small
 
 import gridcast as gc
 from gridcast.training.engine import draw_apart, seeded
@@ -112,3 +116,76 @@ def test_every_process_draws_numbers_of_its_own():
     assert torch.equal(drawn[0], drawn[1])
     assert len({tuple(numbers.tolist()) for numbers in drawn[1:]}) == 5
     assert torch.equal(drawn[3], draw(1, 1))
+
+
+def walk():
+    return np.random.default_rng(0).normal(size=(40, 6, 7)).cumsum(0)
+
+
+def in_threads(function, n_threads, n_calls):
+    with ThreadPoolExecutor(n_threads) as pool:
+        return [call.result() for call in [pool.submit(function) for _ in range(n_calls)]]
+
+
+@pytest.mark.parametrize("name", ["linear", "cnmm"])
+def test_ensembles_drawn_in_threads_are_those_drawn_alone(name):
+    model = small(name, **({} if name == "linear" else {"max_steps": 2})).fit(walk())
+    alone = model.predict_samples(3, n_samples=4)
+    before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    for drawn in in_threads(lambda: model.predict_samples(3, n_samples=4), 8, 50):
+        np.testing.assert_array_equal(drawn, alone)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", ["linear", "cnmm"])
+def test_fits_in_threads_learn_what_they_learn_alone(name):
+    def fit():
+        return small(name, **({} if name == "linear" else {"max_steps": 2})).fit(walk()).module_.state_dict()
+
+    alone, before = fit(), torch.get_rng_state()
+    for weights in in_threads(fit, 4, 4):
+        assert all(torch.equal(weights[key], value) for key, value in alone.items())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_mean_does_not_wait_for_a_training():
+    model = small("linear").fit(walk())
+    with seeded(0):
+        assert len(in_threads(lambda: model.predict(2), 1, 1)[0]) == 2
+
+
+def test_a_failed_fit_lets_other_threads_go_on():
+    def fail():
+        with seeded(0):
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fail()
+    done = threading.Thread(target=lambda: small("linear").fit(walk()), daemon=True)
+    done.start()
+    done.join(60)
+    assert not done.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_a_thread_that_it_has_not():
+    held, end = threading.Event(), threading.Event()
+
+    def hold():
+        with seeded(0):
+            held.set()
+            end.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(60)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # ends a process that waits
+        with seeded(1):
+            os._exit(0)
+    end.set()
+    holder.join()
+    assert os.waitpid(child, 0)[1] == 0
