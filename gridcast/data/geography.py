@@ -54,7 +54,7 @@ def advice(coords: Mapping[Hashable, xr.DataArray], dims: Sequence[Hashable]) ->
                 f"{x.name!r} spans the globe, but is not the last dimension: networks do not go around it there; "
                 f"X.transpose({order})"
             )
-        if x.dims == (dims[-1],) and not _closes(x, dims[-1]) and _closes(x.sortby(x.name), dims[-1]):
+        if x.dims == (dims[-1],) and not _closes(x, dims[-1]) and _closes(x[np.argsort(x.values)], dims[-1]):
             return f"{x.name!r} spans the globe, but is not sorted: X.sortby({x.name!r})"
     return None
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
 from gridcast.data.parameters import channels, defaults, parameter, whole
 from gridcast.forecasters.fitted import check_fitted
@@ -88,11 +87,9 @@ class CNMMForecaster(NeuralForecaster):
         linear = LinearForecaster(**shared | {"lags": min(self.lags, self.window - 1)})
         return linear.with_model(self, self.module_.layout.model)
 
-    def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
-        self.check_parameters()
+    def _check_need(self, series: Series) -> None:
         if self.architecture != "paper":
             check_memory(series.grid.shape[0], min(self.lags, self.window - 1))
-        return super()._fit(series, calendar)
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         return self._paper_module(spec) if self.architecture == "paper" else self._residual_module(spec)
