@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
 import xarray as xr
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.evaluation.scorers import make_scorer
+from gridcast.forecasters.horizon import is_horizon
 
 
 class ForecastPipeline(Pipeline):
@@ -83,7 +83,7 @@ class ForecastPipeline(Pipeline):
 
     def _forecast(self, method: str, X: Any, **arguments: Any) -> xr.DataArray:
         check_is_fitted(self)
-        given = X if X is None or np.isscalar(X) else self.transform_series(X)
+        given = X if X is None or is_horizon(X) else self.transform_series(X)
         return self.inverse_transform_forecast(getattr(self[-1], method)(given, **arguments))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dask.array as da
@@ -18,6 +18,7 @@ from gridcast.data.read_errors import check_unchanged, naming_the_file
 from gridcast.data.statistics import beyond_precision
 
 TIME, SAMPLE = "time", "sample"  # the only names that are fixed
+STEPS_BACK = 64  # that are read at a time in search of a last observation
 # Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
 CF: dict[str, dict[str, str]] = {
     "member": {"standard_name": "realization", "long_name": "ensemble member", "units": "1"},
@@ -234,6 +235,33 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
     if series.samples is not None:
         out = out.assign_coords({SAMPLE: series.samples} | dict(series.samples.coords))
     return out
+
+
+def carried_tail(series: Series, n: int, needed: np.ndarray | None) -> Series:
+    """Return the last `n` steps, in memory; gaps of the first of them hold what was last observed before.
+
+    Parameters
+    ----------
+    series : Series
+    n : int
+    needed : ndarray of bool, (channel, y, x), or None
+        Cells that are looked for; None for none.
+    """
+    tail = series.tail(n)
+    first = len(series) - len(tail)
+    if needed is None:
+        return tail
+    missing = np.isnan(tail.values[:, 0]) & needed
+    values = tail.values.copy() if missing.any() else tail.values
+    while first and missing.any():
+        start = max(0, first - STEPS_BACK)
+        # backwards: the latest observation counts
+        for field_before in series.load(start, first).swapaxes(0, 1)[::-1]:
+            found = missing & ~np.isnan(field_before)
+            values[:, 0][found] = field_before[found]
+            missing &= ~found
+        first = start
+    return replace(tail, values=values)
 
 
 def join(first: Series, second: Series) -> Series:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from gridcast.data.checks import check_positive_integer
-from gridcast.data.grid import refuse_dataset
+from gridcast.data.grid import SAMPLE, TIME, refuse_dataset
 from gridcast.data.windows import window_starts
 
 
@@ -36,6 +37,10 @@ class WindowSplitter:
         Number of train/test pairs.
     test_fraction : float, default=0.3
         Share of the windows (of the sequences, where there is a ``sample`` dimension) kept for testing.
+    train_steps : int, default=None
+        Steps of each training part, the last ones before its test part (a rolling window); all of them by default.
+    gap : int, default=0
+        Steps that are left out between a training part and its test part.
 
     Examples
     --------
@@ -48,11 +53,21 @@ class WindowSplitter:
     (1901, 815)
     """
 
-    def __init__(self, window: int = 30, stride: int = 1, n_splits: int = 1, test_fraction: float = 0.3) -> None:
+    def __init__(
+        self,
+        window: int = 30,
+        stride: int = 1,
+        n_splits: int = 1,
+        test_fraction: float = 0.3,
+        train_steps: int | None = None,
+        gap: int = 0,
+    ) -> None:
         self.window = window
         self.stride = stride
         self.n_splits = n_splits
         self.test_fraction = test_fraction
+        self.train_steps = train_steps
+        self.gap = gap
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -104,8 +119,9 @@ class WindowSplitter:
             If a part of a split would hold no window.
         """
         self._check()
-        n = len(X)
-        independent = getattr(X, "dims", ("time",))[0] == "sample"
+        refuse_dataset(X)
+        dim, n = split_along(X)
+        independent = dim == SAMPLE
         if n < 2:
             raise ValueError(f"X has {n} entries along its first dimension, too few for a split in two parts")
         # A window that straddles the cut is lost on either side: 2 (window - 1) starts fewer than steps.
@@ -113,19 +129,26 @@ class WindowSplitter:
         # 1e-9: the product may lie just below a whole number
         first_test = int((1 - self.test_fraction) * (n - 2 * margin) + 1e-9) + margin
         edges = np.linspace(first_test, n, self.n_splits + 1).astype(int)
-        shortest = min(first_test, int(np.diff(edges).min()))
+        trained = first_test - self.gap if self.train_steps is None else min(first_test - self.gap, self.train_steps)
+        shortest = min(trained, int(np.diff(edges).min()))
         if shortest < margin + 1:
             raise ValueError(
-                f"X has {n} steps: n_splits={self.n_splits} and test_fraction={self.test_fraction} leave a part of "
-                f"{max(shortest, 0)} steps, which must hold at least {margin + 1}; "
-                "use a longer series, fewer splits or a shorter window"
+                f"X has {n} steps: n_splits={self.n_splits}, test_fraction={self.test_fraction}, "
+                f"train_steps={self.train_steps} and gap={self.gap} leave a part of {max(shortest, 0)} steps, "
+                f"which must hold at least {margin + 1}; use a longer series, fewer splits, a shorter window or gap"
             )
         for start, stop in itertools.pairwise(edges):
-            yield np.arange(start), np.arange(start, stop)
+            stop_train = start - self.gap
+            start_train = 0 if self.train_steps is None else max(0, stop_train - self.train_steps)
+            yield np.arange(start_train, stop_train), np.arange(start, stop)
 
     def _check(self) -> None:
         for name in ("window", "stride", "n_splits"):
             check_positive_integer(name, getattr(self, name))
+        if self.train_steps is not None:
+            check_positive_integer("train_steps", self.train_steps)
+        if self.gap != 0:
+            check_positive_integer("gap", self.gap)
         if not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction={self.test_fraction!r} must lie between 0 and 1, both excluded")
 
@@ -162,7 +185,30 @@ def train_test_split(X: Any, test_fraction: float = 0.3) -> tuple[Any, Any]:
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction!r} must lie between 0 and 1, both excluded")
     refuse_dataset(X)
-    n_train = round(len(X) * (1 - test_fraction))  # rounded: the product may lie just below a whole number
-    if not 0 < n_train < len(X):
-        raise ValueError(f"X has {len(X)} steps, test_fraction={test_fraction!r} leaves an empty part")
+    n = split_along(X)[1]
+    n_train = round(n * (1 - test_fraction))  # rounded: the product may lie just below a whole number
+    if not 0 < n_train < n:
+        raise ValueError(f"X has {n} steps, test_fraction={test_fraction!r} leaves an empty part")
     return X[:n_train], X[n_train:]
+
+
+def split_along(X: Any) -> tuple[str | None, int]:
+    """Return the first dimension of a series, sample or time, along which it is split, and its length.
+
+    None for a plain array, whose dimensions have no names.
+
+    Raises
+    ------
+    ValueError
+        If the first dimension of a DataArray is neither.
+    """
+    if not isinstance(X, xr.DataArray):
+        return None, len(X)
+    dim = next((d for d in (SAMPLE, TIME) if d in X.dims), None)
+    if dim is None:
+        raise ValueError(
+            f"X has the dimensions {X.dims} and none is named 'time': rename it, X.rename(valid_time='time')"
+        )
+    if X.dims[0] != dim:
+        raise ValueError(f"X has the dimensions {X.dims}, but {dim!r} comes first: X.transpose({dim!r}, ...)")
+    return dim, X.sizes[dim]

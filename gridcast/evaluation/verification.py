@@ -16,10 +16,11 @@ from xarray import DataArray, Dataset
 from gridcast import metrics
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.grid import SAMPLE, TIME
+from gridcast.data.labels import RESERVED
 from gridcast.data.random import generator
 from gridcast.data.units import squared, units_of, warn_of_other_units
 from gridcast.evaluation.bootstrap import block_counts, block_length
-from gridcast.metrics._checks import Dims, check_dims, check_same_labels
+from gridcast.metrics._checks import Dims, check_dims, check_reference, check_same_labels
 from gridcast.metrics._ensembles import sampling_variance
 from gridcast.metrics._weights import Weights, resolve_weights
 from gridcast.transformers.anomaly import Anomaly
@@ -151,6 +152,8 @@ def verify(
     True
     """
     forecast, positions, starts = _check_backtest(forecast, observations)
+    # leftovers of a selection from forecasts, such as a scalar lead_time, would stand in the way of the dimension
+    observations = observations.drop_vars(set(RESERVED) & set(observations.coords) - set(observations.dims))
     warn_of_other_units("forecast", units_of(forecast), "observations", units_of(observations))
     averaged = _averaged_dims(observations, dim)
     found = _resolved(weights, averaged, observations, forecast)
@@ -287,6 +290,7 @@ def _normal(climatology: DataArray | Anomaly, observed: DataArray) -> DataArray:
     if isinstance(climatology, Anomaly):
         zeros = xr.zeros_like(observed.swap_dims({INIT: TIME}))  # the cycle added to nothing is the cycle
         return climatology.inverse_transform(zeros).swap_dims({TIME: INIT})
+    check_reference("climatology", climatology, (TIME, *observed.dims))
     if TIME not in climatology.dims:
         return climatology
     positions = _positions(climatology, observed[TIME].values)

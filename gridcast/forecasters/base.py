@@ -16,12 +16,13 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.geography import advice
-from gridcast.data.grid import Series, extend, join, unwrap, wrap
+from gridcast.data.grid import Series, carried_tail, extend, join, unwrap, wrap
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
 from gridcast.forecasters.fitted import check_fitted, remembering_refusal
 from gridcast.forecasters.histories import HistoryForecaster
+from gridcast.forecasters.horizon import check_size, is_horizon, resolve_horizon
 from gridcast.forecasters.saved import SavedForecaster
 
 Mode = Literal["multi_step", "one_step"]
@@ -212,8 +213,8 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
                 "the steps that follow it without a gap or overlap"
             )
         n = self._n_recent()
-        # the tail first, so that only the steps that are kept are loaded
-        self.recent_ = join(self.recent_, self._relabel(series).tail(n)).tail(n)
+        # lazy, so that only the steps that are kept are loaded
+        self.recent_ = carried_tail(join(self.recent_, self._relabel(series)), n, self._needed_cells(dict(vars(self))))
         return self
 
     def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:
@@ -311,6 +312,9 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         """Learn from a checked series and return the learned attributes, and as ``n_observed`` what was counted."""
 
+    def _needed_cells(self, learned: dict[str, Any]) -> np.ndarray | None:
+        """Return nothing, unless overridden: a context is enough."""
+
     @abstractmethod
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
         """Forecast 1 to `horizon` steps after each of the steps `origins` of `history`.
@@ -328,7 +332,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             "grid_": series.grid,
             "calendar_": calendar,
             "trained_on_": (series.times[0], series.times[-1]),
-            "recent_": series.tail(fitted._n_recent()),
+            "recent_": carried_tail(series, fitted._n_recent(), self._needed_cells(learned)),
         }
 
     def _as_fitted(self, learned: dict[str, Any]) -> Self:
@@ -342,14 +346,16 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
     ) -> tuple[np.ndarray, pd.Index, Series]:
         """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
         check_fitted(self)
-        if np.isscalar(X):  # predict(horizon)
-            if horizon != 1:
+        if is_horizon(X):  # predict(horizon)
+            if not np.array_equal(horizon, 1):
                 raise TypeError(
                     f"horizon is given twice, {X!r} and {horizon!r}: call predict({horizon!r}) or predict(X, {X!r})"
                 )
             X, horizon = None, X
-        horizon = check_positive_integer("horizon", horizon)
+        horizon = resolve_horizon(horizon, self.calendar_)
         check_mode(mode)
+        n_cells = self.recent_.values.shape[0] * int(np.prod(self.grid_.shape))
+        check_size(4 * horizon * n_cells * (n_samples or 1), horizon, n_samples)  # float32
         history = self.recent_ if X is None else self._check_history(X)
         # in one-step mode the first forecast starts horizon - 1 steps before the end
         n_needed = self._n_context() + (horizon - 1 if mode == "one_step" else 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.grid import Grid, Series, join, unwrap
+from gridcast.data.grid import Grid, Series, carried_tail, join, unwrap
 from gridcast.data.units import warn_of_other_units
 from gridcast.forecasters.fitted import check_fitted
 
@@ -29,6 +30,10 @@ class HistoryForecaster(ABC):
         """Return the number of observed steps kept for forecasts without `X`."""
         # some more, so that one-step forecasts of the last steps need no X
         return self._n_context() + 30
+
+    @abstractmethod
+    def _needed_cells(self, learned: dict[str, Any]) -> np.ndarray | None:
+        """Return cells (channel, y, x) whose last observation a forecast needs, however old; None for none."""
 
     def _times_after(self, history: Series, n: int) -> pd.Index:
         last = history.times[-1]
@@ -63,7 +68,8 @@ class HistoryForecaster(ABC):
         # one sample more, and nobody knows which continues which
         same_samples = series.values.shape[0] == self.recent_.values.shape[0]
         if same_samples and self._follows(series) and len(self.recent_) >= n_context:
-            return join(self.recent_.tail(n_context), series), n_context
+            context = carried_tail(self.recent_, n_context, self._needed_cells(dict(vars(self))))
+            return join(context, series), n_context
         if len(series) <= n_context:
             raise ValueError(
                 f"X has {len(series)} steps and does not follow the training series: its first {n_context} are "

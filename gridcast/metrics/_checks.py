@@ -14,6 +14,8 @@ from gridcast.metrics._weights import Weights, resolve_weights
 
 Dims: TypeAlias = str | Iterable[Hashable] | None
 
+PARTS_OF_TIME = ("month", "dayofyear", "season", "hour", "year", "quarter", "day", "dayofweek")
+
 
 def checked(
     forecast: DataArray, observed: DataArray, dim: Dims, weights: Weights, member_dim: str | None = None
@@ -44,6 +46,22 @@ def check_dims(parameter: str, names: Iterable[Hashable], available: list[Hashab
     for name in names:
         if name not in available:
             raise ValueError(f"{parameter} has {name!r}, which is none of the dimensions {available}")
+
+
+def check_reference(name: str, reference: DataArray, available: Iterable[Hashable]) -> None:
+    """Raise a ValueError if a reference, such as a climatology, has a dimension that neither side has.
+
+    Arithmetic would spread both sides over it, and the score would be nonsense.
+    """
+    for dim in reference.dims:
+        if dim in available:
+            continue
+        if dim in PARTS_OF_TIME:
+            way = f"take its value at each time, {name}.sel({dim}=observed.time.dt.{dim}).drop_vars({dim!r}), or"
+            way += " gridcast.Anomaly().fit(train).climatology"
+        else:
+            way = f"select or average it first, {name}.isel({dim}=0) or {name}.mean({dim!r})"
+        raise ValueError(f"{name} has the dimension {dim!r}, which is none of {list(available)}: {way}")
 
 
 def complete_ensemble(forecast: DataArray, observed: DataArray, member_dim: str) -> DataArray:

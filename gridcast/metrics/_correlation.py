@@ -5,7 +5,7 @@ from __future__ import annotations
 from scores.processing import aggregate
 from xarray import DataArray
 
-from gridcast.metrics._checks import Dims, check_same_labels, checked, named
+from gridcast.metrics._checks import Dims, check_reference, check_same_labels, checked, named
 from gridcast.metrics._weights import Weights
 
 
@@ -63,6 +63,7 @@ def anomaly_correlation(
     1.0
     """
     check_same_labels(forecast=forecast, observed=observed, climatology=climatology)
+    check_reference("climatology", climatology, dict.fromkeys((*forecast.dims, *observed.dims)))
     forecast, observed = (data.astype("float64") - climatology.astype("float64") for data in (forecast, observed))
     exists = forecast.notnull() & observed.notnull()  # the same cells in the product and both norms
     forecast, observed, dims, weights = checked(forecast.where(exists), observed.where(exists), dim, weights)

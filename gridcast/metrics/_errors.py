@@ -6,7 +6,7 @@ from scores import continuous
 from xarray import DataArray
 
 from gridcast.data.units import squared, units_of
-from gridcast.metrics._checks import Dims, check_same_labels, checked, named
+from gridcast.metrics._checks import Dims, check_reference, check_same_labels, checked, named
 from gridcast.metrics._weights import Weights
 
 
@@ -177,6 +177,7 @@ def mse_skill(
     0.75
     """
     check_same_labels(forecast=forecast, reference=reference, observed=observed)
+    check_reference("reference", reference, dict.fromkeys((*forecast.dims, *observed.dims)))
     weights = checked(forecast, observed, dim, weights)[-1]
     exists = forecast.notnull() & reference.notnull() & observed.notnull()  # the same cells for both
     error = mse(forecast.where(exists), observed, dim=dim, weights=weights)

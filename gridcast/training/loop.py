@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from gridcast.training.resumption import misfit
 from gridcast.training.streaming import Batch, WindowStream
 
 Record = dict[str, float]
+
+LOG_SECONDS = 60.0  # between two lines of progress in a file
 
 
 @dataclass(frozen=True)
@@ -253,7 +256,9 @@ class _Run:
         # `seeded` has set it; `draw_apart` makes the seeds of other processes of it
         self.seed = torch.initial_seed()
         quiet = not (plan.verbose and fabric.is_global_zero)
-        self.bar = tqdm(total=self.n_steps, disable=quiet, unit="step", mininterval=0.5)
+        # a line in a log file now and then; a terminal and a notebook redraw theirs
+        redrawn = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self.bar = tqdm(total=self.n_steps, disable=quiet, unit="step", mininterval=0.5 if redrawn else LOG_SECONDS)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the rest of the training depends on."""
@@ -347,7 +352,7 @@ class _Run:
         for name, value in terms.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         shown = {"epoch": progress.epoch, "loss": f"{terms['loss']:.4g}"}
-        # no refresh: the bar redraws itself twice a second
+        # no refresh: the bar redraws itself in its own time
         self.bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import xarray as xr
 
 from gridcast.data.grid import as_dataarray, as_lazy, has_channels
-from gridcast.data.labels import of_any
+from gridcast.data.labels import RESERVED, of_any
+
+LEADING = (*RESERVED, "sample", "time")  # before the dimensions of a field
 
 
 def labelled(X: Any) -> xr.DataArray:
@@ -19,7 +21,12 @@ def labelled(X: Any) -> xr.DataArray:
             f"X is the number {X!r}: a transformer takes data; in a pipeline use ForecastPipeline for predict({X}), "
             f"or predict(X, horizon={X})"
         )
-    return as_lazy(as_dataarray(X))
+    X = as_dataarray(X)
+    lead = tuple(d for d in X.dims if d in LEADING)
+    if X.dims[: len(lead)] != lead:
+        order = ", ".join(repr(d) for d in (*lead, *(d for d in X.dims if d not in LEADING)))
+        raise ValueError(f"X has the dimensions {X.dims}, but those of a field come last: X.transpose({order})")
+    return as_lazy(X)
 
 
 def map_fields(X: xr.DataArray, function: Callable[[Any], Any]) -> xr.DataArray:

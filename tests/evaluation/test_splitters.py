@@ -110,7 +110,7 @@ def test_series_that_are_too_short():
     with pytest.raises(ValueError, match=r"X has 29 steps, shorter than one window of window=30.*at most 29"):
         WindowSplitter(window=30).windows(29)
     with pytest.raises(
-        ValueError, match=r"X has 60 steps: n_splits=5 and test_fraction=0\.3 leave a part of \d steps.*30"
+        ValueError, match=r"X has 60 steps: n_splits=5, test_fraction=0\.3, .* leave a part of \d steps.*30"
     ):
         next(WindowSplitter(window=30, n_splits=5).split(np.zeros((60, 1))))
     with pytest.raises(ValueError, match=r"X has 1 entries.*too few"):
@@ -118,7 +118,9 @@ def test_series_that_are_too_short():
 
 
 def test_repr():
-    assert repr(WindowSplitter(5, n_splits=2)) == "WindowSplitter(window=5, stride=1, n_splits=2, test_fraction=0.3)"
+    assert repr(WindowSplitter(5, n_splits=2)) == (
+        "WindowSplitter(window=5, stride=1, n_splits=2, test_fraction=0.3, train_steps=None, gap=0)"
+    )
 
 
 @pytest.fixture
@@ -152,3 +154,25 @@ def test_train_test_split_needs_a_share(series, test_fraction):
         gc.train_test_split(series, test_fraction)
     with pytest.raises(ValueError, match=r"X has 2 steps, test_fraction=0\.01 leaves an empty part"):
         gc.train_test_split(series[:2], 0.01)
+
+
+def test_a_rolling_window_and_a_gap_by_hand():
+    splitter = WindowSplitter(window=2, n_splits=2, test_fraction=0.5, train_steps=4, gap=1)
+    parts = [(train.tolist(), test.tolist()) for train, test in splitter.split(np.zeros((18, 2, 2)))]
+    assert parts == [([4, 5, 6, 7], [9, 10, 11, 12]), ([8, 9, 10, 11], [13, 14, 15, 16, 17])]
+
+
+@pytest.mark.parametrize(("name", "value"), [("train_steps", 1), ("gap", 8), ("gap", -1), ("train_steps", 2.5)])
+def test_a_training_part_that_is_too_short_is_refused(name, value):
+    with pytest.raises((ValueError, TypeError), match=name):
+        list(WindowSplitter(window=2, test_fraction=0.5, **{name: value}).split(np.zeros((18, 2, 2))))
+
+
+def test_a_series_whose_time_does_not_come_first_is_refused(series):
+    turned = series.transpose(*series.dims[1:], "time")
+    for split in (gc.train_test_split, lambda X: next(WindowSplitter(window=2).split(X))):
+        with pytest.raises(ValueError, match=r"'time' comes first: X.transpose\('time', ...\)"):
+            split(turned)
+        with pytest.raises(ValueError, match=r"none is named 'time': rename it"):
+            split(series.rename(time="valid_time"))
+        split(turned.transpose("time", ...))

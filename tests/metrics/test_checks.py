@@ -2,6 +2,7 @@
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -148,3 +149,16 @@ def test_units_and_names(forecast, ensemble, observed):
     assert metrics.mse(forecast, observed.assign_attrs(units="1")).attrs == {"units": "1"}
     assert metrics.mse(forecast.drop_attrs(), observed.drop_attrs()).attrs == {}
     assert observed.attrs == {"units": "mm/day"}
+
+
+def test_a_climatology_by_month_is_refused_and_the_advice_works():
+    time = pd.date_range("2001-01-01", periods=48, freq="MS")
+    observed = xr.DataArray(np.random.default_rng(0).normal(size=(48, 3)), dims=("time", "x"), coords={"time": time})
+    forecast = observed + 0.1
+    climatology = observed.groupby("time.month").mean()
+    for score in (metrics.anomaly_correlation, lambda f, o, c: metrics.mse_skill(f, c, o)):
+        with pytest.raises(ValueError, match=r"has the dimension 'month', .*\.sel\(month=observed.time.dt.month\)"):
+            score(forecast, observed, climatology)
+        assert np.isfinite(score(forecast, observed, climatology.sel(month=observed.time.dt.month).drop_vars("month")))
+    with pytest.raises(ValueError, match=r"has the dimension 'level', .*climatology.isel\(level=0\)"):
+        metrics.anomaly_correlation(forecast, observed, observed.expand_dims(level=[1, 2]))

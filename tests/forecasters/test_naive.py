@@ -1,0 +1,50 @@
+"""The last observed value of a cell, however long ago."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import gridcast as gc
+
+
+def make_series(n_times=300, chunked=False):
+    values = np.random.default_rng(0).normal(size=(n_times, 2, 3)).cumsum(0).astype(np.float32)
+    time = pd.date_range("2001-01-01", periods=n_times)
+    X = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": time})
+    X[-12:, 0, 0] = np.nan
+    X[50:, 0, 1] = np.nan
+    X[:, 1, 2] = np.nan
+    return X.chunk(time=7) if chunked else X
+
+
+def last_observed(X):
+    return X.ffill("time")[-1].values
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_persistence_is_the_last_observed_value(chunked):
+    X = make_series(chunked=chunked)
+    model = gc.NaiveForecaster().fit(X)
+    np.testing.assert_array_equal(model.predict(2), [last_observed(X)] * 2)
+    np.testing.assert_array_equal(model.predict(X[:200], 1)[0], last_observed(X[:200]))
+
+
+@pytest.mark.parametrize("step", [1, 40])
+def test_it_lasts_through_updates_and_a_saved_file(step, tmp_path):
+    X = make_series()
+    model = gc.NaiveForecaster().fit(X[:60])
+    for start in range(60, 300, step):
+        model.update(X[start : start + step])
+    model.save(tmp_path / "m.gridcast")
+    for forecaster in (model, gc.load(tmp_path / "m.gridcast")):
+        np.testing.assert_array_equal(forecaster.predict(1)[0], last_observed(X))
+
+
+def test_every_step_of_a_backtest_starts_from_it():
+    X = make_series()
+    model = gc.NaiveForecaster().fit(X[:100])
+    forecast = gc.backtest(model, X[100:], horizon=1)
+    expected = X.ffill("time").shift(time=1).sel(time=forecast.time.isel(lead_time=0))
+    np.testing.assert_array_equal(forecast.isel(lead_time=0), expected)
