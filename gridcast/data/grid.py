@@ -12,7 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
+from gridcast.data.inference import infer_calendar
 from gridcast.data.read_errors import naming_the_file
+from gridcast.data.time_kinds import refuse_other_kinds
 
 TIME, SAMPLE = "time", "sample"  # the only names that are fixed
 # Attributes of the dimensions that a forecast adds, by the Climate and Forecast conventions
@@ -179,11 +181,13 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
     field_dims = _check_dims(X)
     X = as_lazy(X)
     has_times = TIME in X.coords
+    if has_times:
+        refuse_other_kinds(X)
     times = X.get_index(TIME) if has_times else pd.RangeIndex(X.sizes[TIME], name=TIME)
     if calendar is None and len(times) > 1:
-        calendar = Calendar.infer(times)
+        calendar = infer_calendar(times)
     elif calendar is not None:
-        calendar.check(times)
+        calendar = calendar.settle(times)
     values = X.data
     if SAMPLE not in X.dims:
         values = values[None]
@@ -249,7 +253,10 @@ def join(first: Series, second: Series) -> Series:
 
 def extend(times: pd.Index, more: pd.Index) -> pd.Index:
     """Return `more` appended to `times`, in an index of the same type."""
-    joined = times.append(more)
+    try:
+        joined = times.append(more)
+    except pd.errors.OutOfBoundsDatetime:  # nanoseconds end in 2262
+        joined = times.as_unit(more.unit).append(more)
     # `append` makes a plain index of objects of it
     return xr.CFTimeIndex(joined) if isinstance(times, xr.CFTimeIndex) else joined
 
