@@ -1,33 +1,38 @@
-"""How a time axis steps: equal steps, calendar months, or equal steps that skip 29 February."""
+"""How a time axis steps: equally, by months, without 29 February, or anew in each month or year."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import cftime
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-__all__ = ["Calendar", "Kind", "Period", "Time"]
+from gridcast.data.times import (
+    DAY,
+    SECOND,
+    UNITS,
+    Parts,
+    Time,
+    as_index,
+    month_firsts,
+    month_start,
+    span_lengths,
+    take_apart,
+)  # fmt: skip
+from gridcast.data.wrong_steps import complaint
 
-Kind: TypeAlias = Literal["equal", "months", "noleap"]
+__all__ = ["RELATIVE_TOLERANCE", "Calendar", "Kind", "Period", "Rounding", "Time"]
+
+Kind: TypeAlias = Literal["equal", "months", "noleap", "within_month", "within_year"]
 Period: TypeAlias = Literal["year", "day"]
-Time: TypeAlias = Any  # pd.Timestamp, np.datetime64, datetime, cftime.datetime or a number
-
-# Times are counted in whole microseconds, the resolution of cftime.
-_SECOND = 1_000_000
-DAY = 86_400 * _SECOND
-_UNITS = {"day": DAY, "hour": 3600 * _SECOND, "minute": 60 * _SECOND, "second": _SECOND, "microsecond": 1}
-_MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # of a year without a leap day
-_ALL_LEAP = ("all_leap", "366_day")
-MIXED_LEAP = ("datetime64", "standard", "gregorian", "proleptic_gregorian", "julian")  # some years have 29 February
+Rounding: TypeAlias = Literal["", "down", "up", "day"]
 
 # Hours stored as fractions of a day decode to a microsecond beside the hour.
-_RELATIVE_TOLERANCE = 1e-6
+RELATIVE_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -38,23 +43,40 @@ class Calendar:
 
     Parameters
     ----------
-    kind : {"equal", "months", "noleap"}
-        Equal steps; a whole number of calendar months; or equal steps counted without 29 February, as CMAP's
-        73 pentads a year and daily data without leap days are.
+    kind : {"equal", "months", "noleap", "within_month", "within_year"}
+        Equal steps; a whole number of calendar months; equal steps counted without 29 February, as CMAP's 73 pentads
+        a year and daily data without leap days are; or the same `starts` in each month or year, as dekads and
+        composites of 8 or 16 days have.
     step : int or float
-        Microseconds for times, months for ``kind="months"``, the axis's own unit for numbers.
+        Microseconds for times (the shortest step of ``"within_month"`` and ``"within_year"``), months for
+        ``kind="months"``, the axis's own unit for numbers.
     axis : str
         "datetime64", "number", or the name of a cftime calendar.
     anchor : float
-        Only for months: where in its month a time lies, as a share of the month's length (0 its start,
-        0.5 its middle, 1 its end), to which `offset` is added.
+        Only for months: where in its span a time lies, as a share of the span's length (0 its start, 0.5 its middle,
+        1 its end), to which `offset` is added.
     offset : int
         Only for months: microseconds from the anchor. A day that a month lacks becomes its last day.
+    span : int
+        Only for months: the whole months that a time stands for, 3 for the middle of a season.
+    rounding : {"", "down", "up", "day"}
+        Only for months: whether the anchor is rounded to whole days. ``"day"`` is "down" that takes times up to a day
+        beside it.
+    starts : tuple of int
+        Only within a month or year: microseconds since it began, ascending; a negative one counts from its end.
+    origin : float
+        Only for floats: a time is ``origin + k * step`` for a whole number k.
+    denominator : int
+        Only for floats: unless 0, a time is ``origin + k * round(step * denominator) / denominator``, which differs in
+        the last digit.
+    alternatives : tuple of Calendar
+        Further rules that all known times follow. Later times decide: `settle`.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> calendar = Calendar.infer(pd.DatetimeIndex(["1980-02-20", "1980-02-25", "1980-03-02"]))
+    >>> from gridcast.data.inference import infer_calendar
+    >>> calendar = infer_calendar(pd.DatetimeIndex(["1980-02-20", "1980-02-25", "1980-03-02"]))
     >>> calendar.kind, str(calendar)
     ('noleap', '5 days')
     >>> calendar.after(pd.Timestamp("1984-02-25"), 1)[0]
@@ -66,41 +88,34 @@ class Calendar:
     axis: str
     anchor: float = 0.0
     offset: int = 0
+    span: int = 1
+    rounding: Rounding = ""
+    starts: tuple[int, ...] = ()
+    origin: float = 0.0
+    denominator: int = 0
+    alternatives: tuple[Self, ...] = field(default=(), repr=False)
 
-    @classmethod
-    def infer(cls, times: pd.Index) -> Calendar:
-        """Find the rule that the commonest step of `times` follows, and check every step against it.
+    def __post_init__(self) -> None:
+        made = (rule if isinstance(rule, Calendar) else type(self)(**rule) for rule in self.alternatives)
+        object.__setattr__(self, "alternatives", tuple(made))
+        object.__setattr__(self, "starts", tuple(self.starts))
 
-        Where several rules fit, months come first, then CMAP's pentads, then equal steps, then equal steps
-        without 29 February. So a series without leap days is known as such only if it passes one.
-
-        Parameters
-        ----------
-        times : DatetimeIndex, CFTimeIndex or numeric Index
-            At least two times.
+    def settle(self, times: pd.Index) -> Self:
+        """Return the rule that `times` follow, with those of its alternatives that they follow too.
 
         Raises
         ------
         ValueError
-            If there are fewer than two times, one is missing, or no rule holds for all; the message names the
-            first step that breaks it.
-        TypeError
-            If `times` are neither times nor numbers.
+            If no rule holds for all, or if `times` is another kind of axis; the message names the first step that
+            breaks the preferred one.
         """
-        parts = take_apart(times)
-        if len(times) < 2:
-            raise ValueError(f"X: got {len(times)} time step(s), but at least 2 show how time steps.")
-        rules = [(rule, rule._holds(parts)) for rule in _candidates(parts)]
-        none = (None, np.zeros(len(times) - 1, bool))
-        # Of equals, max takes the first.
-        rule, holds = max(rules, key=lambda pair: pair[1].sum(), default=none)
-        if rule is None or 2 * holds.sum() < len(holds):  # a rule that most steps break is none
-            backwards = np.flatnonzero(np.diff(parts.count) <= 0)  # an unsorted axis is the likelier fault
-            first = backwards[0] if len(backwards) else np.argmin(holds)
-            raise ValueError(_complaint(times, int(first) + 1, rule, irregular=True))
-        if not holds.all():
-            raise ValueError(_complaint(times, int(np.argmin(holds)) + 1, rule))
-        return rule
+        parts = self._own(times)
+        rules = [rule for rule in (self, *self.alternatives) if rule.holds(parts).all()]
+        if not rules:
+            raise ValueError(complaint(times, parts, self))
+        if len(rules) == 1 + len(self.alternatives):
+            return self
+        return replace(rules[0], alternatives=tuple(rules[1:]))
 
     def check(self, times: pd.Index) -> None:
         """Check that each of `times` follows the one before.
@@ -108,28 +123,35 @@ class Calendar:
         Raises
         ------
         ValueError
-            If one does not, or if `times` is another kind of axis; the message names the first such step.
+            As `settle`.
         """
-        holds = self._holds(self._own(times))
-        if not holds.all():
-            raise ValueError(_complaint(times, int(np.argmin(holds)) + 1, self))
+        self.settle(times)
 
     def after(self, last: Time, n: int) -> pd.Index:
-        """Return the `n` times after `last`, in an index of the same type and resolution."""
+        """Return the `n` times after `last`, in an index of the same type, and of its resolution where that does."""
         if n < 1:
             raise ValueError(f"n={n}: must be at least 1.")
         self._own(as_index([last]))
-        return self._next(last, n)
+        if self.axis == "number":
+            return self._next_numbers(np.asarray(last), n)
+        origin = last if isinstance(last, cftime.datetime) else pd.Timestamp(last)
+        try:
+            return as_index(list(self._next(origin, n)), origin)
+        except (pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta):  # nanoseconds end in 2262
+            return as_index(list(self._next(origin.as_unit("us"), n)))
 
     def follows(self, last: Time, first: Time) -> bool:
-        """Return whether `first` is the step right after `last`."""
-        return bool(self._holds(self._own(as_index([last, first])))[0])
+        """Return whether `first` is the step right after `last`, by this rule or one of its alternatives."""
+        parts = self._own(as_index([last, first]))
+        return bool(self.holds(parts)[0]) or any(bool(rule.holds(parts)[0]) for rule in self.alternatives)
 
     def steps_between(self, origin: Time, times: pd.Index) -> np.ndarray:
         """Return the number of steps from `origin` to each of `times`, int of shape (n_times,)."""
         parts, start = self._own(times), self._own(as_index([origin]))
         if self.kind == "months":
             return (parts.months - start.months) // int(self.step)
+        if self.kind in ("within_month", "within_year"):
+            return self._numbered(parts)[0] - self._numbered(start)[0]
         count, first = (parts.noleap, start.noleap) if self.kind == "noleap" else (parts.count, start.count)
         return np.rint((count - first) / self.step).astype(np.int64)
 
@@ -145,11 +167,14 @@ class Calendar:
             raise ValueError(f"period={period!r}: a numeric time axis has no {period}. Give a number of steps.")
         if period not in ("year", "day"):
             raise ValueError(f"period={period!r}: must be 'year' or 'day'.")
-        if self.kind == "months":
-            steps = 12 / self.step if period == "year" else 0.0
+        per_year = {
+            "months": 12 / self.step, "within_month": 12.0 * len(self.starts), "within_year": float(len(self.starts))
+        }  # fmt: skip
+        if self.kind in per_year:
+            steps = per_year[self.kind] if period == "year" else 0.0
         else:
             steps = (month_firsts(self.axis)[-1] if period == "year" else 1) * DAY / self.step
-        if steps < 1 - _RELATIVE_TOLERANCE:
+        if steps < 1 - RELATIVE_TOLERANCE:
             raise ValueError(f"period={period!r}: a step of {self} is longer than a {period}.")
         return round(float(steps))
 
@@ -171,6 +196,8 @@ class Calendar:
         parts = self._own(times)
         if self.kind == "months":
             return parts.months % 12 * steps // 12
+        if self.kind in ("within_month", "within_year"):
+            return self._numbered(parts)[0] % steps
         days = month_firsts(self.axis)[-1] if period == "year" else 1
         share = (parts.in_year if period == "year" else parts.count % DAY) / (days * DAY)
         # A time that decodes to just before its hour belongs to the hour.
@@ -183,51 +210,106 @@ class Calendar:
         if self.kind == "months":
             number, unit = (self.step // 12, "year") if self.step % 12 == 0 else (self.step, "month")
         else:
-            unit = next(name for name, size in _UNITS.items() if self.step % size == 0)
-            number = self.step // _UNITS[unit]
-        return f"{number} {unit}" + ("s" if number != 1 else "")
+            unit = next(name for name, size in UNITS.items() if self.step % size == 0)
+            number = self.step // UNITS[unit]
+        anew = {"within_month": " anew each month", "within_year": " anew each year"}.get(self.kind, "")
+        return f"{number} {unit}" + ("s" if number != 1 else "") + anew
 
-    def _own(self, times: pd.Index) -> _Parts:
+    def holds(self, parts: Parts) -> np.ndarray:
+        """Return whether each step but the first follows the one before, bool of shape (n_times - 1,)."""
+        if self.kind == "equal" or self.kind == "noleap":
+            steps = np.diff(parts.noleap if self.kind == "noleap" else parts.count)
+            return np.abs(steps - self.step) <= parts.rounding + RELATIVE_TOLERANCE * self.step
+        if self.kind == "months":
+            first = parts.months - self._lead
+            placed = np.abs(self._since(first, parts) - self._in_span(first)) <= (
+                DAY if self.rounding == "day" else SECOND
+            )
+            steps = np.diff(parts.months) == self.step
+        else:
+            number, beside = self._numbered(parts)
+            placed, steps = beside <= SECOND, np.diff(number) == 1
+        return placed[1:] & placed[:-1] & steps
+
+    def offsets(self, parts: Parts) -> np.ndarray:
+        """Return the microseconds from the anchor in its span to each time, for a rule of months."""
+        first = parts.months - self._lead
+        return self._since(first, parts) - self._anchored(span_lengths(self.axis, first, self.span))
+
+    @property
+    def _lead(self) -> int:
+        """The months of a span before the one in which its time lies."""
+        return self.span // 2 if self.anchor == 0.5 else 0
+
+    def _since(self, first: np.ndarray, parts: Parts) -> np.ndarray:
+        """Return the microseconds from the start of each span, whose first month is given, to its time."""
+        return parts.in_month + span_lengths(self.axis, first, self._lead)
+
+    def _in_span(self, first: np.ndarray) -> np.ndarray:
+        """Return the microseconds from the start of each span to the time that the rule wants."""
+        length = span_lengths(self.axis, first, self.span)
+        wanted = self._anchored(length) + self.offset
+        return np.minimum(wanted, length - DAY + wanted % DAY)
+
+    def _anchored(self, length: np.ndarray) -> np.ndarray:
+        anchor = (self.anchor * length).astype(np.int64)
+        if self.rounding:
+            anchor = (-(-anchor // DAY) if self.rounding == "up" else anchor // DAY) * DAY
+        return anchor
+
+    def _numbered(self, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each time, counted from year 0, and by how many microseconds it is beside its start."""
+        starts, n = np.asarray(self.starts), len(self.starts)
+        if self.kind == "within_year":
+            beside = np.abs(parts.since_new_year[:, None] - starts)
+            period = parts.months // 12
+        else:
+            length = parts.days_in_month[:, None] * DAY
+            beside = np.abs(parts.in_month[:, None] - np.where(starts < 0, length + starts, starts))
+            period = parts.months
+        return period * n + beside.argmin(1), beside.min(1)
+
+    def _own(self, times: pd.Index) -> Parts:
         parts = take_apart(times)
         if parts.axis != self.axis:
-            raise ValueError(
-                f"X: its time axis is {parts.axis}, but the series before it has {self.axis}: convert it, "
-                "X.convert_calendar(...), or open both files alike"
-            )
+            way_out = "convert it, X.convert_calendar(...), or open both files alike"
+            if "number" in (parts.axis, self.axis):
+                way_out = "label both alike, X.assign_coords(time=...)"
+            raise ValueError(f"X: its time axis is {parts.axis}, but the series before it has {self.axis}: {way_out}")
         return parts
 
-    def _holds(self, parts: _Parts) -> np.ndarray:
-        """Return whether each step but the first follows the one before, bool of shape (n_times - 1,)."""
-        if self.kind == "months":
-            placed = np.abs(parts.in_month - self._in_month(parts.days_in_month)) <= _SECOND
-            return placed[1:] & placed[:-1] & (np.diff(parts.months) == self.step)
-        steps = np.diff(parts.noleap if self.kind == "noleap" else parts.count)
-        return np.abs(steps - self.step) <= parts.rounding + _RELATIVE_TOLERANCE * self.step
-
-    def _in_month(self, days_in_month: np.ndarray) -> np.ndarray:
-        """Return the microseconds from the start of a month to its time."""
-        wanted = (self.anchor * days_in_month * DAY).astype(np.int64) + self.offset
-        return np.minimum(wanted, (days_in_month - 1) * DAY + wanted % DAY)
-
-    def _next(self, last: Time, n: int) -> pd.Index:
-        if self.axis == "number":
-            start = np.asarray(last)
-            values = start + np.arange(1, n + 1) * self.step
-            same = values.astype(start.dtype)
-            return pd.Index(same if start.dtype.kind == "f" or (same == values).all() else values)
-        origin = last if isinstance(last, cftime.datetime) else pd.Timestamp(last)
+    def _next(self, origin: Any, n: int) -> Iterator[Any]:
+        """Yield the next `n` times, of the type of `origin`."""
         if self.kind == "equal":
             step = timedelta(microseconds=int(self.step))
-            return as_index([origin + step * i for i in range(1, n + 1)], origin)
-        stepped = self._next_months if self.kind == "months" else self._next_noleap
-        return as_index(list(stepped(origin, n)), origin)
+            return (origin + step * i for i in range(1, n + 1))
+        if self.kind == "months":
+            return self._next_months(origin, n)
+        return self._next_noleap(origin, n) if self.kind == "noleap" else self._next_within(origin, n)
+
+    def _next_numbers(self, last: np.ndarray, n: int) -> pd.Index:
+        steps = np.arange(1, n + 1)
+        if last.dtype.kind != "f":
+            values = last + steps * self.step
+            same = values.astype(last.dtype)
+            return pd.Index(same if (same == values).all() else values)
+        # counted from one origin, as sums of steps would drift away from the labels of the series
+        known = round((float(last) - self.origin) / self.step)
+        ours = self.number(np.asarray([known]))[0].astype(last.dtype)
+        values = self.number(known + steps)
+        near = 4 * np.finfo(last.dtype).eps * max(abs(float(last)), self.step)
+        return pd.Index((values if abs(ours - last) <= near else last + steps * self.step).astype(last.dtype))
+
+    def number(self, steps: np.ndarray) -> np.ndarray:
+        """Return the labels of a float axis, by their number of steps from its origin."""
+        if self.denominator:
+            return self.origin + steps * round(self.step * self.denominator) / self.denominator
+        return self.origin + steps * self.step
 
     def _next_months(self, origin: Any, n: int) -> Iterator[Any]:
-        months = origin.year * 12 + origin.month - 1 + int(self.step) * np.arange(1, n + 1)
-        starts = [_month_start(origin, m // 12, m % 12 + 1) for m in months.tolist()]
-        in_month = self._in_month(take_apart(as_index(starts)).days_in_month)
-        for start, place in zip(starts, in_month.tolist(), strict=True):
-            yield start + timedelta(microseconds=place)
+        months = origin.year * 12 + origin.month - 1 - self._lead + int(self.step) * np.arange(1, n + 1)
+        for month, place in zip(months.tolist(), self._in_span(months).tolist(), strict=True):
+            yield month_start(origin, month // 12, month % 12 + 1) + timedelta(microseconds=place)
 
     def _next_noleap(self, origin: Any, n: int) -> Iterator[Any]:
         count = int(take_apart(as_index([origin])).noleap[0])
@@ -236,154 +318,13 @@ class Calendar:
             year, place = divmod(count + int(self.step) * i, 365 * DAY)
             month = int(np.searchsorted(firsts, place // DAY, side="right"))
             place -= int(firsts[month - 1]) * DAY
-            yield _month_start(origin, year, month) + timedelta(microseconds=place)
+            yield month_start(origin, year, month) + timedelta(microseconds=place)
 
-
-@dataclass(frozen=True)
-class _Parts:
-    """A time axis as integers, whatever its type; arrays of shape (n_times,)."""
-
-    axis: str
-    count: np.ndarray  # microseconds since 1970; of a numeric axis its values, and the rest is empty
-    months: np.ndarray  # since year 0
-    days_in_month: np.ndarray
-    in_month: np.ndarray  # microseconds since the month began
-    in_year: np.ndarray  # microseconds since the year began; 29 February counts as 28 February
-    rounding: float = 0.0  # by how much the difference of two values may be off
-
-    @property
-    def noleap(self) -> np.ndarray:
-        """Microseconds since year 0, not counting 29 February."""
-        return self.months // 12 * 365 * DAY + self.in_year
-
-
-def take_apart(times: pd.Index) -> _Parts:
-    """Return a time axis as integers."""
-    missing = np.flatnonzero(pd.isna(times))
-    if len(missing):
-        raise ValueError(f"X: time step {missing[0]} is missing (NaT or NaN). Drop it, or give it a time.")
-    if isinstance(times, pd.DatetimeIndex):
-        axis, count = "datetime64", times.as_unit("us").asi8
-    elif isinstance(times, xr.CFTimeIndex):
-        axis = str(times.calendar)
-        count = cftime.date2num(times.to_numpy(), "microseconds since 1970-01-01", calendar=axis)
-    elif times.dtype.kind in "iuf":
-        return _take_numbers(times.to_numpy())
-    else:
-        raise TypeError(f"X: time must be datetime64, cftime or numeric, got {times.dtype}.")
-    fields = (count, times.year, times.month, times.day, times.days_in_month)
-    count, year, month, day, days_in_month = (np.asarray(field, np.int64) for field in fields)
-    time_of_day = count % DAY
-    in_month = (day - 1) * DAY + time_of_day
-    if axis in MIXED_LEAP:
-        day = np.where(month == 2, np.minimum(day, 28), day)
-    in_year = (month_firsts(axis)[month - 1] + day - 1) * DAY + time_of_day
-    return _Parts(axis, count, year * 12 + month - 1, days_in_month, in_month, in_year)
-
-
-def _take_numbers(values: np.ndarray) -> _Parts:
-    infinite = np.flatnonzero(~np.isfinite(values))
-    if len(infinite):
-        raise ValueError(f"X: time step {infinite[0]} is {values[infinite[0]]}. Drop it, or give it a time.")
-    none = np.empty(0, np.int64)
-    if values.dtype.kind != "f":
-        return _Parts("number", values.astype(np.int64), none, none, none, none)
-    rounding = 2 * float(np.finfo(values.dtype).eps) * float(np.abs(values).max(initial=0))
-    return _Parts("number", values.astype(np.float64), none, none, none, none, rounding)
-
-
-def _candidates(parts: _Parts) -> Iterator[Calendar]:
-    """Yield the rules by which most of the steps could go, the preferred ones first."""
-    if parts.axis != "number":
-        yield from _monthly(parts)
-    equal = _stepping("equal", parts, np.diff(parts.count))
-    if parts.axis not in MIXED_LEAP:
-        yield from equal
-        return
-    noleap = _stepping("noleap", parts, np.diff(parts.noleap))
-    # CMAP's pentads begin on 1 January, 6 January, ..., 25 February, 2 March, ...
-    if noleap and noleap[0].step == 5 * DAY and not (parts.in_year // DAY % 5).any():
-        yield from noleap
-    yield from equal
-    yield from noleap
-
-
-def _monthly(parts: _Parts) -> Iterator[Calendar]:
-    steps = np.diff(parts.months)
-    if not (steps > 0).any():
-        return
-    step = _commonest(steps[steps > 0], 0)
-    # With one time a year each anchor fits, and a plain day is meant; else a day that fits by chance is not.
-    anchors = (0.0, 0.5, 1.0) if step % 12 == 0 else (0.5, 1.0, 0.0)
-    for anchor in anchors:
-        places = (anchor * parts.days_in_month * DAY).astype(np.int64)
-        offset = _commonest(parts.in_month - places, _SECOND)
-        near = {0.0: True, 0.5: abs(offset) < DAY / 2, 1.0: -DAY <= offset < 0}[anchor]
-        if near:
-            yield Calendar("months", int(step), parts.axis, anchor, round(offset))
-
-
-def _stepping(kind: Kind, parts: _Parts, steps: np.ndarray) -> list[Calendar]:
-    forward = steps[steps > 0]
-    if not len(forward):
-        return []
-    step = _commonest(forward, parts.rounding + _RELATIVE_TOLERANCE * np.sort(forward))
-    return [Calendar(kind, step if parts.count.dtype.kind == "f" else round(step), parts.axis)]
-
-
-def _commonest(values: np.ndarray, tolerance: np.ndarray | float) -> float:
-    """Return the mean of the largest group of values that agree, of equally large ones the smallest."""
-    ordered = np.sort(values)
-    start = np.searchsorted(ordered, ordered - tolerance, side="left")
-    stop = np.searchsorted(ordered, ordered + tolerance, side="right")
-    largest = int(np.argmax(stop - start))
-    group = ordered[start[largest] : stop[largest]]
-    # The difference to one member keeps integers beyond 2**53 exact.
-    first = group[0].item()
-    return first if first == group[-1] else first + float(np.mean(group - first))
-
-
-def _complaint(times: pd.Index, i: int, rule: Calendar | None, irregular: bool = False) -> str:
-    """Say why time step `i` does not follow the one before it, and what to do."""
-    before, here = times[i - 1], times[i]
-    if here == before:
-        problem, remedy = "a repeat", 'Drop it (X.drop_duplicates("time"))'
-    elif here < before:
-        problem, remedy = "a decrease", 'Sort it (X.sortby("time"))'
-    elif irregular and rule is not None:
-        problem, remedy = "the steps are irregular", "Interpolate to regular steps (X.interp, X.resample)"
-    elif rule is not None and here > rule.after(before, 1)[0]:
-        problem, remedy = "a gap", "Fill it with missing values (X.resample(time=...).asfreq() or X.reindex)"
-    else:
-        problem, remedy = "a step too short", "Drop it (X.drop_isel)"
-    step = f" by {rule}" if rule is not None else ""
-    return (
-        f"X: time step {i} ({_text(here)}) does not follow {_text(before)}{step}: {problem}. "
-        f"{remedy}, or split with gridcast.WindowSplitter, which keeps time in order."
-    )
-
-
-def _text(time: Any) -> str:
-    return time.isoformat().removesuffix("T00:00:00") if hasattr(time, "isoformat") else str(time)
-
-
-def month_firsts(axis: str) -> np.ndarray:
-    """Return the day of the year on which each month starts, and the year's length, without 29 February."""
-    lengths = [30] * 12 if axis == "360_day" else list(_MONTH_LENGTHS)
-    if axis in _ALL_LEAP:
-        lengths[1] = 29
-    return np.cumsum([0, *lengths])
-
-
-def _month_start(like: Any, year: int, month: int) -> Any:
-    return like.replace(year=year, month=month, day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def as_index(values: Sequence[Any], like: Any = None) -> pd.Index:
-    """Make an index of scalars, in the resolution of the scalar `like`."""
-    if isinstance(values[0], cftime.datetime):
-        return xr.CFTimeIndex(values)
-    if isinstance(values[0], int | float | np.number):
-        return pd.Index(np.asarray(values))
-    index = pd.DatetimeIndex([pd.Timestamp(value) for value in values])
-    return index if like is None else index.as_unit(like.unit)
+    def _next_within(self, origin: Any, n: int) -> Iterator[Any]:
+        number = int(self._numbered(take_apart(as_index([origin])))[0][0])
+        for i in range(number + 1, number + n + 1):
+            period, slot = divmod(i, len(self.starts))
+            first, ends = (period, 1) if self.kind == "within_month" else (period * 12, 12)
+            if self.starts[slot] < 0:
+                first += ends
+            yield month_start(origin, first // 12, first % 12 + 1) + timedelta(microseconds=self.starts[slot])

@@ -13,9 +13,11 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.geography import around_the_globe
+from gridcast.data.inference import infer_calendar
 from gridcast.data.labels import check_names, constant_labels, of_any
 from gridcast.data.read_errors import check_unchanged, naming_the_file
 from gridcast.data.statistics import beyond_precision
+from gridcast.data.time_kinds import refuse_other_kinds
 
 TIME, SAMPLE = "time", "sample"  # the only names that are fixed
 STEPS_BACK = 64  # that are read at a time in search of a last observation
@@ -186,11 +188,13 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
     _refuse_stacked(X)
     X = as_lazy(X)
     has_times = TIME in X.coords
+    if has_times:
+        refuse_other_kinds(X)
     times = X.get_index(TIME) if has_times else pd.RangeIndex(X.sizes[TIME], name=TIME)
     if calendar is None and len(times) > 1:
-        calendar = Calendar.infer(times)
+        calendar = infer_calendar(times)
     elif calendar is not None:
-        calendar.check(times)
+        calendar = calendar.settle(times)
     values = X.data
     if SAMPLE not in X.dims:
         values = values[None]
@@ -275,9 +279,12 @@ def join(first: Series, second: Series) -> Series:
     return Series(values, extend(first.times, second.times), first.grid, first.samples, first.time_attrs)
 
 
-def extend(times: pd.Index, more: pd.Index) -> pd.Index:
+def extend(times: Any, more: Any) -> pd.Index:
     """Return `more` appended to `times`, in an index of the same type."""
-    joined = times.append(more)
+    try:
+        joined = times.append(more)
+    except pd.errors.OutOfBoundsDatetime:  # nanoseconds end in 2262
+        joined = times.as_unit(more.unit).append(more)
     # `append` makes a plain index of objects of it
     return xr.CFTimeIndex(joined) if isinstance(times, xr.CFTimeIndex) else joined
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from gridcast.data.calendars import DAY, MIXED_LEAP, Calendar, Period, month_firsts, take_apart
+from gridcast.data.calendars import Calendar, Period
+from gridcast.data.times import DAY, MIXED_LEAP, month_firsts, take_apart
 
 MEAN_YEAR, LEAP_CYCLE = 365.2425, 365.25  # days
 

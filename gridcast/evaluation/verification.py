@@ -18,6 +18,7 @@ from gridcast.data.checks import check_positive_integer
 from gridcast.data.grid import SAMPLE, TIME
 from gridcast.data.labels import RESERVED
 from gridcast.data.random import generator
+from gridcast.data.time_kinds import refuse_other_kinds
 from gridcast.data.units import squared, units_of, warn_of_other_units
 from gridcast.evaluation.bootstrap import block_counts, block_length
 from gridcast.metrics._checks import Dims, check_dims, check_reference, check_same_labels
@@ -327,6 +328,7 @@ def _check_backtest(forecast: DataArray, observations: DataArray) -> tuple[DataA
         raise ValueError(f"forecast has its time over {forecast[TIME].dims}, not over ('init_time', 'lead_time')")
     if TIME not in observations.dims or TIME not in observations.coords:
         raise ValueError(f"observations have no time along a dimension 'time', but {observations.dims}: label them")
+    refuse_other_kinds(observations, "observations")
     if not observations.get_index(TIME).is_unique:
         raise ValueError("observations have times that occur twice: drop them, .drop_duplicates('time')")
     forecast = forecast.assign_coords({TIME: forecast[TIME].transpose(INIT, LEAD).compute()})

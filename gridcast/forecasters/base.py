@@ -212,6 +212,8 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
                 f"X begins at {series.times[0]}, but the last observed step is {self.recent_.times[-1]}: update needs "
                 "the steps that follow it without a gap or overlap"
             )
+        if series.has_times and self.recent_.has_times:
+            self.calendar_ = self.calendar_.settle(extend(self.recent_.times, series.times))
         n = self._n_recent()
         # lazy, so that only the steps that are kept are loaded
         self.recent_ = carried_tail(join(self.recent_, self._relabel(series)), n, self._needed_cells(dict(vars(self))))

@@ -39,7 +39,7 @@ class HistoryForecaster(ABC):
         last = history.times[-1]
         if not history.has_times:
             return pd.RangeIndex(last + 1, last + 1 + n)
-        return self.calendar_.after(last, n)
+        return self.calendar_.settle(history.times).after(last, n)
 
     def _check_history(self, X: Any) -> Series:
         check_fitted(self)

@@ -10,15 +10,17 @@ from typing import Any, get_args
 import numpy as np
 import xarray as xr
 
-from gridcast.data.calendars import Calendar, Kind, as_index
+from gridcast.data.calendars import Calendar, Kind, Rounding
 from gridcast.data.grid import Grid
 from gridcast.data.statistics import FieldStatistics
+from gridcast.data.times import as_index
 from gridcast.persistence.encoding import Attributes, Form, check_variables, variables_of
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 
 # of the CF conventions, as cftime names them
 CALENDARS = "standard gregorian proleptic_gregorian julian noleap 365_day all_leap 366_day 360_day"
+CALENDAR_FIELDS = tuple(field.name for field in dataclasses.fields(Calendar))
 AXES = ("datetime64", "number", *CALENDARS.split())  # what `Calendar.axis` may be
 STATE_WORDS = 624  # of the Mersenne twister
 
@@ -63,12 +65,26 @@ def _grid(dims: Any, shape: Any, coords: Any, name: Any, attrs: Any) -> Grid:
     return Grid(dims, shape, {c: box[c] for c in box.coords}, name, check(attrs, dict, "attrs"))
 
 
-def _calendar(kind: Any, step: Any, axis: Any, anchor: Any, offset: Any) -> Calendar:
-    if kind not in get_args(Kind) or axis not in AXES:
+def _calendar(
+    kind: Any, step: Any, axis: Any, anchor: Any, offset: Any, span: Any, rounding: Any, starts: Any, origin: Any,
+    denominator: Any, alternatives: Any,
+) -> Calendar:  # fmt: skip
+    if kind not in get_args(Kind) or axis not in AXES or rounding not in get_args(Rounding):
         raise ValueError(f"kind={kind!r} or axis={axis!r} is unknown")
     if not (math.isfinite(check(step, (int, float), "step")) and step > 0):
         raise ValueError(f"step={step!r} must be positive")
-    return Calendar(kind, step, axis, check(anchor, (int, float), "anchor"), check(offset, int, "offset"))
+    if not (1 <= check(span, int, "span") <= 12 and check(denominator, int, "denominator") >= 0):
+        raise ValueError(f"span={span!r} or denominator={denominator!r} is out of range")
+    starts = tuple(check(start, int, "starts") for start in check(starts, tuple, "starts"))
+    if kind.startswith("within") != bool(starts):
+        raise ValueError(f"starts={starts!r} do not fit kind={kind!r}")
+    further = tuple(
+        _calendar(*check(rule, tuple, "alternatives")) for rule in check(alternatives, tuple, "alternatives")
+    )
+    return Calendar(
+        kind, step, axis, check(anchor, (int, float), "anchor"), check(offset, int, "offset"), span, rounding, starts,
+        check(origin, (int, float), "origin"), denominator, further,
+    )  # fmt: skip
 
 
 def _statistics(
@@ -175,7 +191,7 @@ FORMS = (
         ),
         _grid,
     ),
-    Form(Calendar, ("kind", "step", "axis", "anchor", "offset"), dataclasses.astuple, _calendar),
+    Form(Calendar, CALENDAR_FIELDS, dataclasses.astuple, _calendar),
     Form(
         FieldStatistics,
         tuple(field.name for field in dataclasses.fields(FieldStatistics)),

@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 from small import small
 
-from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import make_time_features, static_fields
 from gridcast.data.grid import unwrap
+from gridcast.data.inference import infer_calendar
 
 
 def make_series(n_times=48, freq="6h", shape=(8, 8)):
@@ -104,4 +104,4 @@ def test_impossible_static_fields_are_named(static, error, expected):
 
 
 def test_a_calendar_that_is_not_there_has_no_features():
-    assert make_time_features(None, unwrap(make_series())[0], Calendar.infer(make_series().indexes["time"])) is None
+    assert make_time_features(None, unwrap(make_series())[0], infer_calendar(make_series().indexes["time"])) is None
