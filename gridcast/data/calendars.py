@@ -18,6 +18,7 @@ from gridcast.data.times import (
     Parts,
     Time,
     as_index,
+    check_same_axis,
     month_firsts,
     month_start,
     span_lengths,
@@ -271,11 +272,7 @@ class Calendar:
 
     def _own(self, times: pd.Index) -> Parts:
         parts = take_apart(times)
-        if parts.axis != self.axis:
-            way_out = "convert it, X.convert_calendar(...), or open both files alike"
-            if "number" in (parts.axis, self.axis):
-                way_out = "label both alike, X.assign_coords(time=...)"
-            raise ValueError(f"X: its time axis is {parts.axis}, but the series before it has {self.axis}: {way_out}")
+        check_same_axis("X", parts.axis, self.axis)
         return parts
 
     def _next(self, origin: Any, n: int) -> Iterator[Any]:

@@ -100,6 +100,15 @@ def span_lengths(axis: str, months: np.ndarray, n: int) -> np.ndarray:
     return (days + (_has_leap_day(axis, years) & (month == 1))).sum(1) * DAY
 
 
+def check_same_axis(what: str, axis: str, expected: str) -> None:
+    """Raise a ValueError if a time axis is of another kind than the series before it."""
+    if axis != expected:
+        way_out = "convert it, X.convert_calendar(...), or open both files alike"
+        if "number" in (axis, expected):
+            way_out = "label both alike, X.assign_coords(time=...)"
+        raise ValueError(f"{what}: its time axis is {axis}, but the series before it has {expected}: {way_out}")
+
+
 def as_index(values: Sequence[Any], like: Any = None) -> pd.Index:
     """Make an index of scalars, in the resolution of the scalar `like`."""
     if isinstance(values[0], cftime.datetime):

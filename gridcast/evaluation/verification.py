@@ -19,6 +19,7 @@ from gridcast.data.grid import SAMPLE, TIME
 from gridcast.data.labels import RESERVED
 from gridcast.data.random import generator
 from gridcast.data.time_kinds import refuse_other_kinds
+from gridcast.data.times import as_index, check_same_axis, take_apart
 from gridcast.data.units import squared, units_of, warn_of_other_units
 from gridcast.evaluation.bootstrap import block_counts, block_length
 from gridcast.metrics._checks import Dims, check_dims, check_reference, check_same_labels
@@ -333,6 +334,8 @@ def _check_backtest(forecast: DataArray, observations: DataArray) -> tuple[DataA
         raise ValueError("observations have times that occur twice: drop them, .drop_duplicates('time')")
     forecast = forecast.assign_coords({TIME: forecast[TIME].transpose(INIT, LEAD).compute()})
     valid = forecast[TIME].values
+    axes = (take_apart(as_index([times[0]])).axis for times in (observations.get_index(TIME), valid.ravel()))
+    check_same_axis("observations", *axes)
     positions = _positions(observations, valid)
     if (positions < 0).any():
         raise ValueError(

@@ -1,0 +1,145 @@
+"""Periods that begin anew, labels in the middle, rules that later steps decide."""
+
+import cftime
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import gridcast as gc
+from gridcast.data.inference import infer_calendar
+
+
+def anew(days, first="year", years=range(2001, 2006)):
+    starts = [pd.Timestamp(y, m, 1) for y in years for m in (range(1, 13) if first == "month" else [1])]
+    return pd.DatetimeIndex([s + pd.Timedelta(days=d) for s in starts for d in days])
+
+
+MONTHS = pd.date_range("1961-01-01", periods=120, freq="MS")
+YEARS = pd.date_range("1961-01-01", periods=40, freq="YS")
+WINTERS = pd.DatetimeIndex(
+    [(a := pd.Timestamp(y - 1, 12, 1)) + (pd.Timestamp(y, 3, 1) - a) / 2 for y in range(1961, 2001)]
+)
+SEASONS = pd.DatetimeIndex(
+    [
+        (a := pd.Timestamp(y, m, 1)) + (a + pd.DateOffset(months=3) - a) / 2
+        for y in range(1961, 1975)
+        for m in (3, 6, 9, 12)
+    ]
+)
+AXES = {
+    "16 days": anew(range(0, 365, 16)),
+    "8 days": anew(range(0, 365, 8)),
+    "dekads": anew((0, 10, 20), "month"),
+    "half months": anew((0, 15), "month"),
+    "six pentads a month": anew((0, 5, 10, 15, 20, 25), "month"),
+    "month, middle in whole days": MONTHS + pd.to_timedelta(MONTHS.days_in_month // 2, unit="D"),
+    "year, middle": YEARS + pd.to_timedelta(np.where(YEARS.is_leap_year, 366, 365) * 12, unit="h"),
+    "winters, middle": WINTERS,
+    "seasons, middle": SEASONS,
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_a_forecast_goes_on_by_the_rule_of_the_series(name):
+    times = AXES[name]
+    n = len(times) * 2 // 3
+    X = xr.DataArray(np.random.default_rng(0).normal(size=(len(times), 2, 3)), dims=("time", "y", "x"))
+    X = X.assign_coords(time=times)
+    forecast = gc.NaiveForecaster().fit(X[:n]).predict(len(times) - n)
+    assert forecast.indexes["time"].equals(times[n:])
+    X.sel(time=forecast.time)
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_the_steps_of_a_year_have_phases(name):
+    times = AXES[name]
+    calendar = infer_calendar(times)
+    if name.startswith(("year", "winters")):
+        assert calendar.steps_per("year") == 1
+        return
+    phases = calendar.phase(times, "year")
+    assert len(np.unique(phases)) == calendar.steps_per("year")
+    same_year = np.diff(times.year) == 0
+    assert (np.diff(phases)[same_year & (np.diff(phases) > 0)] == 1).all()
+
+
+def test_a_gap_of_dekads_is_filled_by_the_advice():
+    times = AXES["dekads"]
+    X = xr.DataArray(np.zeros((len(times), 1, 1)), dims=("time", "y", "x"), coords={"time": times}).drop_isel(time=[7])
+    with pytest.raises(ValueError, match=r"a gap\. .*X\.reindex\(time=(.*)\), or split") as caught:
+        gc.NaiveForecaster().fit(X)
+    advice = str(caught.value).split("missing values, ")[1].split(", or split")[0]
+    filled = eval(advice, {"X": X, "pd": pd})
+    assert filled.indexes["time"].equals(times)
+
+
+@pytest.mark.parametrize(
+    ("later", "then"),
+    [
+        (["2004-03-01"], "2004-03-02"),  # without a leap day
+        (["2004-02-29"], "2004-03-01"),
+    ],
+)
+def test_later_steps_decide_between_rules_that_fit(later, then):
+    times = pd.date_range("2004-01-20", "2004-02-28")
+    X = xr.DataArray(np.zeros((len(times), 1, 1)), dims=("time", "y", "x"), coords={"time": times})
+    more = pd.DatetimeIndex(later)
+    model = gc.NaiveForecaster().fit(X)
+    model.update(X[:1].assign_coords(time=more))
+    assert model.predict(1).time.values[0] == np.datetime64(then)
+    history = xr.concat([X, X[:1].assign_coords(time=more)], "time")
+    assert gc.NaiveForecaster().fit(X).predict(history, 1).time.values[0] == np.datetime64(then)
+    assert gc.NaiveForecaster().fit(history).predict(1).time.values[0] == np.datetime64(then)
+
+
+def test_a_rule_that_is_open_is_saved(tmp_path):
+    times = pd.date_range("2004-01-20", "2004-02-28")
+    X = xr.DataArray(np.zeros((len(times), 1, 1)), dims=("time", "y", "x"), coords={"time": times})
+    gc.NaiveForecaster().fit(X).save(tmp_path / "m.gridcast")
+    model = gc.load(tmp_path / "m.gridcast").update(X[:1].assign_coords(time=pd.DatetimeIndex(["2004-03-01"])))
+    assert str(model.calendar_.kind) == "noleap"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.arange(0, 8, 0.1),
+        np.arange(80) * 0.1,
+        np.linspace(0, 7.9, 80),
+        np.round(np.arange(80) * 0.1, 1),
+        np.arange(80, dtype=np.float32) / 24 + 17897,
+        np.arange(80) / 3,
+        1e5 + np.arange(80) * 0.25,
+    ],
+)
+def test_numeric_labels_are_those_of_the_series(labels):
+    X = xr.DataArray(np.zeros((80, 1, 1)), dims=("time", "y", "x"), coords={"time": labels})
+    forecast = gc.NaiveForecaster().fit(X[:50]).predict(30)
+    assert X.sel(time=forecast.time).sizes["time"] == 30
+
+
+def test_hours_kept_in_single_precision_are_to_be_rounded():
+    days = (17897 + np.arange(80) / 24).astype("f4").astype("f8")
+    times = pd.to_datetime(np.round(days * 86400e3).astype("i8"), unit="ms")
+    X = xr.DataArray(np.zeros((80, 1, 1)), dims=("time", "y", "x"), coords={"time": times})
+    with pytest.raises(ValueError, match=r"round them, X.assign_coords\(time=X.time.dt.round\('h'\)\)"):
+        gc.NaiveForecaster().fit(X)
+    X = X.assign_coords(time=X.time.dt.round("h"))
+    assert gc.NaiveForecaster().fit(X).predict(1).time.values[0] == X.time.values[-1] + np.timedelta64(1, "h")
+
+
+def test_nanoseconds_go_on_beyond_2262():
+    times = pd.date_range("2230-01-01", periods=30, freq="YS").as_unit("ns")
+    X = xr.DataArray(np.zeros((30, 1, 1)), dims=("time", "y", "x"), coords={"time": times})
+    model = gc.NaiveForecaster().fit(X)
+    assert model.predict(6).indexes["time"].year.tolist() == [2260, 2261, 2262, 2263, 2264, 2265]
+    assert gc.backtest(gc.NaiveForecaster().fit(X[:20]), X[20:], horizon=5).sizes["lead_time"] == 5
+
+
+def test_composites_of_another_calendar():
+    times = xr.CFTimeIndex(
+        [cftime.DatetimeNoLeap(y, 1, 1) + pd.Timedelta(days=d) for y in range(2001, 2004) for d in range(0, 365, 16)]
+    )
+    calendar = infer_calendar(times[:40])
+    assert list(calendar.after(times[39], len(times) - 40)) == list(times[40:])
