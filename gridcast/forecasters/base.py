@@ -240,7 +240,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         Raises
         ------
         ValueError
-            If `X` is too short for one forecast.
+            If `X` is too short for one forecast, or ends right where the training series begins.
 
         Warns
         -----
@@ -248,7 +248,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             If the model was trained on steps of `X`.
         """
         series = self._check_history(X)
-        self._warn_if_trained_on(series)
+        self._check_unseen(series)
         history, first = self._with_context(series)
         errors = np.zeros(2)  # of the forecast, of persistence
         for origins in self._blocks(np.arange(first - 1, len(history) - 1), history, 1):
@@ -292,7 +292,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         n_samples = None if n_samples is None else check_positive_integer("n_samples", n_samples)
         check_mode(mode)
         series = self._check_history(X)
-        self._warn_if_trained_on(series)
+        self._check_unseen(series)
         history, first = self._with_context(series)
         origins = np.arange(first - 1, len(history) - horizon, stride)
         if not len(origins):
@@ -379,17 +379,6 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         bytes_each = 4 * horizon * history.values.shape[0] * int(np.prod(history.grid.shape))  # float32
         n = max(1, FORECAST_BYTES // bytes_each)
         return [origins[i : i + n] for i in range(0, len(origins), n)]
-
-    def _warn_if_trained_on(self, series: Series) -> None:
-        if not series.has_times or series.samples is not None:  # step numbers and samples do not tell what was seen
-            return
-        first, last = self.trained_on_
-        if series.times[0] <= last and series.times[-1] >= first:
-            warnings.warn(
-                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to "
-                f"{last}): its score is flattered; split with gridcast.train_test_split or WindowSplitter",
-                stacklevel=3,
-            )
 
 
 def check_mode(mode: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -21,6 +22,7 @@ class HistoryForecaster(ABC):
     grid_: Grid
     calendar_: Calendar
     recent_: Series
+    trained_on_: tuple[Any, Any]
 
     @abstractmethod
     def _n_context(self) -> int:
@@ -76,3 +78,23 @@ class HistoryForecaster(ABC):
                 f"context, so at least {n_context + 1} are needed"
             )
         return series, n_context
+
+    def _check_unseen(self, series: Series) -> None:
+        """Warn if the model was trained on steps of a series; raise a ValueError if it was trained on what follows it.
+
+        The latter is what cross-validation with `KFold` does.
+        """
+        if not series.has_times or series.samples is not None:  # step numbers and samples do not tell what was seen
+            return
+        first, last = self.trained_on_
+        if self.calendar_.follows(series.times[-1], first):
+            raise ValueError(
+                f"X ends at {series.times[-1]}, right where the training series begins: a model would be scored on the "
+                "past of what it has seen; split with gridcast.WindowSplitter, which keeps time in order"
+            )
+        if series.times[0] <= last and series.times[-1] >= first:
+            warnings.warn(
+                f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to "
+                f"{last}): its score is flattered; split with gridcast.train_test_split or WindowSplitter",
+                stacklevel=3,
+            )

@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from seasonal import make_series
+from sklearn.model_selection import GridSearchCV, KFold
 
 import gridcast as gc
 from gridcast import WindowSplitter
@@ -176,3 +177,14 @@ def test_a_series_whose_time_does_not_come_first_is_refused(series):
         with pytest.raises(ValueError, match=r"none is named 'time': rename it"):
             split(series.rename(time="valid_time"))
         split(turned.transpose("time", ...))
+
+
+@pytest.mark.parametrize("cv", [KFold(2), KFold(3), KFold(2, shuffle=True, random_state=0)])
+@pytest.mark.parametrize("scoring", [None, gc.make_scorer("mae")])
+def test_a_search_that_mixes_up_time_ends_in_the_splitter_to_use(series, cv, scoring):
+    search = GridSearchCV(
+        gc.NaiveForecaster(), {"strategy": ["persistence"]}, cv=cv, scoring=scoring, error_score="raise"
+    )
+    with pytest.raises(ValueError, match=r"gridcast.WindowSplitter, which keeps time in order"):
+        search.fit(series)
+    assert np.isfinite(search.set_params(cv=WindowSplitter(window=5)).fit(series).best_score_)
