@@ -30,7 +30,7 @@ __all__ = ["RELATIVE_TOLERANCE", "Calendar", "Kind", "Period", "Rounding", "Time
 
 Kind: TypeAlias = Literal["equal", "months", "noleap", "within_month", "within_year"]
 Period: TypeAlias = Literal["year", "day"]
-Rounding: TypeAlias = Literal["", "down", "up", "day"]
+Rounding: TypeAlias = Literal["", "down", "up", "even", "day"]
 
 # Hours stored as fractions of a day decode to a microsecond beside the hour.
 RELATIVE_TOLERANCE = 1e-6
@@ -60,9 +60,9 @@ class Calendar:
         Only for months: microseconds from the anchor. A day that a month lacks becomes its last day.
     span : int
         Only for months: the whole months that a time stands for, 3 for the middle of a season.
-    rounding : {"", "down", "up", "day"}
-        Only for months: whether the anchor is rounded to whole days. ``"day"`` is "down" that takes times up to a day
-        beside it.
+    rounding : {"", "down", "up", "even", "day"}
+        Only for months: whether the anchor is rounded to whole days, by ``"even"`` from halves to even ones. ``"day"``
+        is ``"down"`` that takes times up to a day beside it.
     starts : tuple of int
         Only within a month or year: microseconds since it began, ascending; a negative one counts from its end.
     origin : float
@@ -150,7 +150,7 @@ class Calendar:
         """Return the number of steps from `origin` to each of `times`, int of shape (n_times,)."""
         parts, start = self._own(times), self._own(as_index([origin]))
         if self.kind == "months":
-            return (parts.months - start.months) // int(self.step)
+            return (self._first(parts) - self._first(start)) // int(self.step)
         if self.kind in ("within_month", "within_year"):
             return self._numbered(parts)[0] - self._numbered(start)[0]
         count, first = (parts.noleap, start.noleap) if self.kind == "noleap" else (parts.count, start.count)
@@ -196,7 +196,7 @@ class Calendar:
         steps = self.steps_per(period)
         parts = self._own(times)
         if self.kind == "months":
-            return parts.months % 12 * steps // 12
+            return self._first(parts) % 12 * steps // 12
         if self.kind in ("within_month", "within_year"):
             return self._numbered(parts)[0] % steps
         days = month_firsts(self.axis)[-1] if period == "year" else 1
@@ -222,11 +222,11 @@ class Calendar:
             steps = np.diff(parts.noleap if self.kind == "noleap" else parts.count)
             return np.abs(steps - self.step) <= parts.rounding + RELATIVE_TOLERANCE * self.step
         if self.kind == "months":
-            first = parts.months - self._lead
+            first = self._first(parts)
             placed = np.abs(self._since(first, parts) - self._in_span(first)) <= (
                 DAY if self.rounding == "day" else SECOND
             )
-            steps = np.diff(parts.months) == self.step
+            steps = np.diff(first) == self.step
         else:
             number, beside = self._numbered(parts)
             placed, steps = beside <= SECOND, np.diff(number) == 1
@@ -234,17 +234,21 @@ class Calendar:
 
     def offsets(self, parts: Parts) -> np.ndarray:
         """Return the microseconds from the anchor in its span to each time, for a rule of months."""
-        first = parts.months - self._lead
+        first = self._first(parts)
         return self._since(first, parts) - self._anchored(span_lengths(self.axis, first, self.span))
 
-    @property
-    def _lead(self) -> int:
-        """The months of a span before the one in which its time lies."""
-        return self.span // 2 if self.anchor == 0.5 else 0
+    def _first(self, parts: Parts) -> np.ndarray:
+        """Return the first month of the span of each time, int of shape (n_times,)."""
+        if self.span == 1 or self.anchor != 0.5:
+            return parts.months
+        # the middle of two months is the end of one or the start of the next
+        either = parts.months - self.span // 2 + np.array([[0], [1]])
+        beside = [np.abs(self._since(first, parts) - self._in_span(first)) for first in either]
+        return np.where(beside[0] <= beside[1], *either)
 
     def _since(self, first: np.ndarray, parts: Parts) -> np.ndarray:
         """Return the microseconds from the start of each span, whose first month is given, to its time."""
-        return parts.in_month + span_lengths(self.axis, first, self._lead)
+        return parts.in_month + span_lengths(self.axis, first, parts.months - first)
 
     def _in_span(self, first: np.ndarray) -> np.ndarray:
         """Return the microseconds from the start of each span to the time that the rule wants."""
@@ -255,7 +259,8 @@ class Calendar:
     def _anchored(self, length: np.ndarray) -> np.ndarray:
         anchor = (self.anchor * length).astype(np.int64)
         if self.rounding:
-            anchor = (-(-anchor // DAY) if self.rounding == "up" else anchor // DAY) * DAY
+            whole = {"up": np.ceil, "even": np.rint}.get(self.rounding, np.floor)
+            anchor = whole(anchor / DAY).astype(np.int64) * DAY
         return anchor
 
     def _numbered(self, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
@@ -304,7 +309,7 @@ class Calendar:
         return self.origin + steps * self.step
 
     def _next_months(self, origin: Any, n: int) -> Iterator[Any]:
-        months = origin.year * 12 + origin.month - 1 - self._lead + int(self.step) * np.arange(1, n + 1)
+        months = self._first(take_apart(as_index([origin]))) + int(self.step) * np.arange(1, n + 1)
         for month, place in zip(months.tolist(), self._in_span(months).tolist(), strict=True):
             yield month_start(origin, month // 12, month % 12 + 1) + timedelta(microseconds=place)
 

@@ -111,10 +111,12 @@ def _monthly(parts: Parts) -> Iterator[Calendar]:
             yield replace(rule, offset=round(offset))
     # a value a year may stand for one season
     spans = sorted({1, *range(2, 7), 12} if step % 12 == 0 else {1, step} if step <= 12 else {1})
-    roundings: tuple[Rounding, ...] = ("", "down", "up")
+    roundings: tuple[Rounding, ...] = ("", "down", "up", "even")
     for rounding, span in [(rounding, span) for rounding in roundings for span in spans] + [("day", s) for s in spans]:
         rule = Calendar("months", step, parts.axis, 0.5, span=span, rounding=rounding)
-        offset = _commonest(rule.offsets(parts), SECOND)
+        offsets = rule.offsets(parts)
+        # of days that vary only the time of day is common
+        offset = _commonest(offsets % DAY if rounding == "day" else offsets, SECOND)
         if abs(offset) < DAY / 2 or (rounding and abs(offset) < DAY):
             yield replace(rule, offset=round(offset))
 

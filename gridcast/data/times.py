@@ -92,12 +92,13 @@ def month_firsts(axis: str) -> np.ndarray:
     return np.cumsum([0, *_month_lengths(axis)])
 
 
-def span_lengths(axis: str, months: np.ndarray, n: int) -> np.ndarray:
+def span_lengths(axis: str, months: np.ndarray, n: np.ndarray | int) -> np.ndarray:
     """Return the microseconds that the `n` months from each of `months` last, int of shape (n_times,)."""
-    months = months[:, None] + np.arange(n)
+    ahead = np.arange(np.max(n, initial=0))
+    months = months[:, None] + ahead
     years, month = months // 12, months % 12
-    days = np.asarray(_month_lengths(axis))[month]
-    return (days + (_has_leap_day(axis, years) & (month == 1))).sum(1) * DAY
+    days = np.asarray(_month_lengths(axis))[month] + (_has_leap_day(axis, years) & (month == 1))
+    return np.where(ahead < np.reshape(n, (-1, 1)), days, 0).sum(1) * DAY
 
 
 def check_same_axis(what: str, axis: str, expected: str) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gridcast.data.times import DAY, UNITS, Parts, Time, take_apart
 
-_MOST_NAMED = 12  # missing labels that a message lists
+_MOST_NAMED = 50  # missing labels that a message lists
 _CFTIME = "%Y-%m-%d %H:%M:%S"
 _FREQUENCIES = {"day": "D", "hour": "h", "minute": "min", "second": "s", "microsecond": "us"}
 

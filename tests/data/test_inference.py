@@ -17,16 +17,13 @@ def anew(days, first="year", years=range(2001, 2006)):
 
 MONTHS = pd.date_range("1961-01-01", periods=120, freq="MS")
 YEARS = pd.date_range("1961-01-01", periods=40, freq="YS")
-WINTERS = pd.DatetimeIndex(
-    [(a := pd.Timestamp(y - 1, 12, 1)) + (pd.Timestamp(y, 3, 1) - a) / 2 for y in range(1961, 2001)]
-)
-SEASONS = pd.DatetimeIndex(
-    [
-        (a := pd.Timestamp(y, m, 1)) + (a + pd.DateOffset(months=3) - a) / 2
-        for y in range(1961, 1975)
-        for m in (3, 6, 9, 12)
-    ]
-)
+
+
+def middles(starts, months):
+    ends = [start + pd.DateOffset(months=months) for start in starts]
+    return pd.DatetimeIndex([start + (end - start) / 2 for start, end in zip(starts, ends, strict=True)])
+
+
 AXES = {
     "16 days": anew(range(0, 365, 16)),
     "8 days": anew(range(0, 365, 8)),
@@ -35,8 +32,14 @@ AXES = {
     "six pentads a month": anew((0, 5, 10, 15, 20, 25), "month"),
     "month, middle in whole days": MONTHS + pd.to_timedelta(MONTHS.days_in_month // 2, unit="D"),
     "year, middle": YEARS + pd.to_timedelta(np.where(YEARS.is_leap_year, 366, 365) * 12, unit="h"),
-    "winters, middle": WINTERS,
-    "seasons, middle": SEASONS,
+    "winters, middle": middles(YEARS - pd.DateOffset(months=1), 3),
+    "seasons, middle": middles(MONTHS[2::3], 3),
+    "month, middle to even days": MONTHS + pd.to_timedelta(np.rint(MONTHS.days_in_month / 2), unit="D"),
+    "two months, middle": middles(MONTHS[::2], 2),  # at the end of a month or the start of the next
+    "July to June, middle": middles(YEARS + pd.DateOffset(months=6), 12),
+    "ends of dekads": (MONTHS + pd.Timedelta("9D"))
+    .union(MONTHS + pd.Timedelta("19D"))
+    .union(MONTHS + pd.offsets.MonthEnd(0)),
 }
 
 
@@ -55,7 +58,7 @@ def test_a_forecast_goes_on_by_the_rule_of_the_series(name):
 def test_the_steps_of_a_year_have_phases(name):
     times = AXES[name]
     calendar = infer_calendar(times)
-    if name.startswith(("year", "winters")):
+    if name.startswith(("year", "winters", "July")):
         assert calendar.steps_per("year") == 1
         return
     phases = calendar.phase(times, "year")
@@ -64,13 +67,34 @@ def test_the_steps_of_a_year_have_phases(name):
     assert (np.diff(phases)[same_year & (np.diff(phases) > 0)] == 1).all()
 
 
-def test_a_gap_of_dekads_is_filled_by_the_advice():
-    times = AXES["dekads"]
-    X = xr.DataArray(np.zeros((len(times), 1, 1)), dims=("time", "y", "x"), coords={"time": times}).drop_isel(time=[7])
+def test_middles_of_months_may_be_a_day_beside():
+    days = np.random.default_rng(0).integers(14, 17, len(MONTHS))
+    times = MONTHS + pd.to_timedelta(np.minimum(days, MONTHS.days_in_month // 2 + 1), unit="D")
+    calendar = infer_calendar(times[:60])
+    calendar.check(times)
+    assert np.abs((calendar.after(times[59], 60) - times[60:]).days).max() <= 1
+    with pytest.raises(ValueError, match="gap"):
+        calendar.check(times.delete(70))
+
+
+GAPPY = AXES | {
+    "days at noon": pd.date_range("2001-01-01 12:00", periods=200),
+    "90 minutes": pd.date_range("2001-01-01", periods=200, freq="90min"),
+    "days without leap days": xr.date_range("2001-01-01", periods=200, calendar="noleap", use_cftime=True),
+    "numbers": pd.Index(np.arange(0, 20, 0.1)),
+}
+
+
+@pytest.mark.parametrize("missing", [1, 20])
+@pytest.mark.parametrize("name", GAPPY)
+def test_a_gap_is_filled_by_the_advice(name, missing):
+    times = GAPPY[name].rename("time")
+    X = xr.DataArray(np.zeros((len(times), 1, 1)), dims=("time", "y", "x"), coords={"time": times})
+    X = X.drop_isel(time=range(7, 7 + min(missing, len(times) // 4)))
     with pytest.raises(ValueError, match=r"a gap\. .*X\.reindex\(time=(.*)\), or split") as caught:
         gc.NaiveForecaster().fit(X)
     advice = str(caught.value).split("missing values, ")[1].split(", or split")[0]
-    filled = eval(advice, {"X": X, "pd": pd})
+    filled = eval(advice, {"X": X, "pd": pd, "cftime": cftime})
     assert filled.indexes["time"].equals(times)
 
 
