@@ -27,6 +27,7 @@ FACTOR = 2 / 1000  # K to scaled units
 BUDGET = {"max_epochs": 100, "max_steps": 300, "stride": 6, "patch_size": 36}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
+    "default again": {},  # of a later commit than the other rows
     "paper architecture": {"architecture": "paper"},
     "one lag": {"lags": 1},
     "without noise": {"training__observation_noise": 0.0},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import dask.array as da
@@ -152,10 +152,11 @@ class Series:
             end = stop
             yield block
 
-    def tail(self, n: int) -> Series:
-        """Return the last `n` steps, in memory."""
+    def tail(self, n: int, needed: np.ndarray | None = None) -> Series:
+        """Return the last `n` steps, in memory; the first of them as `load_carried` has it."""
         first = max(len(self) - n, 0)
-        return Series(self.load(first, len(self)), self.times[first:], self.grid, self.samples, self.time_attrs)
+        values = load_carried(self, first, len(self), needed)
+        return Series(values, self.times[first:], self.grid, self.samples, self.time_attrs)
 
 
 def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar | None]:
@@ -241,31 +242,31 @@ def wrap(values: np.ndarray, times: pd.Index, series: Series, leading: Mapping[s
     return out
 
 
-def carried_tail(series: Series, n: int, needed: np.ndarray | None) -> Series:
-    """Return the last `n` steps, in memory; gaps of the first of them hold what was last observed before.
+def load_carried(series: Series, start: int, stop: int, needed: np.ndarray | None) -> np.ndarray:
+    """Return the steps ``start:stop`` as `Series.load` does; gaps of the first hold what was last observed before.
 
     Parameters
     ----------
     series : Series
-    n : int
+    start, stop : int
     needed : ndarray of bool, (channel, y, x), or None
         Cells that are looked for; None for none.
     """
-    tail = series.tail(n)
-    first = len(series) - len(tail)
+    values = series.load(start, stop)
     if needed is None:
-        return tail
-    missing = np.isnan(tail.values[:, 0]) & needed
-    values = tail.values.copy() if missing.any() else tail.values
-    while first and missing.any():
-        start = max(0, first - STEPS_BACK)
+        return values
+    missing = np.isnan(values[:, 0]) & needed
+    if missing.any():
+        values = values.copy()
+    while start and missing.any():
+        before = max(0, start - STEPS_BACK)
         # backwards: the latest observation counts
-        for field_before in series.load(start, first).swapaxes(0, 1)[::-1]:
-            found = missing & ~np.isnan(field_before)
-            values[:, 0][found] = field_before[found]
+        for earlier in series.load(before, start).swapaxes(0, 1)[::-1]:
+            found = missing & ~np.isnan(earlier)
+            values[:, 0][found] = earlier[found]
             missing &= ~found
-        first = start
-    return replace(tail, values=values)
+        start = before
+    return values
 
 
 def join(first: Series, second: Series) -> Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -16,7 +16,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.geography import advice
-from gridcast.data.grid import Series, carried_tail, extend, join, unwrap, wrap
+from gridcast.data.grid import Series, extend, join, unwrap, wrap
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
@@ -88,7 +88,8 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             raise ValueError(
                 f"X has {len(series)} step: give a series of at least 2, from which time steps can be told"
             )
-        if problem := advice(series.grid.coords, ("time", *series.grid.dims)):
+        lead = ("time",) if series.samples is None else ("sample", "time")
+        if problem := advice(series.grid.coords, (*lead, *series.grid.dims)):
             warnings.warn(f"X: {problem}", stacklevel=3)
         with naming_the_file():
             # returned, not set: a fit that fails leaves the earlier one whole
@@ -110,11 +111,11 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
 
         Parameters
         ----------
-        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x), or int
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x), or int or timedelta
             History to forecast from, on the grid and calendar of the training series; or the horizon. Only its last
             steps are read.
-        horizon : int, default=1
-            Number of steps.
+        horizon : int or timedelta, default=1
+            Number of steps, or a duration of a whole number of equal steps.
         mode : {"multi_step", "one_step"}, default="multi_step"
             With T the last step of the history: ``"multi_step"`` forecasts T+1 to T+horizon from the history alone;
             ``"one_step"`` forecasts T-horizon+2 to T+1, each from the observations before it (data assimilation).
@@ -129,7 +130,8 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         TypeError
             If `horizon` is not an integer of at least 1.
         ValueError
-            If `mode` is unknown, the history is too short or of another grid.
+            If `mode` is unknown, the history is too short or of another grid, `horizon` is a duration of no whole
+            number of steps, or the forecast would take more than 8 GiB.
         NotFittedError
             Before `fit`.
 
@@ -212,11 +214,13 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
                 f"X begins at {series.times[0]}, but the last observed step is {self.recent_.times[-1]}: update needs "
                 "the steps that follow it without a gap or overlap"
             )
+        calendar = self.calendar_
         if series.has_times and self.recent_.has_times:
-            self.calendar_ = self.calendar_.settle(extend(self.recent_.times, series.times))
-        n = self._n_recent()
+            calendar = calendar.settle(extend(self.recent_.times, series.times))
         # lazy, so that only the steps that are kept are loaded
-        self.recent_ = carried_tail(join(self.recent_, self._relabel(series)), n, self._needed_cells(dict(vars(self))))
+        joined = join(self.recent_, self._relabel(series))
+        # set together: a read that fails leaves both
+        self.recent_, self.calendar_ = joined.tail(self._n_recent(), self._needed_cells(vars(self))), calendar
         return self
 
     def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:
@@ -314,7 +318,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         """Learn from a checked series and return the learned attributes, and as ``n_observed`` what was counted."""
 
-    def _needed_cells(self, learned: dict[str, Any]) -> np.ndarray | None:
+    def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         """Return nothing, unless overridden: a context is enough."""
 
     @abstractmethod
@@ -334,7 +338,7 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
             "grid_": series.grid,
             "calendar_": calendar,
             "trained_on_": (series.times[0], series.times[-1]),
-            "recent_": carried_tail(series, fitted._n_recent(), self._needed_cells(learned)),
+            "recent_": series.tail(fitted._n_recent(), self._needed_cells(learned)),
         }
 
     def _as_fitted(self, learned: dict[str, Any]) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.grid import Grid, Series, carried_tail, join, unwrap
+from gridcast.data.grid import Grid, Series, join, unwrap
 from gridcast.data.units import warn_of_other_units
 from gridcast.forecasters.fitted import check_fitted
 
@@ -34,7 +35,7 @@ class HistoryForecaster(ABC):
         return self._n_context() + 30
 
     @abstractmethod
-    def _needed_cells(self, learned: dict[str, Any]) -> np.ndarray | None:
+    def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         """Return cells (channel, y, x) whose last observation a forecast needs, however old; None for none."""
 
     def _times_after(self, history: Series, n: int) -> pd.Index:
@@ -70,7 +71,7 @@ class HistoryForecaster(ABC):
         # one sample more, and nobody knows which continues which
         same_samples = series.values.shape[0] == self.recent_.values.shape[0]
         if same_samples and self._follows(series) and len(self.recent_) >= n_context:
-            context = carried_tail(self.recent_, n_context, self._needed_cells(dict(vars(self))))
+            context = self.recent_.tail(n_context, self._needed_cells(vars(self)))
             return join(context, series), n_context
         if len(series) <= n_context:
             raise ValueError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.grid import STEPS_BACK, Series, extend
+from gridcast.data.grid import Series, extend, load_carried
 from gridcast.data.parameters import anything, choice, parameter
 from gridcast.data.random import generator
 from gridcast.data.statistics import field_sums, fill_missing
@@ -120,9 +121,7 @@ class NaiveForecaster(BaseForecaster):
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
         # no further back than is needed: the history may be lazy and long
         first = max(int(origins[0]) - max(self._n_context(), GAP) + 1, 0)
-        past = history.load(first, int(origins[-1]) + 1)
-        if self.strategy == "persistence":
-            first, past = self._back_to_observed(history, first, past, int(origins[0]))
+        past = load_carried(history, first, int(origins[-1]) + 1, self._needed_cells(vars(self)))
         times = extend(history.times, self._times_after(history, horizon))[first:]
         mean = self._mean(past, times, origins - first, horizon)[None]
         mean[..., np.isnan(self.mean_)] = np.nan
@@ -132,17 +131,9 @@ class NaiveForecaster(BaseForecaster):
         # member by member: (member, sample, origin, lead, channel, y, x)
         return np.concatenate([mean + self._errors(rng, mean.shape[2], horizon) for _ in range(n_samples)])
 
-    def _needed_cells(self, learned: dict[str, Any]) -> np.ndarray | None:
+    def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         # cells that were never observed have no last value
         return ~np.isnan(learned["mean_"]) if self.strategy == "persistence" else None
-
-    def _back_to_observed(self, history: Series, first: int, past: np.ndarray, origin: int) -> tuple[int, np.ndarray]:
-        """Return steps from further back, where a cell was not observed from `first` to `origin`."""
-        needed = ~np.isnan(self.mean_)
-        while first and (np.isnan(past[:, : origin - first + 1]).all(1) & needed).any():
-            start = max(0, first - STEPS_BACK)
-            past, first = np.concatenate([history.load(start, first), past], axis=1), start
-        return first, past
 
     def _mean(self, past: np.ndarray, times: Any, origins: np.ndarray, horizon: int) -> np.ndarray:
         """Forecast from the steps `origins` of `past`, (sample, time, ...) -> (sample, origin, lead, ...)."""

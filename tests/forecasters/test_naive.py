@@ -23,7 +23,6 @@ def last_observed(X):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_persistence_is_the_last_observed_value(chunked):
     X = make_series(chunked=chunked)
     model = gc.NaiveForecaster().fit(X)
@@ -48,3 +47,14 @@ def test_every_step_of_a_backtest_starts_from_it():
     forecast = gc.backtest(model, X[100:], horizon=1)
     expected = X.ffill("time").shift(time=1).sel(time=forecast.time.isel(lead_time=0))
     np.testing.assert_array_equal(forecast.isel(lead_time=0), expected)
+
+
+def test_an_update_that_can_not_be_read_changes_nothing(monkeypatch):
+    X = make_series()
+    model = gc.NaiveForecaster().fit(X[:60])
+    before, calendar = model.recent_, model.calendar_
+    monkeypatch.setattr(type(before), "tail", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    with pytest.raises(OSError, match="gone"):
+        model.update(X[60:])
+    assert model.recent_ is before
+    assert model.calendar_ is calendar
