@@ -292,7 +292,7 @@ def _normal(climatology: DataArray | Anomaly, observed: DataArray) -> DataArray:
     if isinstance(climatology, Anomaly):
         zeros = xr.zeros_like(observed.swap_dims({INIT: TIME}))  # the cycle added to nothing is the cycle
         return climatology.inverse_transform(zeros).swap_dims({TIME: INIT})
-    check_reference("climatology", climatology, (TIME, *observed.dims))
+    check_reference("climatology", climatology, (TIME, *(d for d in observed.dims if d != INIT)), "observations")
     if TIME not in climatology.dims:
         return climatology
     positions = _positions(climatology, observed[TIME].values)

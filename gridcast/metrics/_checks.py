@@ -48,7 +48,7 @@ def check_dims(parameter: str, names: Iterable[Hashable], available: list[Hashab
             raise ValueError(f"{parameter} has {name!r}, which is none of the dimensions {available}")
 
 
-def check_reference(name: str, reference: DataArray, available: Iterable[Hashable]) -> None:
+def check_reference(name: str, reference: DataArray, available: Iterable[Hashable], observed: str = "observed") -> None:
     """Raise a ValueError if a reference, such as a climatology, has a dimension that neither side has.
 
     Arithmetic would spread both sides over it, and the score would be nonsense.
@@ -57,7 +57,7 @@ def check_reference(name: str, reference: DataArray, available: Iterable[Hashabl
         if dim in available:
             continue
         if dim in PARTS_OF_TIME:
-            way = f"take its value at each time, {name}.sel({dim}=observed.time.dt.{dim}).drop_vars({dim!r}), or"
+            way = f"take its value at each time, {name}.sel({dim}={observed}.time.dt.{dim}).drop_vars({dim!r}), or"
             way += " gridcast.Anomaly().fit(train).climatology"
         else:
             way = f"select or average it first, {name}.isel({dim}=0) or {name}.mean({dim!r})"

@@ -335,3 +335,18 @@ def test_what_is_no_backtest_is_an_error(series):
         gc.verify(forecast, series[:37])
     with pytest.raises(ValueError, match="forecast and observations differ along 'lat'"):
         gc.verify(forecast, series.isel(lat=slice(None, None, -1)))
+
+
+def test_a_climatology_by_month_is_refused_and_the_advice_works():
+    time = pd.date_range("2001-01-01", periods=48, freq="MS")
+    values = np.random.default_rng(0).normal(size=(48, 2, 3))
+    series = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": time})
+    observations = series[24:]
+    backtest = gc.backtest(gc.NaiveForecaster().fit(series[:24]), observations, horizon=2)
+    climatology = series[:24].groupby("time.month").mean()
+    with pytest.raises(ValueError, match="has the dimension 'month'") as caught:
+        gc.verify(backtest, observations, climatology=climatology, n_resamples=5)
+    advice = str(caught.value).split("take its value at each time, ")[1].split(", or")[0]
+    advised = eval(advice, {"climatology": climatology, "observations": observations})
+    scores = gc.verify(backtest, observations, climatology=advised, n_resamples=5)
+    assert np.isfinite(scores["mse_skill_climatology"]).all()
