@@ -77,9 +77,15 @@ class Grid:
                     f"series ({last[0]} to {last[1]}): sort or select it alike, or fit again"
                 )
 
-    def spans_the_globe(self) -> bool:
-        """Whether the last dimension is a longitude whose last column borders on its first."""
-        return around_the_globe(self.coords, self.dims)
+    def around(self, periodic: Any) -> tuple[bool, bool]:
+        """Return whether rows and columns go around: as named, or by ``"auto"`` a longitude that spans the globe."""
+        if periodic == "auto":
+            return False, around_the_globe(self.coords, self.dims)
+        named, last = (periodic,) if isinstance(periodic, str) else tuple(periodic), self.dims[-2:]
+        unknown = [name for name in named if name not in last]
+        if unknown:
+            raise ValueError(f"periodic={periodic!r}: {unknown[0]!r} is not among the last dimensions of X, {last}")
+        return last[0] in named, last[1] in named
 
 
 @dataclass(frozen=True)

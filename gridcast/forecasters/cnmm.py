@@ -23,6 +23,7 @@ from gridcast.modules.convolutional import (
     ConvTransition,
     Upsampler,
 )
+from gridcast.modules.layers import Around
 from gridcast.modules.markov import MarkovModule, Objective
 from gridcast.modules.recurrent import ConvLSTM
 from gridcast.modules.residual import LatentLayout, ResidualCombiner, ResidualEmitter, ResidualTransition
@@ -167,5 +168,5 @@ class CNMMForecaster(NeuralForecaster):
             objective=PAPER_OBJECTIVE,
         )
 
-    def _encoder(self, n_inputs: int, periodic: bool) -> ConvEncoder:
+    def _encoder(self, n_inputs: int, periodic: Around) -> ConvEncoder:
         return ConvEncoder(n_inputs, self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic)

@@ -13,7 +13,7 @@ from torch import nn
 
 from gridcast.data.covariates import TimeFeatures, make_time_features, static_fields
 from gridcast.data.grid import Grid, Series, extend
-from gridcast.data.parameters import anything, choice, flag, parameter, whole
+from gridcast.data.parameters import anything, flag, parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.base import BaseForecaster
@@ -28,6 +28,12 @@ from gridcast.transformers.scaling import OURS, Scaling
 
 BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
 ACTIVATIONS = 64  # channels that a network holds of a frame: a rough bound, which only sizes the batches
+
+
+def dimensions(name: str, value: Any) -> None:
+    """Check for names of dimensions."""
+    if not isinstance(value, str) and not (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)):
+        raise InvalidParameterError(f'{name}={value!r} must be "auto", a dimension of X or a tuple of both, or ()')
 
 
 def invertible(name: str, value: Any) -> None:
@@ -76,10 +82,11 @@ class ScaledForecaster(BaseForecaster):
         "Scales the series before training and is undone in every forecast; cloned to ``transformer_``.",
         default=MinMaxTransformer(),
     )
-    longitude: str = parameter(
-        choice("auto", "periodic", "bounded"),
-        '{"auto", "periodic", "bounded"}',
-        "Whether the last dimension goes around the globe; detected from its coordinate by default.",
+    periodic: Any = parameter(
+        dimensions,
+        '"auto", str or tuple of str',
+        "Which of the last two dimensions go around, by their names, so that their last row or column borders on the "
+        'first: ``"x"``, ``("y", "x")``, or ``()`` for neither. ``"auto"`` is a longitude that spans the globe.',
         default="auto",
     )
     device: str = parameter(
@@ -104,7 +111,7 @@ class ScaledForecaster(BaseForecaster):
             static=static_fields(given.get("static"), grid),
             time_features=time_features,
             n_windows=n_windows,
-            longitude=self.longitude,
+            periodic=self.periodic,
             located=given.get("architecture") == "residual",
         )
 

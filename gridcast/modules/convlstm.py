@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gridcast.modules.clock import Clock, spread
 from gridcast.modules.frames import Frames
-from gridcast.modules.layers import LocatedConv2d, go_around, identity_, log_rms, zero_
+from gridcast.modules.layers import BOUNDED, Around, LocatedConv2d, go_around, identity_, log_rms, zero_
 from gridcast.modules.recurrent import ConvLSTM
 
 SCALE_FLOOR = 1e-3  # of scaled data: a field that never errs would have an infinite density
@@ -67,7 +67,7 @@ class ConvLSTMModule(nn.Module):
         residual: bool = False,
         teacher_forcing: bool = True,
         relative: bool = True,
-        periodic: bool = False,
+        periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
         self.relative = relative

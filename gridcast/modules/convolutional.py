@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.layers import (
+    BOUNDED,
+    Around,
     GridConv2d,
     GridConvTranspose2d,
     LocatedConv2d,
@@ -32,7 +34,7 @@ class ConvEncoder(nn.Module):
         kernel_size: int,
         *,
         downsampling: int,
-        periodic: bool = False,
+        periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -53,7 +55,7 @@ class ConvCombiner(nn.Module):
     ``h = (tanh(CNN_H(z_{t-1})) + h_t) / 2``, ``loc = CNN(h)``, ``scale = softplus(CNN(h))``.
     """
 
-    def __init__(self, n_in: int, n_hidden: int, n_out: int, kernel_size: int, *, periodic: bool = False) -> None:
+    def __init__(self, n_in: int, n_hidden: int, n_out: int, kernel_size: int, *, periodic: Around = BOUNDED) -> None:
         super().__init__()
         self.previous = GridConv2d(n_in, n_hidden, kernel_size, periodic=periodic)
         self.loc = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
@@ -93,7 +95,7 @@ class ConvTransition(nn.Module):
         kernel_size: int,
         *,
         n_location: int = 0,
-        periodic: bool = False,
+        periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
         self.gate_in = LocatedConv2d(n_in, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
@@ -130,7 +132,7 @@ class Upsampler(nn.Module):
         *,
         downsampling: int,
         head: str = "linear",
-        periodic: bool = False,
+        periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
         self.n_in, second = channels
@@ -168,7 +170,7 @@ class ConvEmitter(nn.Module):
     """
 
     def __init__(
-        self, n_latent: int, upsampler: Upsampler, kernel_size: int, *, n_location: int = 0, periodic: bool = False
+        self, n_latent: int, upsampler: Upsampler, kernel_size: int, *, n_location: int = 0, periodic: Around = BOUNDED
     ) -> None:
         super().__init__()
         self.trunk = LocatedConv2d(n_latent, upsampler.n_in, kernel_size, n_location=n_location, periodic=periodic)

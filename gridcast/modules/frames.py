@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gridcast.modules.layers import BOUNDED, Around
+
 
 class Frames(nn.Module):
     """Pads frames to a multiple of `multiple` rows and columns, and knows the constant channels of the grid.
@@ -18,8 +20,8 @@ class Frames(nn.Module):
         Downsampling factor of the networks.
     observed_channels : bool
         Whether the encoder sees the mask, because the training series has missing values.
-    periodic : bool
-        Pad columns around the globe, else by repeating the last one.
+    periodic : (bool, bool)
+        Whether rows and columns go around; else the last one is repeated.
     n_given : int
         How many of the constant channels, the last ones, the encoder sees as well.
     """
@@ -32,7 +34,7 @@ class Frames(nn.Module):
         *,
         multiple: int = 1,
         observed_channels: bool = False,
-        periodic: bool = False,
+        periodic: Around = BOUNDED,
         n_given: int = 0,
     ) -> None:
         super().__init__()
@@ -73,13 +75,13 @@ class Frames(nn.Module):
     def pad(self, x: Tensor) -> Tensor:
         """Return `x` (..., y, x) continued to whole multiples."""
         # what is missing to the next multiple, 0 where nothing is
-        rows, columns = (-size % self.multiple for size in x.shape[-2:])
-        if columns:
-            # around the globe, or the edge repeated: zeros would be a front that networks learn
-            around = torch.arange(columns) % x.shape[-1]
-            x = torch.cat([x, x[..., around] if self.periodic else x[..., -1:].expand(*x.shape[:-1], columns)], -1)
-        if rows:
-            x = torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], rows, x.shape[-1])], -2)
+        for dim, around in zip((-2, -1), self.periodic, strict=True):
+            size = x.shape[dim]
+            # around, or the edge repeated: zeros would be a front that networks learn
+            further = torch.arange(size, size + -size % self.multiple, device=x.device)
+            if len(further):
+                further = further % size if around else further.clamp(max=size - 1)
+                x = torch.cat([x, x.index_select(dim, further)], dim)
         return x
 
     def pad_mask(self, mask: Tensor) -> Tensor:

@@ -14,12 +14,17 @@ from torch import Tensor, nn
 ERROR_FLOOR = 1e-8  # of squared scaled data: the logarithm of a perfect forecast stays finite
 
 
-def pad_columns(x: Tensor, n: int, around: bool) -> Tensor:
-    """Add `n` columns on either side of ``x``, (..., y, x): those of the other side if `around`, else zeros."""
-    if not n:
-        return x
-    # not F.pad's "circular", which refuses more columns than there are
-    return torch.cat([x[..., -n:], x, x[..., :n]], dim=-1) if around else F.pad(x, (n, n))
+Around = tuple[bool, bool]  # whether rows and columns go around: the last borders on the first
+BOUNDED: Around = (False, False)
+
+
+def pad_sides(x: Tensor, n: int, periodic: Around, around: bool = True) -> Tensor:
+    """Add `n` rows, columns or both to ``x``, (..., y, x): those of the other side if `around`, else zeros."""
+    for dim in (dim for dim, goes in zip((-2, -1), periodic, strict=True) if goes):
+        last, first = x.narrow(dim, x.shape[dim] - n, n), x.narrow(dim, 0, n)
+        # not F.pad's "circular", which refuses more than there are
+        x = torch.cat([last, x, first] if around else [zeros := torch.zeros_like(last), x, zeros], dim=dim)
+    return x
 
 
 def go_around(module: nn.Module, around: bool) -> None:
@@ -30,34 +35,42 @@ def go_around(module: nn.Module, around: bool) -> None:
 
 
 class GridConv2d(nn.Conv2d):
-    """Convolution that pads rows with zeros and columns with zeros or, if `periodic`, around the globe."""
+    """Convolution that pads rows and columns with zeros or, where `periodic`, with those of the other side."""
 
     def __init__(
-        self, n_in: int, n_out: int, kernel_size: int, *, stride: int = 1, periodic: bool = False, bias: bool = True
+        self,
+        n_in: int,
+        n_out: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        periodic: Around = BOUNDED,
+        bias: bool = True,
     ) -> None:
         half = kernel_size // 2
-        # rows end at the poles and are padded with zeros in either case
-        padding = (half, 0 if periodic else half)
+        padding = (0 if periodic[0] else half, 0 if periodic[1] else half)
         super().__init__(n_in, n_out, kernel_size, stride=stride, padding=padding, bias=bias)
-        self.wrap, self.around = half if periodic else 0, True  # `around` is set by `go_around` for each call
+        self.reach, self.periodic, self.around = half, periodic, True  # `around` is set by `go_around` for each call
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, y, x) to (n, n_out, y / stride, x / stride)."""
-        return super().forward(pad_columns(x, self.wrap, self.around))
+        return super().forward(pad_sides(x, self.reach, self.periodic, self.around))
 
 
 class GridConvTranspose2d(nn.ConvTranspose2d):
     """Deconvolution that doubles rows and columns (4 x 4, stride 2, padding 1, as the paper's emitter)."""
 
-    def __init__(self, n_in: int, n_out: int, *, periodic: bool = False) -> None:
+    def __init__(self, n_in: int, n_out: int, *, periodic: Around = BOUNDED) -> None:
         super().__init__(n_in, n_out, kernel_size=4, stride=2, padding=1)
-        self.wrap, self.around = 1 if periodic else 0, True
+        self.periodic, self.around = periodic, True
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Map (n, n_in, y, x) to (n, n_out, 2 y, 2 x)."""
-        # one column wrapped on either side; its two output columns are cut off again
-        y = super().forward(pad_columns(x, self.wrap, self.around))
-        return y[..., 2 * self.wrap : y.shape[-1] - 2 * self.wrap]
+        y = super().forward(pad_sides(x, 1, self.periodic, self.around))
+        # what comes of the rows and columns that were added is cut off again
+        for dim in (dim for dim, goes in zip((-2, -1), self.periodic, strict=True) if goes):
+            y = y.narrow(dim, 2, y.shape[dim] - 4)
+        return y
 
 
 class LocatedConv2d(nn.Module):
@@ -67,7 +80,9 @@ class LocatedConv2d(nn.Module):
     over both, without repeating the location for every frame.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel_size: int, *, n_location: int = 0, periodic: bool = False) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, kernel_size: int, *, n_location: int = 0, periodic: Around = BOUNDED
+    ) -> None:
         super().__init__()
         self.conv = GridConv2d(n_in, n_out, kernel_size, periodic=periodic)
         self.location = (

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gridcast.modules.layers import GridConv2d, single_precision
+from gridcast.modules.layers import BOUNDED, Around, GridConv2d, single_precision
 
 
 class LinearForecast(nn.Module):
@@ -39,8 +39,8 @@ class LinearForecast(nn.Module):
         Neighbouring blocks that it sees, on a side.
     n_patterns : int
         Patterns; 0 for fields of another size than `shape`, such as patches.
-    periodic : bool
-        Whether columns go around the globe.
+    periodic : (bool, bool)
+        Whether rows and columns go around.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class LinearForecast(nn.Module):
         kernel_size: int = 3,
         *,
         n_patterns: int = 0,
-        periodic: bool = False,
+        periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
         n_channels, rows, columns = shape

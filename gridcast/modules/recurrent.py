@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gridcast.modules.layers import GridConv2d, LocatedConv2d
+from gridcast.modules.layers import BOUNDED, Around, GridConv2d, LocatedConv2d
 
 
 class ConvLSTM(nn.Module):
@@ -24,8 +24,8 @@ class ConvLSTM(nn.Module):
         ``(y, x)`` of the trainable initial states H_init and C_init, ``(1, 1)`` for one value a channel.
     n_location : int
         Channels of what is known of each place.
-    periodic : bool
-        Pad columns around the globe.
+    periodic : (bool, bool)
+        Whether rows and columns go around.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ConvLSTM(nn.Module):
         reverse: bool = False,
         state_shape: tuple[int, int] = (1, 1),
         n_location: int = 0,
-        periodic: bool = False,
+        periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
         self.reverse = reverse

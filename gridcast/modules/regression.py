@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gridcast.modules.layers import pad_sides
 from gridcast.modules.linear import LinearForecast
 
 # Relative to the mean variance of a regressor; the largest leaves the autoregression of each coefficient alone.
@@ -196,10 +197,10 @@ def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: i
 
 
 def _padded(features: Tensor, linear: LinearForecast) -> Tensor:
-    half = linear.conv.kernel_size[0] // 2
     # as `GridConv2d` pads, so that the fit sees what the forecast will
-    columns = F.pad(features, (half, half, 0, 0), mode="circular" if linear.periodic else "constant")
-    return F.pad(columns, (0, 0, half, half))
+    half = linear.conv.reach
+    rows, columns = (0 if goes else half for goes in linear.periodic)
+    return F.pad(pad_sides(features, half, linear.periodic), (columns, columns, rows, rows))
 
 
 def _neighbourhoods(padded: Tensor, linear: LinearForecast) -> Tensor:

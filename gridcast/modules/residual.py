@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gridcast.modules.convolutional import ConvCombiner, ConvEmitter, ConvTransition
 from gridcast.modules.inverse_model import LinearInverseModel
-from gridcast.modules.layers import GridConv2d, fill_bias_, positive, softplus_inverse, zero_
+from gridcast.modules.layers import BOUNDED, Around, GridConv2d, fill_bias_, positive, softplus_inverse, zero_
 
 FEATURE_LIMIT = 10.0  # standard deviations: what the networks see of a record is not beyond what they learned from
 # the limit is that of the features, among which the networks see these channels
@@ -133,7 +133,7 @@ class ResidualCombiner(nn.Module):
     """
 
     def __init__(
-        self, layout: LatentLayout, n_hidden: int, kernel_size: int, *, n_clock: int = 0, periodic: bool = False
+        self, layout: LatentLayout, n_hidden: int, kernel_size: int, *, n_clock: int = 0, periodic: Around = BOUNDED
     ) -> None:
         super().__init__()
         self.layout = layout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from gridcast.data.grid import Grid
 from gridcast.data.statistics import FieldStatistics
 from gridcast.modules.clock import Clock
 from gridcast.modules.frames import Frames
+from gridcast.modules.layers import Around
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class ModuleSpec:
         Whether every value is observed.
     static : Tensor, (n_static, y, x), or None
         Constant channels.
-    periodic : bool
-        Whether columns go around the globe.
+    periodic : (bool, bool)
+        Whether rows and columns go around.
     n_windows : int
         Training windows, which bound what is kept of the errors of a linear model.
     n_given : int
@@ -40,7 +42,7 @@ class ModuleSpec:
     shape: tuple[int, int, int]
     complete: bool
     static: torch.Tensor | None
-    periodic: bool
+    periodic: Around
     n_windows: int
     n_given: int = 0
     angles: tuple[float, ...] = ()
@@ -54,7 +56,7 @@ class ModuleSpec:
         static: np.ndarray | None,
         time_features: TimeFeatures | None,
         n_windows: int,
-        longitude: str,
+        periodic: Any,
         located: bool,
     ) -> ModuleSpec:
         """Return the spec of a series.
@@ -67,18 +69,19 @@ class ModuleSpec:
             Constant fields that the user gave.
         time_features, n_windows
             As in `ModuleSpec`.
-        longitude : {"auto", "periodic", "bounded"}
+        periodic
+            As in `ScaledForecaster`.
         located : bool
             Whether the networks see where they are.
         """
-        periodic = longitude == "periodic" or (longitude == "auto" and grid.spans_the_globe())
-        channels = [location_channels(statistics, periodic)] if located else []
+        around = grid.around(periodic)
+        channels = [location_channels(statistics, around)] if located else []
         channels += [] if static is None else [torch.from_numpy(static)]
         return cls(
             grid.shape,
             statistics.complete,
             torch.cat(channels) if channels else None,
-            periodic,
+            around,
             n_windows,
             n_given=0 if static is None else len(static),
             angles=() if time_features is None else tuple(time_features.angles),
@@ -99,11 +102,16 @@ class ModuleSpec:
         return Clock(self.angles) if self.angles else None
 
 
-def location_channels(statistics: FieldStatistics, periodic: bool) -> torch.Tensor:
+def location_channels(statistics: FieldStatistics, around: Around) -> torch.Tensor:
     """Return training mean, standard deviation (per channel), row and column position, (n_static, y, x)."""
     rows, columns = statistics.mean.shape[1:]
-    row = np.linspace(-1, 1, rows)[:, None] if rows > 1 else np.zeros((1, 1))
-    angle = 2 * math.pi * np.arange(columns)[None] / columns
-    across = [np.sin(angle), np.cos(angle)] if periodic else [np.linspace(-1, 1, columns)[None]]
-    position = [np.broadcast_to(p, (rows, columns)) for p in (row, *across)]
+    along = [p[:, None] for p in _positions(rows, around[0])] + [p[None] for p in _positions(columns, around[1])]
+    position = [np.broadcast_to(p, (rows, columns)) for p in along]
     return torch.tensor(np.concatenate([statistics.mean, statistics.std, position]), dtype=torch.float32)
+
+
+def _positions(n: int, around: bool) -> list[np.ndarray]:
+    if around:  # the last is as near to the first as to its other neighbour
+        angle = 2 * math.pi * np.arange(n) / n
+        return [np.sin(angle), np.cos(angle)]
+    return [np.linspace(-1, 1, n) if n > 1 else np.zeros(1)]

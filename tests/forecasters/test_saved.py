@@ -203,9 +203,11 @@ VARIANTS = {
     ),
     "dmm": lambda: gc.DMMForecaster(**MARKOV | TRAINING, architecture="paper", transformer=gc.Anomaly(PERIOD)),
     "convlstm": lambda: gc.ConvLSTMForecaster(
-        **TRAINING, rnn_channels=4, longitude="periodic", static=[TRAIN.land * 1.0, np.ones(SHAPE)]
+        **TRAINING, rnn_channels=4, periodic="lon", static=[TRAIN.land * 1.0, np.ones(SHAPE)]
     ),
-    "linear": lambda: gc.LinearForecaster(lags=3, context=5, longitude="periodic", climatology="mean", random_state=1),
+    "linear": lambda: gc.LinearForecaster(
+        lags=3, context=5, periodic=("lat", "lon"), climatology="mean", random_state=1
+    ),
 }
 
 

@@ -100,18 +100,18 @@ def test_any_grid_size(name, shape):
     assert np.isfinite(estimator.score(series[25:]))
 
 
-@pytest.mark.parametrize(("longitude", "on_globe", "periodic"), [
-    ("auto", True, True), ("auto", False, False), ("bounded", True, False), ("periodic", False, True),
+@pytest.mark.parametrize(("periodic", "on_globe", "around"), [
+    ("auto", True, True), ("auto", False, False), ((), True, False), ("lon", False, True),
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["cnmm", "convlstm"])
-def test_longitude_goes_around_the_globe_where_it_spans_it(name, longitude, on_globe, periodic):
+def test_longitude_goes_around_the_globe_where_it_spans_it(name, periodic, on_globe, around):
     step = 30.0 if on_globe else 5.0
     series = make_series(24).assign_coords(lon=step * np.arange(SHAPE[1]))
-    estimator = make_estimators()[name].set_params(longitude=longitude, climatology=None)
+    estimator = make_estimators()[name].set_params(periodic=periodic, climatology=None)
     estimator.set_params(architecture="paper", patch_size=8).fit(series)  # all places alike
     turned = series.copy(data=np.roll(series, 4, axis=-1))
     forecast = np.roll(estimator.predict(series, 2), 4, axis=-1)
-    assert np.allclose(estimator.predict(turned, 2), forecast, rtol=1e-5) == periodic
+    assert np.allclose(estimator.predict(turned, 2), forecast, rtol=1e-5) == around
 
 
 # Missing values

@@ -19,7 +19,7 @@ DOWNSAMPLINGS = [1, 2, 4]
 
 @pytest.mark.parametrize("downsampling", DOWNSAMPLINGS)
 @pytest.mark.parametrize("blocks", [(1, 1), (2, 5), (7, 3)])
-@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("periodic", [(False, True), (True, True), (False, False)])
 def test_every_part_has_its_shape_on_any_grid(downsampling, blocks, periodic):
     size = tuple(downsampling * n for n in blocks)
     place = ConvLocator(5, 3, downsampling=downsampling)(torch.randn(2, 5, *size))
@@ -43,10 +43,10 @@ def test_every_part_has_its_shape_on_any_grid(downsampling, blocks, periodic):
 
 @pytest.mark.parametrize("downsampling", DOWNSAMPLINGS)
 def test_parts_on_a_periodic_grid_turn_with_their_input(downsampling):
-    encoder = ConvEncoder(2, (4, 6), 3, downsampling=downsampling, periodic=True)
+    encoder = ConvEncoder(2, (4, 6), 3, downsampling=downsampling, periodic=(False, True))
     x = torch.randn(1, 2, 8, 16)
     torch.testing.assert_close(encoder(x.roll(4, -1)), encoder(x).roll(4 // downsampling, -1))
-    upsampler = Upsampler((6, 4), 2, 3, downsampling=downsampling, periodic=True)
+    upsampler = Upsampler((6, 4), 2, 3, downsampling=downsampling, periodic=(False, True))
     z = torch.randn(1, 6, 4, 8)
     for turned, part in zip(upsampler(z.roll(1, -1)), upsampler(z), strict=True):
         torch.testing.assert_close(turned, part.roll(downsampling, -1))

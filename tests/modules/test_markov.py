@@ -19,7 +19,7 @@ SHAPE = (2, 8, 12)  # channels, rows, columns
 ARCHITECTURES = ["residual", "paper"]
 
 
-def untrained(forecaster, shape=SHAPE, complete=True, periodic=False):
+def untrained(forecaster, shape=SHAPE, complete=True, periodic=(False, False)):
     statistics = field_statistics(np.random.default_rng(0).normal(size=(1, 9, *shape)))
     static = location_channels(statistics, periodic) if forecaster.architecture == "residual" else None
     torch.manual_seed(0)

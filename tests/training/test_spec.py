@@ -26,31 +26,32 @@ def make_series(lon=GLOBE, missing=False):
 def spec_of(lon=GLOBE, *, missing=False, **options):
     series, calendar = make_series(lon, missing)
     names = options.pop("names", ())
-    defaults = {"static": None, "longitude": "auto", "located": True, "n_windows": 9}
+    defaults = {"static": None, "periodic": "auto", "located": True, "n_windows": 9}
     features = TimeFeatures(names, calendar) if names else None
     return ModuleSpec.of(series.grid, field_statistics(series.values), time_features=features, **(defaults | options))
 
 
-@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("periodic", [(False, True), (True, True), (False, False)])
 def test_location_channels_are_mean_and_deviation_and_where_a_cell_is(periodic):
     values = make_series()[0].values
     channels = location_channels(field_statistics(values), periodic)
-    assert channels.shape == (4 + 1 + (2 if periodic else 1), 4, 6)
+    assert channels.shape == (4 + 2 + sum(periodic), 4, 6)
     np.testing.assert_allclose(channels[:2], values[0].mean(0), rtol=1e-5)
     np.testing.assert_allclose(channels[2:4], values[0].std(0), rtol=1e-5)
-    np.testing.assert_allclose(channels[4], np.linspace(-1, 1, 4)[:, None] * np.ones(6), atol=1e-6)
-    if not periodic:
+    if not periodic[0]:
+        np.testing.assert_allclose(channels[4], np.linspace(-1, 1, 4)[:, None] * np.ones(6), atol=1e-6)
+    if not any(periodic):
         np.testing.assert_allclose(channels[5], np.linspace(-1, 1, 6) * np.ones((4, 1)), atol=1e-6)
 
 
 def test_periodic_columns_close_the_circle():
-    circle = location_channels(field_statistics(make_series()[0].values), True)[5:, 0]  # (2, x)
+    circle = location_channels(field_statistics(make_series()[0].values), (False, True))[5:, 0]  # (2, x)
     torch.testing.assert_close(circle.square().sum(0), torch.ones(6))
     steps = (circle - circle.roll(-1, 1)).square().sum(0).sqrt()  # the last column to the first among them
     torch.testing.assert_close(steps, torch.full((6,), 2 * math.sin(math.pi / 6)))
 
 
-@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("periodic", [(False, True), (True, True), (False, False)])
 @pytest.mark.parametrize("size", [(1, 5), (4, 1), (1, 1)])
 def test_a_single_row_or_column_has_finite_channels(size, periodic):
     values = np.random.default_rng(0).normal(size=(1, 9, 1, *size))
@@ -58,19 +59,20 @@ def test_a_single_row_or_column_has_finite_channels(size, periodic):
 
 
 @pytest.mark.parametrize(
-    ("lon", "longitude", "periodic"),
+    ("lon", "periodic", "around"),
     [
-        (GLOBE, "auto", True),
-        (REGION, "auto", False),
-        (REGION, "periodic", True),
-        (GLOBE, "bounded", False),
+        (GLOBE, "auto", (False, True)),
+        (REGION, "auto", (False, False)),
+        (REGION, "lon", (False, True)),
+        (REGION, ("lat", "lon"), (True, True)),
+        (GLOBE, (), (False, False)),
     ],
 )
-def test_the_way_around_the_globe_is_found_or_told(lon, longitude, periodic):
-    spec = spec_of(lon, longitude=longitude)
-    assert spec.periodic is periodic
-    assert spec.frames(4).periodic is periodic
-    assert len(spec.static) == (7 if periodic else 6)
+def test_the_way_around_the_globe_is_found_or_told(lon, periodic, around):
+    spec = spec_of(lon, periodic=periodic)
+    assert spec.periodic == around
+    assert spec.frames(4).periodic == around
+    assert len(spec.static) == 6 + sum(around)
 
 
 @pytest.mark.parametrize("located", [True, False])
