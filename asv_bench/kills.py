@@ -20,7 +20,7 @@ import torch
 from compare import machine
 
 import gridcast as gc
-from gridcast.training.checkpoints import BEST, LAST
+from gridcast.training.checkpoints import BEST, LAST, read_best, unpack
 
 
 def main() -> None:
@@ -65,8 +65,8 @@ def kill(folder: Path, seconds: float) -> int | None:
     process.join()
     try:
         if (folder / BEST).exists():
-            torch.load(folder / BEST, weights_only=True)
-        state = torch.load(folder / LAST, weights_only=True)["state"]
+            read_best(folder)
+        state = unpack(folder / LAST)["state"]
     except Exception as error:  # what a broken file raises is open
         print(f"{folder}: {error}")
         return None

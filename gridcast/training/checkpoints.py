@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +16,11 @@ from typing import Any, NoReturn
 import torch
 from filelock import FileLock, Timeout
 
-from gridcast.persistence.atomic import replacing
-from gridcast.persistence.refusal import check_plain, shorten
+from gridcast.persistence.atomic import remove_partials, replacing
+from gridcast.persistence.refusal import check_plain, refusing, shorten
 
 LAST, BEST, LOCK = "last.ckpt", "best.ckpt", ".lock"
-VERSION = 2  # of the content's layout
+VERSION = 2  # of the contents' layout
 # before the bytes of torch, which opens damaged ones without a word
 HEAD = re.compile(rb"gridcast checkpoint (\d{1,9})\n([0-9a-f]{64})\n")
 
@@ -73,8 +74,7 @@ class Checkpoints:
             ) from error
         try:
             for name in (LAST, BEST):
-                for partial in self.folder.glob(f".{name}.*.partial"):
-                    partial.unlink(missing_ok=True)  # of a run that was killed
+                remove_partials(self.folder / name)
             yield
         finally:
             lock.release()
@@ -91,8 +91,7 @@ class Checkpoints:
         if not path.exists():
             return None
         try:
-            check_plain(path)
-            content = self._unpack(path.read_bytes())
+            content = unpack(path)
         except Exception as error:  # a damaged file raises whatever its bytes make of the reader
             self.refuse(f"can not be read ({shorten(error)})", error)
         if (problem := _misfit(content)) is not None:
@@ -122,18 +121,6 @@ class Checkpoints:
     def _way_out(self) -> str:
         return f"remove {self.folder / LAST}, or give another checkpoint_dir"
 
-    def _unpack(self, data: bytes) -> Any:
-        head = HEAD.match(data)
-        if head is None:
-            raise ValueError("it does not begin as a checkpoint of gridcast")
-        if (version := int(head[1])) != VERSION:
-            raise ValueError(f"its format {version} is not {VERSION}")
-        body = memoryview(data)[head.end() :]
-        if hashlib.sha256(body).hexdigest() != head[2].decode():
-            raise ValueError("it is damaged: its SHA-256 sum is another")
-        # weights_only: no code of the file runs
-        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-
     def due(self, step: int) -> bool:
         """Whether the state after `step` steps is to be written."""
         if self.steps is not None:
@@ -144,27 +131,72 @@ class Checkpoints:
     def write(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """Write the last state."""
         if self.writes:
-            body = io.BytesIO()
-            torch.save({"identity": dict(self.identity), "seed": self.seed, "state": state()}, body)
-            sha256 = hashlib.sha256(body.getbuffer()).hexdigest()
-            with self._replacing(LAST) as file:
-                file.write(f"gridcast checkpoint {VERSION}\n{sha256}\n".encode())
-                file.write(body.getbuffer())
+            self._pack(LAST, {"identity": dict(self.identity), "seed": self.seed, "state": state()})
         # in all processes, so that they agree on what is due
         self._written = time.monotonic()
 
     def write_best(self, weights: Mapping[str, torch.Tensor], record: Mapping[str, float]) -> None:
-        """Write the best weights so far, with the record of their epoch, for whoever looks at a running training."""
+        """Write the best weights so far, with the record of their epoch; see `read_best`."""
         if self.writes:
-            with self._replacing(BEST) as file:
-                torch.save({"version": VERSION, "weights": dict(weights), "record": dict(record)}, file)
+            self._pack(BEST, {"weights": dict(weights), "record": dict(record)})
 
-    @contextlib.contextmanager
-    def _replacing(self, name: str) -> Iterator[Any]:
+    def _pack(self, name: str, content: Mapping[str, Any]) -> None:
+        body = io.BytesIO()
+        torch.save(content, body)
+        sha256 = hashlib.sha256(body.getbuffer()).hexdigest()
         self.folder.mkdir(parents=True, exist_ok=True)
         # beside it, then renamed: a crash leaves the one before
         with replacing(self.folder / name) as file:
-            yield file
+            file.write(f"gridcast checkpoint {VERSION}\n{sha256}\n".encode())
+            file.write(body.getbuffer())
+
+
+def read_best(folder: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Open the best weights of a training so far, also while it goes on.
+
+    Parameters
+    ----------
+    folder : str or path
+        The `checkpoint_dir` of the training.
+
+    Returns
+    -------
+    weights : dict of str to Tensor
+        Of the forecaster's `module_`, on the CPU.
+    record : dict of str to float
+        Of their epoch, as `history_` has it.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or damaged.
+    FileNotFoundError
+        If there is none.
+    """
+    path = Path(folder) / BEST
+    if not path.exists():
+        raise FileNotFoundError(f"folder={os.fspath(folder)!r} has no {BEST}: its training has not judged an epoch")
+    with refusing(path, "holds no weights"):
+        content = unpack(path)
+        if not isinstance(content, dict) or set(content) != {"weights", "record"}:
+            raise ValueError("it is not of weights and a record")
+    return content["weights"], content["record"]
+
+
+def unpack(path: Path) -> Any:
+    """Return what a checkpoint holds; raise an error, of any type, for a file that is none or damaged."""
+    check_plain(path)
+    data = path.read_bytes()
+    head = HEAD.match(data)
+    if head is None:
+        raise ValueError("it does not begin as a checkpoint of gridcast")
+    if (version := int(head[1])) != VERSION:
+        raise ValueError(f"its format {version} is not {VERSION}")
+    body = memoryview(data)[head.end() :]
+    if hashlib.sha256(body).hexdigest() != head[2].decode():
+        raise ValueError("it is damaged: its SHA-256 sum is another")
+    # weights_only: no code of the file runs
+    return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
 
 
 def _misfit(content: Any) -> str | None:

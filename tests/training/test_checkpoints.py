@@ -13,7 +13,7 @@ import torch
 from mutants import mutant
 from torch import nn
 
-from gridcast.training.checkpoints import HEAD, VERSION, Checkpoints
+from gridcast.training.checkpoints import HEAD, VERSION, Checkpoints, read_best
 from gridcast.training.engine import make_fabric, seeded
 from gridcast.training.loop import TrainingPlan, train
 from gridcast.training.streaming import Noise, WindowStream
@@ -100,9 +100,22 @@ def test_patience_counts_on_over_a_resumption(tmp_path):
 
 def test_the_best_weights_are_kept_beside(tmp_path):
     module, history = run(tmp_path)
-    best = torch.load(tmp_path / "best.ckpt", weights_only=True)
-    torch.testing.assert_close(best["weights"]["weight"], module.weight.detach(), rtol=0, atol=0)
-    assert best["record"] == history[1]
+    weights, record = read_best(tmp_path)
+    torch.testing.assert_close(weights["weight"], module.weight.detach(), rtol=0, atol=0)
+    assert record == history[1]
+
+
+def test_no_mutant_of_the_best_weights_is_opened(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no best.ckpt: its training has not judged an epoch"):
+        read_best(tmp_path)
+    run(tmp_path)
+    path, draw = tmp_path / "best.ckpt", random.Random(0)
+    whole = path.read_bytes()
+    for data in [b"", sealed({"weights": {}}), whole[len(whole) // 2 :], *(mutant(whole, draw) for _ in range(100))]:
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"^path='.*best.ckpt' holds no weights ") as caught:
+            read_best(tmp_path)
+        assert len(str(caught.value)) < 2000
 
 
 def test_another_training_is_refused_with_what_differs(tmp_path):
