@@ -70,6 +70,8 @@ class Calendar:
     denominator : int
         Only for floats: unless 0, a time is ``origin + k * round(step * denominator) / denominator``, which differs in
         the last digit.
+    decimals : int or None
+        Only for floats: the times are rounded to so many.
     alternatives : tuple of Calendar
         Further rules that all known times follow. Later times decide: `settle`.
 
@@ -94,6 +96,7 @@ class Calendar:
     starts: tuple[int, ...] = ()
     origin: float = 0.0
     denominator: int = 0
+    decimals: int | None = None
     alternatives: tuple[Self, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -306,7 +309,8 @@ class Calendar:
         """Return the labels of a float axis, by their number of steps from its origin."""
         if self.denominator:
             return self.origin + steps * round(self.step * self.denominator) / self.denominator
-        return self.origin + steps * self.step
+        numbers = self.origin + steps * self.step
+        return numbers if self.decimals is None else np.round(numbers, self.decimals)
 
     def _next_months(self, origin: Any, n: int) -> Iterator[Any]:
         months = self._first(take_apart(as_index([origin]))) + int(self.step) * np.arange(1, n + 1)

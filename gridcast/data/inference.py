@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 
 from gridcast.data.calendars import RELATIVE_TOLERANCE, Calendar, Kind, Rounding
 from gridcast.data.times import DAY, MIXED_LEAP, SECOND, Parts, take_apart
+from gridcast.data.written import as_written
 from gridcast.data.wrong_steps import complaint, irregular
 
 _ROUND_TO = ("D", "12h", "6h", "3h", "h", "30min", "15min", "10min", "5min", "min", "10s", "s")
@@ -79,7 +79,9 @@ def _refuse_jitter(times: Any, parts: Parts) -> None:
 def _candidates(parts: Parts) -> Iterator[Calendar]:
     """Yield the rules by which most of the steps could go, the preferred ones first."""
     if parts.axis == "number":
-        yield from (_as_written(rule, parts) for rule in _stepping("equal", parts, np.diff(parts.count)))
+        for rule in _stepping("equal", parts, np.diff(parts.count)):
+            written = parts.count.dtype.kind == "f" and rule.holds(parts).all()
+            yield as_written(rule, parts.count, parts.rounding) if written else rule
         return
     yield from _monthly(parts)
     equal = _stepping("equal", parts, np.diff(parts.count))
@@ -162,31 +164,6 @@ def _stepping(kind: Kind, parts: Parts, steps: np.ndarray) -> list[Calendar]:
         return []
     step = _commonest(forward, parts.rounding + RELATIVE_TOLERANCE * np.sort(forward))
     return [Calendar(kind, step if parts.count.dtype.kind == "f" else round(step), parts.axis)]
-
-
-def _as_written(rule: Calendar, parts: Parts) -> Calendar:
-    """Return the rule whose floats are those of the series to the last digit, or at most of its labels."""
-    labels = parts.count
-    if labels.dtype.kind != "f" or not rule.holds(parts).all():
-        return rule
-    n = len(labels) - 1
-    apart = {2**k for k in range(n.bit_length())} | {n}  # to divide by a power of two rounds nothing
-    steps = [rule.step, *((labels[i] - labels[0]).item() / i for i in sorted(apart))]
-    fraction = Fraction(rule.step).limit_denominator(1000)
-    if abs(float(fraction) - rule.step) <= parts.rounding + RELATIVE_TOLERANCE * rule.step and fraction > 0:
-        steps = [float(fraction), *steps]
-    ways = []
-    for origin in (0.0, labels[0].item()):
-        ways += [replace(rule, origin=origin, step=float(fraction), denominator=fraction.denominator)]
-        ways += [replace(rule, origin=origin, step=step) for step in steps]
-    return max((way for way in ways if way.step > 0), key=lambda way: _n_same(way, labels))
-
-
-def _n_same(rule: Calendar, labels: np.ndarray) -> int:
-    first = round((labels[0].item() - rule.origin) / rule.step)
-    made = rule.number(first + np.arange(len(labels)))
-    single = labels.astype(np.float32)
-    return int(((made.astype(np.float32) == single) if (single == labels).all() else (made == labels)).sum())
 
 
 def _commonest(values: np.ndarray, tolerance: np.ndarray | float) -> float:

@@ -67,7 +67,7 @@ def _grid(dims: Any, shape: Any, coords: Any, name: Any, attrs: Any) -> Grid:
 
 def _calendar(
     kind: Any, step: Any, axis: Any, anchor: Any, offset: Any, span: Any, rounding: Any, starts: Any, origin: Any,
-    denominator: Any, alternatives: Any,
+    denominator: Any, decimals: Any, alternatives: Any,
 ) -> Calendar:  # fmt: skip
     if kind not in get_args(Kind) or axis not in AXES or rounding not in get_args(Rounding):
         raise ValueError(f"kind={kind!r} or axis={axis!r} is unknown")
@@ -75,6 +75,8 @@ def _calendar(
         raise ValueError(f"step={step!r} must be positive")
     if not (1 <= check(span, int, "span") <= 12 and check(denominator, int, "denominator") >= 0):
         raise ValueError(f"span={span!r} or denominator={denominator!r} is out of range")
+    if decimals is not None and not 0 <= check(decimals, int, "decimals") <= 15:
+        raise ValueError(f"decimals={decimals!r} is out of range")
     starts = tuple(check(start, int, "starts") for start in check(starts, tuple, "starts"))
     if kind.startswith("within") != bool(starts):
         raise ValueError(f"starts={starts!r} do not fit kind={kind!r}")
@@ -83,7 +85,7 @@ def _calendar(
     )
     return Calendar(
         kind, step, axis, check(anchor, (int, float), "anchor"), check(offset, int, "offset"), span, rounding, starts,
-        check(origin, (int, float), "origin"), denominator, further,
+        check(origin, (int, float), "origin"), denominator, decimals, further,
     )  # fmt: skip
 
 

@@ -143,6 +143,28 @@ def test_numeric_labels_are_those_of_the_series(labels):
     assert X.sel(time=forecast.time).sizes["time"] == 30
 
 
+WRITTEN = {
+    "multiples": lambda step, n: np.arange(n) * step,
+    "rounded multiples": lambda step, n: np.round(np.arange(n) * step, 4),
+    "rounded middles": lambda step, n: np.round((np.arange(n) + 0.5) * step, 4),
+    "arange": lambda step, n: np.arange(0, (n + 1) * step, step)[:n],
+    "shares": lambda step, n: np.arange(n) / np.ceil(1 / step),
+    "years of a model": lambda step, n: 1850 + np.arange(n) * step,
+    "arange from a year": lambda step, n: np.arange(1850, 1850 + (n + 1) * step, step)[:n],
+    "linspace": lambda step, n: np.linspace(0, (n - 1) * step, n),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("step", [0.1, 0.3, 0.05, 0.025, 0.001, 1.1])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_numeric_labels_of_a_series_cut_in_its_middle_are_those_that_come(written, step, dtype):
+    labels = WRITTEN[written](step, 2000).astype(dtype)
+    for start, stop in ((0, 60), (123, 183), (700, 1500)):
+        after = infer_calendar(pd.Index(labels[start:stop])).after(labels[stop - 1], 100)
+        np.testing.assert_array_equal(after, labels[stop : stop + 100])
+
+
 def test_hours_kept_in_single_precision_are_to_be_rounded():
     days = (17897 + np.arange(80) / 24).astype("f4").astype("f8")
     times = pd.to_datetime(np.round(days * 86400e3).astype("i8"), unit="ms")
