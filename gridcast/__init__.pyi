@@ -13,7 +13,7 @@ from .forecasters import ConvLSTMForecaster as ConvLSTMForecaster
 from .forecasters import DMMForecaster as DMMForecaster
 from .forecasters import LinearForecaster as LinearForecaster
 from .forecasters import NaiveForecaster as NaiveForecaster
-from .forecasters import load as load
+from .opening import load as load
 from .pipeline import ForecastPipeline as ForecastPipeline
 from .training import callbacks as callbacks
 from .training.settings import Training as Training

@@ -8,9 +8,14 @@ import xarray as xr
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from gridcast.data.parameters import shown
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.evaluation.scorers import make_scorer
 from gridcast.forecasters.horizon import is_horizon
+from gridcast.forecasters.saved import ALL_FORMS, SavedForecaster
+from gridcast.persistence.card import table
+from gridcast.persistence.container import PathLike, write_file
+from gridcast.persistence.encoding import Encoder
 
 
 class ForecastPipeline(Pipeline):
@@ -18,7 +23,7 @@ class ForecastPipeline(Pipeline):
 
     Transformers in front of the forecaster are applied to every series that goes in and undone, in reverse order,
     in every forecast that comes out. So ``predict(12)`` works as on the forecaster itself, and the skill of `score` is
-    that of the forecast in physical units. A fitted pipeline is kept with ``joblib.dump``.
+    that of the forecast in physical units. A fitted pipeline is kept with `save`.
 
     Parameters
     ----------
@@ -69,6 +74,48 @@ class ForecastPipeline(Pipeline):
         """Return the one-step skill against persistence in physical units; see `BaseForecaster.score`."""
         return make_scorer("skill", horizon=1, weights=None)(self, X)
 
+    def save(self, path: PathLike, scores: Any = None) -> None:
+        """Write the fitted pipeline to one file, from which `gridcast.load` makes one that forecasts the same.
+
+        The file is as safe as that of a forecaster, see `BaseForecaster.save`. `memory`, `verbose` and
+        `transform_input`, which belong to `fit`, are not in it.
+
+        Parameters
+        ----------
+        path : str or path
+            The suffix is free; ``.gridcast`` is usual.
+        scores : mapping or Dataset, optional
+            For the card in the file, see `card`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If a step is of a class that is not gridcast's, which `gridcast.load` could not know; nothing is written.
+        TypeError
+            If the pipeline, or its forecaster, is of a class of your own that `gridcast.load` does not know.
+        OSError
+            If the folder is not there, can not be written, or has no space left.
+        """
+        check_is_fitted(self)
+        if type(self) is not ForecastPipeline:
+            raise TypeError(f"{type(self).__name__} is a class that load does not know: use joblib.dump")
+        encoder = Encoder(ALL_FORMS)
+        steps = [[name, _encoded(name, step, encoder)] for name, step in self.steps[:-1]]
+        last, forecaster = self.steps[-1]
+        if not isinstance(forecaster, SavedForecaster):
+            raise ValueError(_not_saved(last, forecaster, "it is no forecaster of gridcast"))
+        values = forecaster.pack(encoder) | {"steps": [*steps, [last, None]]}
+        write_file(path, values, encoder.arrays, self.card(scores))
+
+    def card(self, scores: Any = None) -> str:
+        """Describe the fitted pipeline for people: its forecaster, see `BaseForecaster.card`, and its transformers."""
+        check_is_fitted(self)
+        rows = [(name, f"`{shown(step)}`") for name, step in self.steps[:-1]]
+        before = table(("step", "transformer"), rows) if rows else "None."
+        return f"{self[-1].card(scores)}\n## Steps before the forecaster\n\n{before}\n"
+
     def transform_series(self, X: Any) -> Any:
         """Apply the transformers in front of the forecaster to a series."""
         for _, step in self.steps[:-1]:
@@ -85,6 +132,24 @@ class ForecastPipeline(Pipeline):
         check_is_fitted(self)
         given = X if X is None or is_horizon(X) else self.transform_series(X)
         return self.inverse_transform_forecast(getattr(self[-1], method)(given, **arguments))
+
+
+def _encoded(name: str, step: Any, encoder: Encoder) -> Any:
+    """Return a step in front of the forecaster as a file holds it."""
+    if _passes(step):
+        return step
+    check_is_fitted(step)
+    try:
+        return encoder.encode(step, f"steps/{name}")
+    except ValueError as error:
+        raise ValueError(_not_saved(name, step, str(error))) from error
+
+
+def _not_saved(name: str, step: Any, why: str) -> str:
+    return (
+        f"steps: {name}={shown(step)} can not be saved ({why}): use MinMaxTransformer or Anomaly in front of a "
+        "forecaster of gridcast, or keep the pipeline with joblib.dump"
+    )
 
 
 def _passes(step: Any) -> bool:

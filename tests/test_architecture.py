@@ -20,6 +20,7 @@ ROWS = (
     ("forecasters",),
     ("evaluation", "plotting"),
     ("pipeline", "presets"),
+    ("opening",),
     ("__init__",),
 )
 MOST_ROOMS, MOST_ARROWS = 15, 40

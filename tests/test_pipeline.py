@@ -2,7 +2,9 @@
 
 import pickle
 import warnings
+import zipfile
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +12,13 @@ import xarray as xr
 from seasonal import make_cnmm, make_series, steps
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import gridcast as gc
+from gridcast.forecasters.restore import SECTIONS
+from gridcast.persistence.container import read_file, write_file
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,92 @@ def test_update_and_score_of_a_forecast_pipeline(pipeline, series):
     expected = 1 - np.square(forecast.values - truth).mean() / np.square(before - truth).mean()
     assert pipeline.score(series[48:]) == pytest.approx(expected, abs=1e-4)
     assert expected > 0.5
+
+
+@pytest.mark.parametrize("forecaster", [gc.NaiveForecaster(random_state=0), make_cnmm(max_epochs=1, random_state=0)])
+def test_a_saved_pipeline_forecasts_the_same(forecaster, series, tmp_path):
+    pipeline = gc.ForecastPipeline([*steps()[:-1], ("pass", "passthrough"), ("none", None), ("model", forecaster)])
+    path = tmp_path / "pipeline.gridcast"
+    with pytest.raises(NotFittedError, match="is not fitted"):
+        pipeline.save(path)
+    pipeline.fit(series[:48]).save(path, scores={"skill": 0.25})
+    loaded = gc.load(path, device="cpu")
+    assert type(loaded) is gc.ForecastPipeline
+    assert [name for name, _ in loaded.steps] == ["anomaly", "scale", "pass", "none", "model"]
+    xr.testing.assert_identical(loaded.predict(3), pipeline.predict(3))
+    xr.testing.assert_identical(loaded.predict_samples(3, n_samples=4), pipeline.predict_samples(3, n_samples=4))
+    xr.testing.assert_identical(loaded.predict(series, 2), pipeline.predict(series, 2))
+    moved = gc.load(path).update(series[48:50])
+    xr.testing.assert_identical(moved.predict(3), pipeline.predict(series[:50], 3))
+    loaded.save(tmp_path / "again", scores={"skill": 0.25})
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("README.md").decode()
+    assert text == loaded.card(scores={"skill": 0.25})
+    assert "| anomaly | `Anomaly(period=6)` |" in text
+    assert "| skill | 0.25 |" in text
+
+
+class MyAnomaly(gc.Anomaly):
+    pass
+
+
+class MyPipeline(gc.ForecastPipeline):
+    pass
+
+
+def test_a_step_of_someone_else_is_named_before_anything_is_written(series, tmp_path):
+    path = tmp_path / "pipeline.gridcast"
+    path.write_bytes(b"before")
+    naive = ("naive", gc.NaiveForecaster())
+    searched = GridSearchCV(gc.NaiveForecaster(), {"random_state": [0]}, cv=gc.WindowSplitter(window=2, n_splits=2))
+    for steps_, name in (
+        ([("mine", MyAnomaly(period=6)), naive], "mine=MyAnomaly"),
+        ([("same", FunctionTransformer()), naive], "same=FunctionTransformer"),
+        ([("inner", gc.ForecastPipeline([("scale", gc.MinMaxTransformer())])), naive], "inner=ForecastPipeline"),
+        ([("scale", gc.MinMaxTransformer()), ("search", searched)], "search=GridSearchCV"),
+    ):
+        fitted = gc.ForecastPipeline(steps_).fit(series)
+        with pytest.raises(ValueError, match=rf"steps: {name}.*can not be saved.*or keep .* with joblib.dump"):
+            fitted.save(path)
+        joblib.dump(fitted, tmp_path / "way_out")
+        assert [step for step, _ in joblib.load(tmp_path / "way_out").steps] == [step for step, _ in steps_]
+    with pytest.raises(TypeError, match=r"MyPipeline is a class that load does not know: use joblib\.dump"):
+        MyPipeline([naive]).fit(series).save(path)
+    assert path.read_bytes() == b"before"
+
+
+@pytest.mark.parametrize(
+    ("steps_", "message"),
+    [
+        (None, "steps is a NoneType"),
+        ([], "do not end in the forecaster"),
+        ([["naive", "passthrough"]], "do not end in the forecaster"),
+        ([["naive", None], ["naive", None]], "no name of a step"),
+        ([["a__b", None]], "no name of a step"),
+        ([["naive"]], "not a name and a transformer"),
+        ([["a", 5], ["naive", None]], "steps/0 is a int"),
+        (
+            [["a", {"$type": "Anomaly", "parameters": {}, "learned": {}}], ["naive", None]],
+            "steps/0/cycle_ is a NoneType",
+        ),
+    ],
+)
+def test_a_file_with_other_steps_is_refused(steps_, message, series, tmp_path):
+    path = tmp_path / "pipeline.gridcast"
+    gc.ForecastPipeline([("naive", gc.NaiveForecaster())]).fit(series).save(path)
+    values, arrays, text = read_file(path)
+    write_file(path, {key: values[key] for key in SECTIONS} | {"steps": steps_}, arrays, text)
+    with pytest.raises(ValueError, match=message):
+        gc.load(path)
+
+
+def test_transformers_of_another_field_are_refused(pipeline, series, tmp_path):
+    path = tmp_path / "pipeline.gridcast"
+    other = gc.ForecastPipeline([("anomaly", gc.Anomaly().fit(series[..., :3])), ("naive", pipeline["naive"])])
+    other.save(path)
+    with pytest.raises(ValueError, match=r"steps/0/cycle_ has the shape"):
+        gc.load(path)
 
 
 def test_steps_that_pass_and_pipelines_of_one_step(series):

@@ -3,7 +3,6 @@ from .cnmm import CNMMForecaster as CNMMForecaster
 from .convlstm import ConvLSTMForecaster as ConvLSTMForecaster
 from .dmm import DMMForecaster as DMMForecaster
 from .linear import LinearForecaster as LinearForecaster
-from .load import load as load
 from .naive import NaiveForecaster as NaiveForecaster
 from .neural import NeuralForecaster as NeuralForecaster
 from .registry import forecaster as forecaster

@@ -66,6 +66,11 @@ class SavedForecaster(Parameters, ABC):
         TypeError
             If the forecaster is of a class that is not registered, which `gridcast.load` could not know.
         """
+        encoder = Encoder(ALL_FORMS)
+        write_file(path, self.pack(encoder), encoder.arrays, self.card(scores))
+
+    def pack(self, encoder: Encoder) -> dict[str, Any]:
+        """Return what a file holds of the fitted forecaster, its arrays in `encoder`; see `save` for errors."""
         check_fitted(self)
         name = type(self).__name__
         if not is_registered(type(self)):
@@ -73,7 +78,6 @@ class SavedForecaster(Parameters, ABC):
                 f"{name} is not registered, so that load would not know it: decorate it with "
                 "gridcast.forecasters.forecaster, or use joblib.dump"
             )
-        encoder = Encoder(ALL_FORMS)
         values = {"class": name, "versions": versions(), "parameters": self._encoded_parameters(encoder)}
         learned = {"grid": self.grid_, "calendar": self.calendar_, "trained_on": self.trained_on_} | {
             "recent": {
@@ -89,9 +93,9 @@ class SavedForecaster(Parameters, ABC):
             warnings.warn(
                 f"attributes that a file can not hold are left out: {shorten(', '.join(encoder.left_out))}; to keep "
                 "them, make them text or numbers before fit",
-                stacklevel=2,
+                stacklevel=3,
             )
-        write_file(path, values, encoder.arrays, self.card(scores))
+        return values
 
     def card(self, scores: Any = None) -> str:
         """Describe the fitted forecaster for people: data, parameters, training, versions, citation.

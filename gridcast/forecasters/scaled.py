@@ -19,7 +19,7 @@ from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.registry import forecaster
 from gridcast.persistence.encoding import MISFITS
-from gridcast.persistence.forms import check, check_array, take
+from gridcast.persistence.forms import check, check_array, check_transformer, take
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly
@@ -178,7 +178,7 @@ class ScaledForecaster(BaseForecaster):
         check(statistics, FieldStatistics, "learned/statistics")
         shape = self.grid_.shape
         check_array(statistics.mean, shape, "learned/statistics/mean")
-        _check_transformer(transformer, shape)
+        check_transformer(transformer, shape, "learned/transformer")
         if climatology is not None:
             check_array(
                 check(climatology, Anomaly, "learned/climatology").cycle_, (None, *shape), "learned/climatology"
@@ -242,11 +242,3 @@ def _tensors(module: nn.Module, weights: dict[str, Any]) -> dict[str, torch.Tens
                 f"{tuple(wanted[name].shape)} of {wanted[name].dtype}"
             )
     return tensors
-
-
-def _check_transformer(transformer: Any, shape: tuple[int, int, int]) -> None:
-    check(transformer, (MinMaxTransformer, Anomaly), "learned/transformer")
-    if isinstance(transformer, Anomaly):
-        check_array(vars(transformer).get("cycle_"), (None, *shape), "learned/transformer/cycle_")
-    else:
-        check_array(vars(transformer).get("data_min_"), shape[:1], "learned/transformer/data_min_", "iuf")

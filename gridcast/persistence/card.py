@@ -64,12 +64,12 @@ def make_card(
     kept = {name: value for name, value in parameters.items() if name not in changed}
     sections = [
         f"# {cls.__name__}\n\n{about}",
-        "## Data\n\n" + _table(("what", "value"), _data(grid, calendar, period, n_samples, missing_share)),
+        "## Data\n\n" + table(("what", "value"), _data(grid, calendar, period, n_samples, missing_share)),
         *([] if scores is None else ["## Scores\n\n" + _scores(scores)]),
-        "## Training\n\n" + _table(("what", "value"), _training(n_parameters, history)),
+        "## Training\n\n" + table(("what", "value"), _training(n_parameters, history)),
         "## Parameters that differ from the defaults\n\n" + _parameters(changed),
         "## Parameters at their defaults\n\n" + _parameters(kept),
-        "## Versions\n\n" + _table(("package", "version"), versions.items()),
+        "## Versions\n\n" + table(("package", "version"), versions.items()),
         f"## Citation\n\n{CITATION}",
         "Open with `gridcast.load(path)`.",
     ]
@@ -113,7 +113,7 @@ def _training(n_parameters: int, history: Sequence[Mapping[str, float]]) -> list
 def _parameters(parameters: Mapping[str, Any]) -> str:
     if not parameters:
         return "None."
-    return _table(("parameter", "value"), ((name, f"`{shown(value)}`") for name, value in parameters.items()))
+    return table(("parameter", "value"), ((name, f"`{shown(value)}`") for name, value in parameters.items()))
 
 
 def _scores(scores: Any) -> str:
@@ -127,17 +127,17 @@ def _scores(scores: Any) -> str:
             if labels
             else [[score.item() for score in plain.data_vars.values()]]
         )
-        return _table([*labels, *map(str, scores.data_vars)], ([_number(value) for value in row] for row in rows))
+        return table([*labels, *map(str, scores.data_vars)], ([_number(value) for value in row] for row in rows))
     if not isinstance(scores, Mapping):
         raise TypeError(f"scores is a {type(scores).__name__}: give a mapping of names to numbers, or a Dataset")
     if any(isinstance(value, Mapping) for value in scores.values()):
         parts = {name: value if isinstance(value, Mapping) else {"": value} for name, value in scores.items()}
         columns = list(dict.fromkeys(key for part in parts.values() for key in part))
         _check_rows(len(parts), "a mapping")
-        table = [(str(name), *(_number(part.get(key, "")) for key in columns)) for name, part in parts.items()]
-        return _table(("score", *map(str, columns)), table)
+        parts_table = [(str(name), *(_number(part.get(key, "")) for key in columns)) for name, part in parts.items()]
+        return table(("score", *map(str, columns)), parts_table)
     _check_rows(len(scores), "a mapping")
-    return _table(("score", "value"), ((str(name), _number(value)) for name, value in scores.items()))
+    return table(("score", "value"), ((str(name), _number(value)) for name, value in scores.items()))
 
 
 def _check_rows(n_rows: int, what: str) -> None:
@@ -154,7 +154,8 @@ def _number(value: Any) -> str:
     return str(value)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
 

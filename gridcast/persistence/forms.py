@@ -50,6 +50,14 @@ def check_array(value: Any, shape: tuple[int | None, ...], what: str, kind: str 
     return value
 
 
+def check_transformer(value: Any, shape: tuple[int, int, int], what: str) -> None:
+    """Raise a ValueError unless `value` is a transformer that was fitted on fields of this shape."""
+    if isinstance(check(value, (MinMaxTransformer, Anomaly), what), Anomaly):
+        check_array(vars(value).get("cycle_"), (None, *shape), f"{what}/cycle_")
+    else:
+        check_array(vars(value).get("data_min_"), shape[:1], f"{what}/data_min_", "iuf")
+
+
 def _grid(dims: Any, shape: Any, coords: Any, name: Any, attrs: Any) -> Grid:
     check(dims, tuple, "dims")
     check(shape, tuple, "shape")

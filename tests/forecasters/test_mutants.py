@@ -25,10 +25,18 @@ def make(name):
     return {
         "naive": gc.NaiveForecaster("climatology", period=5, random_state=0),
         "linear": gc.LinearForecaster(lags=2, context=3, random_state=0, device="cpu"),
+        "pipeline": gc.ForecastPipeline(
+            [
+                ("anomaly", gc.Anomaly(period=5)),
+                ("scale", gc.MinMaxTransformer()),
+                ("none", None),
+                ("naive", gc.NaiveForecaster(random_state=0)),
+            ]
+        ),
     }[name].fit(x)
 
 
-@pytest.fixture(scope="module", params=["naive", "linear"])
+@pytest.fixture(scope="module", params=["naive", "linear", "pipeline"])
 def saved(request, tmp_path_factory):
     """Return a forecast, the bytes of the file that makes it, and a place for mutants."""
     path = tmp_path_factory.mktemp("mutants") / "model.gridcast"

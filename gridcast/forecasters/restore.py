@@ -1,4 +1,4 @@
-"""Opens what `save` wrote."""
+"""Puts together what `save` took apart, and refuses what makes no forecaster."""
 
 from __future__ import annotations
 
@@ -16,65 +16,33 @@ from gridcast.forecasters.registry import find
 from gridcast.forecasters.saved import ALL_FORMS
 from gridcast.persistence.container import PathLike, read_file
 from gridcast.persistence.encoding import Decoder
-from gridcast.persistence.forms import check, check_array, take
+from gridcast.persistence.forms import check, check_array, check_transformer, take
 from gridcast.persistence.refusal import refusing
 
 NUMBERS = (int, float, np.number)
-SECTIONS = {"class", "versions", "parameters", "learned"}
+SECTIONS = {"class", "versions", "parameters", "learned"}  # of a pipeline "steps" too
 
 
-def load(path: PathLike, device: str = "auto") -> Any:
-    """Open a forecaster that was saved with its method `save`.
+def restore(path: PathLike, device: str) -> tuple[BaseForecaster, list[tuple[str, Any]] | None]:
+    """Return the forecaster of a file, and the steps of its pipeline if it has one, the last of which is None.
 
-    It forecasts what the saved one did, to the last bit on the same kind of device and with the same versions of the
-    libraries (``README.md`` in the file names them). No code of the file is run: it may come from anyone.
-
-    Parameters
-    ----------
-    path : str or path
-    device : str, default="auto"
-        Where it forecasts: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``,
-        wherever it was trained. It is the parameter `device` of the loaded forecaster.
-
-    Returns
-    -------
-    forecaster
-        Fitted. What belongs to one training (`callbacks`, `checkpoint_dir`) has its defaults, as have
-        those that the gridcast which wrote the file did not know.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a saved forecaster, of a newer format, damaged or changed, or would take far more memory
-        than it has bytes; if `path` is a folder, a device or a pipe; if `device` is not there for a trained one.
-    FileNotFoundError
-        If there is none.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> import numpy as np
-    >>> import gridcast as gc
-    >>> model = gc.NaiveForecaster().fit(np.arange(24.0).reshape(6, 2, 2))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "persistence.gridcast"
-    ...     model.save(path)
-    ...     gc.load(path).predict(2).values[:, 0, 0].tolist()
-    [20.0, 20.0]
+    See `gridcast.load` for the parameters and errors.
     """
     values, arrays, _ = read_file(path)
     with refusing(path, "holds no forecaster that can be opened"):
-        forecaster = _restore(values, arrays)
+        forecaster, steps = _restore(values, arrays)
     if hasattr(forecaster, "module_"):
         from gridcast.training.engine import make_fabric, place
 
         place(forecaster.module_, make_fabric(device, "32"))
         forecaster.set_params(device=device)
-    return forecaster
+    return forecaster, steps
 
 
-def _restore(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> BaseForecaster:
-    if set(values) != SECTIONS:
+def _restore(
+    values: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[BaseForecaster, list[tuple[str, Any]] | None]:
+    if set(values) - {"steps"} != SECTIONS:
         raise ValueError(f"its sections are {sorted(values)}, expected {sorted(SECTIONS)}")
     cls: type[BaseForecaster] = find(values["class"])
     decoder = Decoder(arrays, ALL_FORMS)
@@ -84,8 +52,26 @@ def _restore(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> BaseForec
     forecaster.__dict__.update(forecaster._relearn(learned))
     if learned:
         raise ValueError(f"learned holds {sorted(learned)}, which a {cls.__name__} does not learn")
+    steps = _steps(decoder.decode(values["steps"], "steps"), forecaster.grid_) if "steps" in values else None
     decoder.check_all_used()
-    return forecaster
+    return forecaster, steps
+
+
+def _steps(steps: Any, grid: Grid) -> list[tuple[str, Any]]:
+    """Return the names and fitted transformers of a pipeline; the last, that of its forecaster, is None."""
+    checked: dict[str, Any] = {}
+    for i, pair in enumerate(check(steps, list, "steps")):
+        if len(check(pair, list, f"steps/{i}")) != 2:
+            raise ValueError(f"steps/{i} is not a name and a transformer")
+        name, step = pair
+        if check(name, str, f"steps/{i}") in checked or "__" in name or not name:
+            raise ValueError(f"steps/{i}: {name!r} is no name of a step, or that of two")
+        if step is not None and step != "passthrough":
+            check_transformer(step, grid.shape, f"steps/{i}")
+        checked[name] = step
+    if not checked or step is not None:
+        raise ValueError("steps do not end in the forecaster")
+    return list(checked.items())
 
 
 def _parameters(cls: type[BaseForecaster], parameters: Any) -> dict[str, Any]:
