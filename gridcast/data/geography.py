@@ -23,7 +23,8 @@ SHARE = 0.9  # of the rows of a curvilinear grid that must close; others may run
 def is_named(coordinate: xr.DataArray, what: str) -> bool:
     """Return whether a coordinate is a latitude or a longitude, by its name, its standard name or its units."""
     attributes = coordinate.attrs
-    if "standard_name" in attributes and str(attributes["standard_name"]).startswith("projection"):
+    # rotated and projected axes are degrees or metres of another sphere, whatever their units say
+    if str(attributes.get("standard_name", "")).startswith(("projection", "grid_")):
         return False
     return bool(
         str(coordinate.name).lower() in NAMES[what]
@@ -34,7 +35,7 @@ def is_named(coordinate: xr.DataArray, what: str) -> bool:
 
 def around_the_globe(coords: Mapping[Hashable, xr.DataArray], dims: Sequence[Hashable]) -> bool:
     """Return whether the last of `dims` (..., y, x) is a longitude whose last column borders on its first."""
-    return any(_closes(x, dims[-1]) for x in _longitudes(coords) if x.dims in ((dims[-1],), tuple(dims[-2:])))
+    return any(_closes(x, dims[-1]) for x in _longitudes(coords) if _lies_along(x, dims))
 
 
 def advice(coords: Mapping[Hashable, xr.DataArray], dims: Sequence[Hashable]) -> str | None:
@@ -48,7 +49,9 @@ def advice(coords: Mapping[Hashable, xr.DataArray], dims: Sequence[Hashable]) ->
         Of the series, (..., y, x).
     """
     for x in _longitudes(coords):
-        if x.dims == (dims[-2],) and _closes(x, dims[-2]):
+        if dims[-2] in x.dims and _lies_along(x, (dims[-1], dims[-2])) and _closes(x, dims[-2]):
+            if _lies_along(x, dims) and _closes(x, dims[-1]):
+                continue
             order = ", ".join(repr(d) for d in (*dims[:-2], dims[-1], dims[-2]))
             return (
                 f"{x.name!r} spans the globe, but is not the last dimension: networks do not go around it there; "
@@ -57,6 +60,30 @@ def advice(coords: Mapping[Hashable, xr.DataArray], dims: Sequence[Hashable]) ->
         if x.dims == (dims[-1],) and not _closes(x, dims[-1]) and _closes(x[np.argsort(x.values)], dims[-1]):
             return f"{x.name!r} spans the globe, but is not sorted: X.sortby({x.name!r})"
     return None
+
+
+def positions(data: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray] | None:
+    """Return latitude and longitude of the last two dimensions of `data`, (y, x), or None.
+
+    They are two rows of labels, one a dimension in either order, or two fields over both, as a curvilinear grid, a
+    rotated pole or a swath has; labels of the dimensions go first.
+    """
+    grid = set(data.dims[-2:])
+    latitudes, longitudes = (
+        [c for c in data.coords.values() if c.ndim and set(c.dims) <= grid and c.dtype.kind in "fiu" and is_named(c, w)]
+        for w in NAMES
+    )
+    pairs = [
+        (latitude, longitude)
+        for latitude in latitudes
+        for longitude in longitudes
+        if latitude.ndim == longitude.ndim and {*latitude.dims, *longitude.dims} == grid
+    ]
+    return min(pairs, key=lambda pair: pair[0].ndim, default=None)
+
+
+def _lies_along(longitude: xr.DataArray, dims: Sequence[Hashable]) -> bool:
+    return longitude.dims == (dims[-1],) or set(longitude.dims) == set(dims[-2:])
 
 
 def _longitudes(coords: Mapping[Hashable, xr.DataArray]) -> list[xr.DataArray]:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from xarray import DataArray
 
+from gridcast.data.geography import NAMES, is_named
 from gridcast.data.units import units_of, warn_of_other_units
 from gridcast.metrics._weights import Weights, resolve_weights
 
@@ -96,6 +97,19 @@ def check_same_labels(**arrays: DataArray) -> None:
                     f"{second}.sel({dim}={first}[{dim!r}]), or, where they differ by rounding alone, "
                     f"{second}.assign_coords({dim}={first}[{dim!r}])"
                 )
+        for name in _fields_of_positions(a):
+            difference = _difference(a, b, name) if name in b.coords else ""
+            if difference:
+                raise ValueError(
+                    f"{first} and {second} lie on other grids, their {name!r} differ: {difference}. Interpolate one of "
+                    f"them first, or, where they differ by rounding alone, "
+                    f"{second}.assign_coords({name}={first}[{name!r}])"
+                )
+
+
+def _fields_of_positions(data: DataArray) -> list[Hashable]:
+    """Return the latitudes and longitudes over several dimensions, as of a curvilinear grid."""
+    return [k for k, c in data.coords.items() if c.ndim > 1 and any(is_named(c, what) for what in NAMES)]
 
 
 def _difference(a: DataArray, b: DataArray, dim: Hashable) -> str:
@@ -108,7 +122,9 @@ def _difference(a: DataArray, b: DataArray, dim: Hashable) -> str:
     ours, theirs = a[dim].variable, b[dim].variable.transpose(*a[dim].dims)
     if ours.equals(theirs):
         return ""
-    where = tuple(np.argwhere(ours.values != theirs.values)[0])
+    # missing positions, as of land, are alike
+    same = (ours.values == theirs.values) | (ours.isnull().values & theirs.isnull().values)
+    where = tuple(np.argwhere(~same)[0])
     return f"first {ours.values[where]} against {theirs.values[where]}"
 
 

@@ -15,21 +15,26 @@ Weights: TypeAlias = DataArray | Literal["auto"] | None
 
 def latitude_weights(data: DataArray) -> DataArray:
     """
-    Weights proportional to the area of a cell of a regular grid, the cosine of latitude.
+    Weights proportional to the area of a cell, the cosine of latitude.
 
     The metrics take them by default, ``weights="auto"``, where they average along a latitude: a coordinate of that
-    name or of its units that runs along one averaged dimension, monotonically, between -90 and 90 degrees. The
-    latitudes of stations or of a curvilinear grid are none, for their cosine is no area.
+    name, standard name or units. One that runs along a dimension, monotonically, gives the areas of a regular grid, as
+    the ``grid_latitude`` of a rotated pole does for its own. Else a latitude over several dimensions is taken, of a
+    curvilinear grid or a swath: an approximation, for such cells narrow towards the poles by other rules, and those of
+    a Lambert or a stereographic projection hardly at all. There a coordinate with the standard name ``cell_area`` is
+    better, which ``"auto"`` takes before any latitude, or weights of your own. The latitudes of stations are none, for
+    a station has no area.
 
     Parameters
     ----------
     data : DataArray
-        Data with a coordinate named ``lat`` or ``latitude``, or with units ``degrees_north``.
+        Data with a coordinate named ``lat`` or ``latitude``, of that standard name, or with units ``degrees_north``.
 
     Returns
     -------
     DataArray
-        Weights between 0 and 1 along the dimensions of the latitude coordinate, not normalised.
+        Weights between 0 and 1 along the dimensions of the latitude coordinate, not normalised; 0 where a cell of a
+        curvilinear grid has no latitude.
 
     Raises
     ------
@@ -42,19 +47,19 @@ def latitude_weights(data: DataArray) -> DataArray:
     >>> latitude_weights(DataArray([1.0, 2.0, 3.0], coords={"lat": [0, 60, 90]})).values.round(12)
     array([1. , 0.5, 0. ])
     """
-    latitude = next(_latitudes(data), None)
+    latitude = min(_latitudes(data), key=lambda x: x.ndim, default=None)
     if latitude is None:
         raise ValueError(
             f"no latitude among the coordinates {list(data.coords)}: name one of them 'lat' or 'latitude', "
             "or give it the attribute units='degrees_north'"
         )
-    if latitude.dtype.kind not in "iuf" or not bool((abs(latitude) <= 90.0).all()):
+    if latitude.dtype.kind not in "iuf" or bool((abs(latitude) > 90.0).any()):
         raise ValueError(f"coordinate {latitude.name!r} is not a latitude between -90 and 90 degrees")
     return _cosine(latitude)
 
 
 def resolve_weights(weights: Weights, dims: Collection[Hashable], *arrays: DataArray) -> DataArray | None:
-    """Return the weights of an average over `dims`; ``"auto"`` finds the first latitude of `arrays` along them.
+    """Return the weights of an average over `dims`; ``"auto"`` finds the areas or a latitude of `arrays` along them.
 
     Raises
     ------
@@ -65,20 +70,27 @@ def resolve_weights(weights: Weights, dims: Collection[Hashable], *arrays: DataA
         return weights
     if weights != "auto":
         raise ValueError(f'weights={weights!r} is unknown: use "auto", None or a DataArray')
-    latitudes = (latitude for array in arrays for latitude in _latitudes(array))
-    return next((_cosine(x) for x in latitudes if x.ndim == 1 and x.dims[0] in dims and _spans_rows(x)), None)
+    coordinates = [c for array in arrays for c in array.coords.values()]
+    for c in coordinates:
+        if c.attrs.get("standard_name") == "cell_area" and not set(dims).isdisjoint(c.dims):
+            return c.reset_coords(drop=True).astype("float64").fillna(0.0)
+    latitudes = [x for array in arrays for x in _latitudes(array) if _is_of_cells(x)]
+    rows = [x for x in latitudes if x.ndim == 1]  # of rows the cosine is the area
+    return next((_cosine(x) for x in rows or latitudes if not set(dims).isdisjoint(x.dims)), None)
 
 
 def _latitudes(data: DataArray) -> Iterator[DataArray]:
     for coordinate in data.coords.values():
-        if is_named(coordinate, "latitude"):
+        if is_named(coordinate, "latitude") or coordinate.attrs.get("standard_name") == "grid_latitude":
             yield coordinate
 
 
-def _spans_rows(latitude: DataArray) -> bool:
-    if latitude.dtype.kind not in "iuf":
+def _is_of_cells(latitude: DataArray) -> bool:
+    if latitude.ndim == 0 or latitude.dtype.kind not in "iuf":
         return False
     values = latitude.values.astype("float64")
+    if latitude.ndim > 1:
+        return not (abs(values) > 90.0).any() and bool((values == values).any())
     steps = np.diff(values)
     return bool((abs(values) <= 90.0).all() and ((steps > 0.0).all() or (steps < 0.0).all()))
 
@@ -86,5 +98,5 @@ def _spans_rows(latitude: DataArray) -> bool:
 def _cosine(latitude: DataArray) -> DataArray:
     # In float32 the cosine of a pole rounds below zero, and a negative weight is an error.
     latitude = latitude.reset_coords(drop=True).astype("float64")
-    cosine = latitude.copy(data=np.cos(np.deg2rad(latitude.values)))
+    cosine = latitude.copy(data=np.nan_to_num(np.cos(np.deg2rad(latitude.values))))
     return cosine.rename("latitude_weights").drop_attrs().assign_attrs(units="1")

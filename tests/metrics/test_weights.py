@@ -82,9 +82,10 @@ def test_no_weights_where_latitude_is_not_averaged(dim, forecast, observed):
         ("y", [None, {}]),
         ("y", [True, False]),
         ((), 60.0),
-        (("y", "x"), [[60.0, 61.0], [0.0, 1.0]]),
+        (("y", "x"), [[60.0, 91.0], [0.0, 1.0]]),
+        (("y", "x"), [[NAN, NAN], [NAN, NAN]]),
     ],
-    ids=["text", "too far", "missing", "repeated", "times", "objects", "flags", "scalar", "curvilinear"],
+    ids=["text", "too far", "missing", "repeated", "times", "objects", "flags", "scalar", "field too far", "no field"],
 )
 def test_a_strange_latitude_has_no_weights(lat):
     data = xr.DataArray([[1.0, 1.0], [3.0, 3.0]], dims=("y", "x")).assign_coords(lat=lat)
@@ -110,3 +111,59 @@ def test_a_skill_weighs_both_errors(forecast, observed):
 def test_unknown_weights_are_an_error(forecast, observed):
     with pytest.raises(ValueError, match=r"weights='area' is unknown: use \"auto\", None or a DataArray"):
         metrics.mse(forecast, observed, weights="area")
+
+
+def curvilinear(values, latitude, dims=("y", "x"), **attrs):
+    """Return data with a latitude over both dimensions that only its attributes tell."""
+    data = xr.DataArray(values, dims=("y", "x")).assign_coords(gphit=(dims, latitude))
+    data["gphit"].attrs = attrs or {"standard_name": "latitude"}
+    return data
+
+
+@pytest.mark.parametrize("attrs", [{"standard_name": "latitude"}, {"units": "degreesN"}])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_curvilinear_grid_is_weighted_by_the_cosine_of_its_latitudes(attrs, transposed):
+    latitude = np.array([[60.0, 60.0], [0.0, 90.0]])
+    given = (latitude.T, ("x", "y")) if transposed else (latitude, ("y", "x"))
+    data = curvilinear([[1.0, 2.0], [3.0, 100.0]], *given, **attrs)
+    zero = xr.zeros_like(data)
+    assert metrics.mae(data, zero).item() == pytest.approx((0.5 * 1 + 0.5 * 2 + 3) / 2)
+    np.testing.assert_allclose(metrics.mae(data, zero, dim="x"), [1.5, 3.0])
+    given = xr.DataArray([[1.0, 0.0], [1.0, 0.0]], dims=("y", "x"))
+    assert metrics.mae(data, zero, weights=given).item() == 2.0
+
+
+def test_latitudes_over_both_dimensions_weigh_as_those_of_the_rows_do(forecast, observed):
+    field = observed["lat"] * xr.ones_like(observed["lon"])
+    bent = [data.drop_vars("lat").assign_coords(nav_lat=field) for data in (forecast, observed)]
+    for dim in (None, "lat", ("lat", "lon")):
+        expected = metrics.mse(forecast, observed, dim=dim)
+        np.testing.assert_allclose(metrics.mse(*bent, dim=dim), expected)
+
+
+def test_a_cell_without_a_position_weighs_nothing():
+    data = curvilinear([[1.0, 7.0], [1.0, 3.0]], [[0.0, NAN], [0.0, 0.0]])
+    assert metrics.mae(data, xr.zeros_like(data)).item() == pytest.approx(5 / 3)
+
+
+def test_a_rotated_pole_is_weighted_by_its_own_latitude_whose_cosine_is_the_area():
+    data = curvilinear([[1.0, 2.0], [3.0, 4.0]], [[50.0, 55.0], [60.0, 65.0]])
+    data = data.assign_coords(y=("y", [60.0, 0.0], {"standard_name": "grid_latitude", "units": "degrees_north"}))
+    assert metrics.mae(data, xr.zeros_like(data)).item() == pytest.approx((0.5 * 1.5 + 3.5) / 1.5)
+    np.testing.assert_allclose(metrics.mae(data, xr.zeros_like(data), dim="x"), [1.5, 3.5])
+
+
+def test_areas_that_are_given_go_before_a_latitude():
+    data = curvilinear([[1.0, 2.0], [3.0, 4.0]], [[50.0, 55.0], [60.0, 65.0]])
+    area = (("y", "x"), [[0.0, NAN], [1.0, 3.0]], {"standard_name": "cell_area", "units": "m2"})
+    data = data.assign_coords(areacello=area)
+    assert metrics.mae(data, xr.zeros_like(data)).item() == pytest.approx(3.75)
+
+
+def test_another_curvilinear_grid_of_the_same_size_is_an_error_whose_advice_works():
+    latitude = np.array([[60.0, NAN], [0.0, 1.0]])
+    data = curvilinear([[1.0, 2.0], [3.0, 4.0]], latitude)
+    other = curvilinear([[1.0, 2.0], [3.0, 4.0]], latitude + [[0.0, 0.0], [0.0, 1e-5]])
+    with pytest.raises(ValueError, match=r"'gphit' differ: first 1.0 against 1.00001.*observed.assign_coords\(gphit="):
+        metrics.mse(data, other)
+    assert metrics.mse(data, other.assign_coords(gphit=data["gphit"])).item() == 0.0
