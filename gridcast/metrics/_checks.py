@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from itertools import combinations
 from typing import TypeAlias
 
@@ -49,19 +49,23 @@ def check_dims(parameter: str, names: Iterable[Hashable], available: list[Hashab
             raise ValueError(f"{parameter} has {name!r}, which is none of the dimensions {available}")
 
 
-def check_reference(name: str, reference: DataArray, available: Iterable[Hashable], observed: str = "observed") -> None:
+def check_reference(
+    name: str, reference: DataArray, available: Collection[Hashable], observed: str = "observed"
+) -> None:
     """Raise a ValueError if a reference, such as a climatology, has a dimension that neither side has.
 
     Arithmetic would spread both sides over it, and the score would be nonsense.
     """
-    for dim in reference.dims:
-        if dim in available:
-            continue
+    foreign = [dim for dim in reference.dims if dim not in available]
+    lacking = [dim for dim in available if dim not in reference.dims]
+    for dim in foreign:
         if dim in PARTS_OF_TIME:
             way = f"take its value at each time, {name}.sel({dim}={observed}.time.dt.{dim}).drop_vars({dim!r}), or"
             way += " gridcast.Anomaly().fit(train).climatology"
         else:
             way = f"select or average it first, {name}.isel({dim}=0) or {name}.mean({dim!r})"
+            if len(foreign) == len(lacking) == 1:
+                way = f"rename it if it is {lacking[0]!r}, {name}.rename({dim}={lacking[0]!r}), else {way}"
         raise ValueError(f"{name} has the dimension {dim!r}, which is none of {list(available)}: {way}")
 
 
@@ -97,13 +101,13 @@ def check_same_labels(**arrays: DataArray) -> None:
                     f"{second}.sel({dim}={first}[{dim!r}]), or, where they differ by rounding alone, "
                     f"{second}.assign_coords({dim}={first}[{dim!r}])"
                 )
-        for name in _fields_of_positions(a):
-            difference = _difference(a, b, name) if name in b.coords else ""
+        for field in _fields_of_positions(a):
+            difference = _difference(a, b, field) if field in b.coords else ""
             if difference:
                 raise ValueError(
-                    f"{first} and {second} lie on other grids, their {name!r} differ: {difference}. Interpolate one of "
-                    f"them first, or, where they differ by rounding alone, "
-                    f"{second}.assign_coords({name}={first}[{name!r}])"
+                    f"{first} and {second} lie on other grids, their {field!r} differ: {difference}. Interpolate one "
+                    f"of them first, or, where they differ by rounding alone, "
+                    f"{second}.assign_coords({field}={first}[{field!r}])"
                 )
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from gridcast.metrics._checks import check_reference, check_same_labels
+
 
 def check_array(name: str, data: Any) -> None:
     """Raise a TypeError where `data` is no DataArray."""
@@ -36,26 +38,16 @@ def check_axes(axes: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     return np.asarray(axes, dtype=object) if not isinstance(axes, np.ndarray) else axes
 
 
-def exactly_aligned(
-    observed: xr.DataArray, forecast: xr.DataArray, name: str = "forecast"
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return both, or raise a ValueError where their labels differ."""
-    try:
-        return xr.align(observed, forecast, join="exact")
-    except ValueError as error:
-        raise ValueError(
-            f"select the same labels of observed and {name} first, observed.sel(time=forecast.time): {error}"
-        ) from error
-
-
 def like_observed(observed: xr.DataArray, forecasts: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
     """Return the forecasts with the dimensions, and checked for the labels, of the observations."""
     found = {}
     for name, forecast in forecasts.items():
+        check_reference(f"forecasts[{name!r}]", forecast, observed.dims)
         if set(forecast.dims) != set(observed.dims):
             raise ValueError(
                 f"forecasts[{name!r}] has the dimensions {forecast.dims}, observed has {observed.dims}: "
                 "select the same, for example observed.sel(time=forecast.time) for one forecast, or average"
             )
-        _, found[name] = exactly_aligned(observed, forecast.transpose(*observed.dims), f"forecasts[{name!r}]")
+        found[name] = forecast.transpose(*observed.dims)
+        check_same_labels(**{"observed": observed, f"forecasts[{name!r}]": found[name]})
     return found

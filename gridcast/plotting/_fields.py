@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from gridcast.data.geography import positions
+from gridcast.plotting._cells import ascending, corners, edges, is_plane
 from gridcast.plotting._labels import with_units
 from gridcast.plotting._style import MISSING
 
-_LATITUDE = ("lat", "latitude", "degrees_north")  # names, then CF's units
-_LONGITUDE = ("lon", "longitude", "degrees_east")
 # (values below, values above the scale) -> arrows of its colour bar
 _EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 
@@ -35,26 +35,50 @@ class MapGrid:
     ----------
     dims : tuple of str
         Names of y and x.
+    names : tuple of str
+        What y and x are called on plain axes.
     y, x : ndarray
-        Borders of the cells, one more than there are cells.
+        Borders of the cells, one more than there are cells; of a curvilinear grid (y + 1, x + 1).
+    known : ndarray of bool or None
+        Which cells of a curvilinear grid have a position; None for all.
     projection : cartopy.crs.Projection or None
         Of the axes; None draws y and x as they are.
     """
 
     dims: tuple[str, str]
+    names: tuple[str, str]
     y: NDArray[np.float64]
     x: NDArray[np.float64]
+    known: NDArray[np.bool_] | None = None
     projection: Any = None
 
     @classmethod
-    def of(cls, data: xr.DataArray, projection: Any = None) -> MapGrid:
-        """Return the grid of the last two dimensions of `data`, in a projection of its name or of cartopy."""
-        y_dim, x_dim = data.dims[-2:]
-        y, x = edges(data, y_dim), edges(data, x_dim)
-        if projection is not None:
-            _check_latitude_and_longitude(data)
-            projection = _projection(projection, x)
-        return cls((str(y_dim), str(x_dim)), y, x, projection)
+    def of(cls, data: xr.DataArray, projection: Any = None, on_map: bool = False) -> MapGrid:
+        """Return the grid of the last two dimensions of `data`, in a projection of its name or of cartopy.
+
+        Where they have latitudes and longitudes over both, these are drawn; on plain axes only if no cell lies over a
+        pole. `on_map` says that the axes are maps already.
+        """
+        found = positions(data)
+        if projection is not None or on_map:
+            _check_positions(data, found)
+        dims = data.dims[-2:]
+        if found is not None and found[0].ndim == 2 and min(data.shape[-2:]) > 1:
+            centres = [c.transpose(*dims).values.astype(float) for c in found]
+            y, x = corners(*centres)
+            if projection is not None or on_map or is_plane(x):
+                known = np.isfinite(centres[0]) & np.isfinite(centres[1])
+                return cls(_texts(dims), _texts([c.name for c in found]), y, x, known, _projection(projection, x))
+        elif found is not None and found[0].ndim == 1:
+            dims = found[0].dims + found[1].dims  # (lon, lat) is turned
+            data = data.assign_coords({c.dims[0]: c.variable for c in found})
+        y, x = edges(data, dims[0]), edges(data, dims[1])
+        return cls(_texts(dims), _texts(dims), y, x, None, _projection(projection, x))
+
+    def values(self, field: xr.DataArray) -> NDArray[Any]:
+        """Return a field, or a series of them, as (..., y, x); NaN where a cell has no position."""
+        values = field.transpose(..., *self.dims).values
+        return values if self.known is None else np.where(self.known, values, np.nan)
 
     @property
     def aspect(self) -> float | None:
@@ -90,8 +114,9 @@ class MapGrid:
             ax.tick_params(labelbottom=True)
         return axes[:n_panels]
 
-    def draw(self, ax: Axes, values: NDArray[Any], scale: dict[str, Any]) -> QuadMesh:
-        """Draw a field of shape (y, x); missing cells are grey, y goes upward."""
+    def draw(self, ax: Axes, field: xr.DataArray, scale: dict[str, Any]) -> QuadMesh:
+        """Draw a field over y and x; missing cells are grey, y goes upward."""
+        values = self.values(field)
         if not is_projected(ax):
             mesh = ax.pcolormesh(self.x, self.y, values, rasterized=True, **scale)
             ax.set_aspect("auto" if self.aspect is None else "equal")
@@ -113,10 +138,10 @@ class MapGrid:
                 at = {"xy": (0.0, 0.5), "xycoords": "axes fraction", "xytext": (away, 0), "textcoords": "offset points"}
                 ax.annotate(name, rotation=90, ha="right", va="center", **at)
             else:
-                ax.set_ylabel(f"{name}\n{self.dims[0]}".lstrip("\n"))
+                ax.set_ylabel(f"{name}\n{self.names[0]}".lstrip("\n"))
         for ax in axes[-1]:
             if not is_projected(ax):
-                ax.set_xlabel(self.dims[1])
+                ax.set_xlabel(self.names[1])
             else:
                 _label_degrees(ax, {"bottom": "x"})
 
@@ -132,18 +157,6 @@ def draw_coastlines(axes: NDArray[Any]) -> None:
         raise ValueError('coastlines=True needs a map projection: give projection="PlateCarree" as well')
     for ax in axes.flat:
         ax.coastlines(linewidth=0.6)
-
-
-def edges(data: xr.DataArray, dim: Hashable) -> NDArray[np.float64]:
-    """Return the borders of the cells along `dim`, counted where its labels are no monotonic numbers."""
-    size, centres = data.sizes[dim], np.arange(data.sizes[dim], dtype=float)
-    steps = np.ones(max(size - 1, 1))
-    if data[dim].dtype.kind in "iuf" and size > 1:
-        numbers = data[dim].values.astype(float)
-        if abs(np.sign(np.diff(numbers)).sum()) == size - 1:
-            centres, steps = numbers, np.diff(numbers)
-    half = np.append(steps, steps[-1])[:size] / 2.0
-    return np.append(centres[0] - half[0], centres + half)
 
 
 def field_scale(*fields: xr.DataArray) -> dict[str, Any]:
@@ -185,6 +198,11 @@ def _scale(low: float, high: float, colormap: str) -> dict[str, Any]:
     return {"vmin": low, "vmax": high, "cmap": matplotlib.colormaps[colormap].with_extremes(bad=MISSING)}
 
 
+def _texts(names: Iterable[Hashable]) -> tuple[str, str]:
+    y, x = names
+    return str(y), str(x)
+
+
 def _label_degrees(ax: Any, sides: dict[str, str]) -> bool:
     """Write degrees at the border of a map whose border is one of latitude and longitude."""
     is_rectangle = type(ax.projection).__name__ in ("PlateCarree", "Mercator", "LambertCylindrical", "Miller")
@@ -193,17 +211,28 @@ def _label_degrees(ax: Any, sides: dict[str, str]) -> bool:
     return is_rectangle
 
 
-def _check_latitude_and_longitude(data: xr.DataArray) -> None:
-    for dim, known in zip(data.dims[-2:], (_LATITUDE, _LONGITUDE), strict=True):
-        if str(dim).lower() not in known and data[dim].attrs.get("units") not in known:
+def _check_positions(data: xr.DataArray, found: tuple[xr.DataArray, xr.DataArray] | None) -> None:
+    """Raise a ValueError where a map can not tell where the cells of `data` lie."""
+    if found is None:
+        raise ValueError(
+            f"projection needs a grid of latitude and longitude; among {list(data.coords)} are none along "
+            f"{data.dims[-2:]} that are named lat and lon or are in degrees_north and degrees_east: leave projection "
+            "out, or name them"
+        )
+    for labels in found:
+        if labels.ndim == 1 and labels.size > 1 and ascending(labels) is None:
+            dim, name = labels.dims[0], labels.name
             raise ValueError(
-                f"projection needs a grid of latitude and longitude, {dim!r} is neither named {known[0]!r} nor in "
-                f"{known[-1]}: leave projection out, or rename it"
+                f"projection needs sorted coordinates, and {name!r} neither rises nor falls all along: sort all data "
+                f"first, data.sortby({name!r})"
+                + ("" if dim == name else f", or, where cells over {dim!r} are no grid, leave projection out")
             )
 
 
 def _projection(projection: Any, x: NDArray[np.float64]) -> Any:
-    """Return a projection of cartopy; one that is asked for by its name is centred on the data."""
+    """Return a projection of cartopy, or None; one that is asked for by its name is centred on the data."""
+    if projection is None:
+        return None
     try:
         crs = importlib.import_module("cartopy.crs")
     except ImportError as error:

@@ -84,12 +84,13 @@ def animate(
         columns = {"truth": (truth, scale), "forecast": (forecast, scale), "error": (error, error_scale(error))}
     figure = Figure(layout="compressed")
     FigureCanvasAgg(figure)
-    meshes, title = _first_frame(figure, columns, MapGrid.of(forecast, projection), coastlines)
+    grid = MapGrid.of(forecast, projection)
+    meshes, title = _first_frame(figure, columns, grid, coastlines)
     with writer.saving(figure, str(path), dpi):
         for step, name in enumerate(date_names(forecast)):
             title.set_text(name)
             for mesh, (data, _) in zip(meshes, columns.values(), strict=True):
-                mesh.set_array(np.ma.masked_invalid(data.values[step]))
+                mesh.set_array(np.ma.masked_invalid(grid.values(data[step])))
             writer.grab_frame()
     return path
 
@@ -118,7 +119,7 @@ def _first_frame(
     meshes = []
     fields = [data for data, _ in columns.values()]
     for ax, (name, (data, scale)) in zip(axes[0], columns.items(), strict=True):
-        meshes.append(grid.draw(ax, data.values[0], scale))
+        meshes.append(grid.draw(ax, data[0], scale))
         ax.set_title(name)
     label, units = str(fields[0].name or "value"), units_of(*fields)
     add_colorbar(axes[:, :2], meshes[0], fields[:2], label, units)

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from gridcast.data.units import units_of
-from gridcast.plotting._checks import check_array, exactly_aligned
+from gridcast.metrics._checks import check_reference, check_same_labels
+from gridcast.plotting._checks import check_array
 from gridcast.plotting._labels import (
     label_lead_axis,
     lead_times,
@@ -280,6 +281,7 @@ def _binned_spread_and_error(
     forecast: xr.DataArray, observed: xr.DataArray, n_bins: int, member_dim: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the root mean variance and the root mean squared error of each bin."""
+    check_array("forecast", forecast)
     n_members = forecast.sizes.get(member_dim, 0)
     if n_members < 2:
         raise ValueError(f"a spread needs two members or more, {member_dim!r} has {n_members}")
@@ -301,11 +303,11 @@ def _members_and_truth(
     check_array("observed", observed)
     if not forecast.sizes.get(member_dim, 0):
         raise ValueError(f"forecast has no member: {member_dim!r} is not in {forecast.dims}, set member_dim")
-    observed, forecast = exactly_aligned(observed.astype(float), forecast.astype(float))
-    if set(observed.dims) != set(forecast.dims) - {member_dim}:
-        raise ValueError(f"observed has the dimensions {observed.dims}, forecast {forecast.dims}: select or average")
-    members = forecast.transpose(member_dim, *observed.dims).values.reshape(forecast.sizes[member_dim], -1)
-    truth = observed.values.ravel()
+    check_reference("forecast", forecast, (member_dim, *observed.dims))
+    check_reference("observed", observed, [d for d in forecast.dims if d != member_dim], "forecast")
+    check_same_labels(observed=observed, forecast=forecast)
+    members = forecast.transpose(member_dim, *observed.dims).values.astype(float).reshape(len(forecast[member_dim]), -1)
+    truth = observed.values.astype(float).ravel()
     known = np.isfinite(members).all(axis=0) & np.isfinite(truth)
     if not known.any():
         raise ValueError("forecast and observed have no cell in common that is not missing: check their labels")

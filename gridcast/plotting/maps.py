@@ -10,7 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from gridcast.data.units import units_of
-from gridcast.plotting._checks import check_array, check_axes, check_forecasts, exactly_aligned, like_observed
+from gridcast.metrics._checks import check_reference, check_same_labels
+from gridcast.plotting._checks import check_array, check_axes, check_forecasts, like_observed
 from gridcast.plotting._fields import (
     MapGrid,
     add_colorbar,
@@ -38,7 +39,9 @@ def plot_maps(
     Draw maps of truth, forecast and error, one column a time step.
 
     Truth and forecast share a colour scale over the central 96 % of their values, from zero if the truth is
-    skewed as precipitation is. The scale of the error is symmetric. Missing cells are grey; y goes upward.
+    skewed as precipitation is. The scale of the error is symmetric. Missing cells are grey; y goes upward. Latitudes
+    and longitudes over both y and x, as of a curvilinear ocean grid, a rotated pole or a swath, are drawn where they
+    lie; plain axes count the cells where one of them covers a pole, which takes a `projection`.
 
     Parameters
     ----------
@@ -248,11 +251,11 @@ def same_steps(
     for name, data in (("observed", observed), ("forecast", forecast)):
         check_array(name, data)
     observed, forecast = valid_times(observed), valid_times(forecast)
-    for name, data in (("observed", observed), ("forecast", forecast)):
+    for name, data, other in (("observed", observed, forecast), ("forecast", forecast, observed)):
         if data.ndim != 3 or "time" not in data.dims:
+            check_reference(name, data, dict.fromkeys(("time", *other.dims)))
             raise ValueError(f"{name} has dimensions {data.dims}, not (time, y, x): select or average")
-    if set(forecast.dims) != set(observed.dims):
-        raise ValueError(f"forecast has dimensions {forecast.dims}, observed has {observed.dims}: rename one of them")
+    check_reference("forecast", forecast, observed.dims)
     observed = observed.transpose("time", ...).assign_coords(time=observed.get_index("time"))
     forecast = forecast.transpose(*observed.dims).assign_coords(time=forecast.get_index("time"))
     if times is None:
@@ -265,14 +268,14 @@ def same_steps(
         observed, forecast = (data.sel(time=list(times)) for data in (observed, forecast))
     except KeyError as error:
         raise ValueError(f"observed and forecast must both have the times {list(times)}") from error
-    observed, forecast = exactly_aligned(observed, forecast)
+    check_same_labels(observed=observed, forecast=forecast)
     return observed.astype(float).compute(), forecast.astype(float).compute()
 
 
 def _grid(data: xr.DataArray, projection: Any, axes: NDArray[Any] | None) -> MapGrid:
     if projection is not None and axes is not None:
         raise ValueError("give projection or axes, not both: maps of cartopy in axes keep their own projection")
-    return MapGrid.of(data, projection)
+    return MapGrid.of(data, projection, axes is not None and all(is_projected(ax) for ax in np.ravel(axes)))
 
 
 def _draw_rows(
@@ -286,7 +289,7 @@ def _draw_rows(
     """Draw rows of fields that share a scale, and their colour bar."""
     fields = [field for row in rows for field in row]
     for ax, field in zip(axes.flat, fields, strict=True):
-        mesh = grid.draw(ax, field.values, scale)
+        mesh = grid.draw(ax, field, scale)
     add_colorbar(axes, mesh, fields, name, units)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from gridcast.data.geography import advice, around_the_globe, is_named
+from gridcast.data.geography import advice, around_the_globe, is_named, positions
 
 LON = np.arange(36) * 10.0
 
@@ -36,6 +36,11 @@ def test_a_curvilinear_grid_goes_around_where_its_rows_do():
     bent = (x + 70 + 5 * np.sin(np.deg2rad(x)) * y / 20) % 360 - 180
     assert around_the_globe(coords(bent, ("y", "x"), "nav_lon"), ("channel", "y", "x"))
     assert not around_the_globe(coords(bent[:, :-4], ("y", "x"), "nav_lon"), ("y", "x"))
+    assert around_the_globe(coords(bent.T, ("x", "y"), "nav_lon"), ("channel", "y", "x"))
+    turned = coords(bent.T, ("x", "y"), "nav_lon")
+    assert not around_the_globe(turned, ("time", "x", "y"))
+    assert "X.transpose('time', 'y', 'x')" in advice(turned, ("time", "x", "y"))
+    assert advice(turned, ("time", "y", "x")) is None
 
 
 def test_advice_for_a_grid_that_is_not_known_as_it_stands():
@@ -54,8 +59,22 @@ def test_advice_for_a_grid_that_is_not_known_as_it_stands():
         ("a", {"units": "degrees_east"}, "longitude", True),
         ("a", {"standard_name": "latitude"}, "latitude", True),
         ("x", {"standard_name": "projection_x_coordinate", "units": "degrees_east"}, "longitude", False),
+        ("rlat", {"standard_name": "grid_latitude", "units": "degrees_north"}, "latitude", False),
         ("a", {"units": "degrees"}, "latitude", False),
     ],
 )
 def test_what_a_coordinate_is(name, attrs, what, named):
     assert is_named(coords([0.0], name=name, **attrs)[name], what) is named
+
+
+def test_positions_are_found_over_one_dimension_or_both():
+    regular = xr.DataArray(np.zeros((2, 3)), coords={"lat": [0.0, 1.0], "lon": [0.0, 1.0, 2.0]})
+    assert [c.name for c in positions(regular)] == ["lat", "lon"]
+    assert [c.name for c in positions(regular.T)] == ["lat", "lon"]
+    both = {"nav_lat": (("lat", "lon"), np.zeros((2, 3))), "nav_lon": (("lon", "lat"), np.zeros((3, 2)))}
+    assert [c.name for c in positions(regular.assign_coords(both))] == ["lat", "lon"]
+    rotated = regular.rename(lat="rlat", lon="rlon").assign_coords(
+        {name: (["r" + d for d in dims], values) for name, (dims, values) in both.items()}
+    )
+    assert [c.name for c in positions(rotated)] == ["nav_lat", "nav_lon"]
+    assert positions(rotated.drop_vars("nav_lon")) is None

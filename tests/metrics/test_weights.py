@@ -163,7 +163,7 @@ def test_areas_that_are_given_go_before_a_latitude():
 def test_another_curvilinear_grid_of_the_same_size_is_an_error_whose_advice_works():
     latitude = np.array([[60.0, NAN], [0.0, 1.0]])
     data = curvilinear([[1.0, 2.0], [3.0, 4.0]], latitude)
-    other = curvilinear([[1.0, 2.0], [3.0, 4.0]], latitude + [[0.0, 0.0], [0.0, 1e-5]])
+    other = curvilinear([[1.0, 2.0], [3.0, 4.0]], latitude + np.array([[0.0, 0.0], [0.0, 1e-5]]))
     with pytest.raises(ValueError, match=r"'gphit' differ: first 1.0 against 1.00001.*observed.assign_coords\(gphit="):
         metrics.mse(data, other)
     assert metrics.mse(data, other.assign_coords(gphit=data["gphit"])).item() == 0.0

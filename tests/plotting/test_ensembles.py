@@ -63,7 +63,7 @@ def test_spread_skill_errors():
     with pytest.raises(ValueError, match="n_bins must lie between 1 and the 5 cells with data, got 0"):
         plot_spread_skill(ensemble, truth, n_bins=0)
     labelled = ensemble.assign_coords(time=range(5))
-    with pytest.raises(ValueError, match="select the same labels of observed and forecast first"):
+    with pytest.raises(ValueError, match="observed and forecast differ along 'time'"):
         plot_spread_skill(labelled, truth.assign_coords(time=range(1, 6)))
 
 
@@ -134,11 +134,11 @@ def test_ensemble_errors(plot):
         plot(truth, truth)
     with pytest.raises(ValueError, match="no cell in common that is not missing"):
         plot(ensemble, truth * np.nan)
-    with pytest.raises(ValueError, match=r"observed has the dimensions \('lat', 'time'\), forecast \('member'"):
+    with pytest.raises(ValueError, match=r"observed has the dimension 'lat', .*observed.isel\(lat=0\)"):
         plot(ensemble, truth.expand_dims("lat"))
     with pytest.raises(TypeError, match="observed must be a DataArray, not ndarray"):
         plot(ensemble, truth.values)
-    with pytest.raises(ValueError, match="select the same labels of observed and forecast first"):
+    with pytest.raises(ValueError, match="observed and forecast differ along 'time'"):
         plot(ensemble.assign_coords(time=range(5)), truth.assign_coords(time=range(1, 6)))
 
 

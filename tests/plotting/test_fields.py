@@ -115,7 +115,7 @@ def test_projection_errors(crs, observed):
         plot_maps(observed, observed, projection="Globe")
     with pytest.raises(ValueError, match="projection=3 is no projection"):
         plot_maps(observed, observed, projection=3)
-    with pytest.raises(ValueError, match="grid of latitude and longitude, 'y' is neither named 'lat' nor in degrees_n"):
+    with pytest.raises(ValueError, match=r"latitude and longitude; among \['y', 'lon', 'time'\] .* named lat and lon"):
         plot_maps(*[observed.rename(lat="y")] * 2, projection="Robinson")
     with pytest.raises(ValueError, match="coastlines=True needs a map projection"):
         plot_maps(observed, observed, coastlines=True)

@@ -145,9 +145,9 @@ def test_maps_leave_the_data_lazy(observed, forecast):
 
 
 def test_maps_errors(observed, forecast):
-    with pytest.raises(ValueError, match=r"forecast has dimensions \('member', .*select or average"):
+    with pytest.raises(ValueError, match=r"forecast has the dimension 'member', .*forecast.isel\(member=0\) or"):
         plot_maps(observed, forecast.expand_dims("member"))
-    with pytest.raises(ValueError, match=r"select the same labels of observed and forecast first.*lat"):
+    with pytest.raises(ValueError, match=r"observed and forecast differ along 'lat'.*forecast.sel\(lat=observed"):
         plot_maps(observed, forecast[:, ::-1])
     with pytest.raises(ValueError, match=r"both have the times .*2001-01-01"):
         plot_maps(observed, forecast, times=["2001-01-01"])
@@ -164,7 +164,7 @@ def test_maps_take_a_forecast_of_a_backtest(by_lead, observed):
 
 
 def test_maps_of_other_dimensions_or_types_are_refused(observed, forecast):
-    with pytest.raises(ValueError, match=r"forecast has dimensions \('time', 'y', 'lon'\), observed has .*rename"):
+    with pytest.raises(ValueError, match=r"forecast has the dimension 'y', .*forecast.rename\(y='lat'\)"):
         plot_maps(observed, forecast.rename(lat="y"))
     with pytest.raises(TypeError, match="forecast must be a DataArray, not ndarray: wrap or select one"):
         plot_maps(observed, forecast.values)
@@ -216,7 +216,7 @@ def test_error_maps_errors(observed, pair):
         ValueError, match=r"forecasts\['a'\] has the dimensions \('lat', 'lon'\), observed has \('time'"
     ):
         plot_error_maps(observed, {"a": observed[0]})
-    with pytest.raises(ValueError, match=r"the same labels of observed and forecasts\['a'\] first"):
+    with pytest.raises(ValueError, match=r"observed and forecasts\['a'\] differ along 'time'"):
         plot_error_maps(observed, {"a": observed[1:]})
     with pytest.raises(ValueError, match=r"observed has the dimensions \('time',\): it needs y and x"):
         plot_error_maps(observed[:, 0, 0], {"a": observed[:, 0, 0]})
