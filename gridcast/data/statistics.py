@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import dask
+import dask.array as da
 import numpy as np
 
 BUFFER_BYTES = 256 * 2**20  # for blocks of a lazy series
@@ -25,6 +27,18 @@ def check_no_fill_values(smallest: np.ndarray, largest: np.ndarray) -> None:
                 f"X holds {value:g}, which files write where nothing is observed: mark missing values with NaN, "
                 "X.where(abs(X) < 1e19)"
             )
+
+
+def check_resolved(values: Any) -> None:
+    """Raise a ValueError if single precision can not tell the values of a channel apart, of a series as it is given.
+
+    Parameters
+    ----------
+    values : numpy or dask array, (sample, time, channel, y, x)
+        Read once more where they are in double precision or whole numbers.
+    """
+    if values.dtype not in (np.float16, np.float32):  # single precision has told apart what is told apart
+        check_precision(*extremes(values)[:2], values.dtype)
 
 
 def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) -> None:
@@ -48,6 +62,26 @@ def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) 
                 f"X lies between {low:.10g} and {high:.10g}, where single precision has steps of "
                 f"{single.eps * size:.1g}: take away what all values have in common, X - {low:.10g}"
             )
+
+
+def extremes(
+    values: Any, given: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return per channel the extremes and the count, and how many cells lie outside `given`, in one pass."""
+    library = da if isinstance(values, da.Array) else np
+    axes, observed = (
+        (0, 1, 3, 4),
+        ~library.isnan(values) if values.dtype.kind == "f" else library.ones_like(values, bool),
+    )
+    low = library.where(observed, values, np.inf).min(axes)  # (channel,), infinite where nothing is observed
+    high = library.where(observed, values, -np.inf).max(axes)
+    outside = 0
+    if given is not None:
+        bottom, top = (limit.reshape(-1, 1, 1) for limit in given)
+        outside = ((values < bottom) | (values > top)).sum()
+    # one call: the file is read once for all of them
+    low, high, count, outside = dask.compute(low, high, observed.sum(axes), outside)
+    return low.astype(float), high.astype(float), count, int(outside)
 
 
 def beyond_precision(value: float, unit: float | None = None) -> ValueError:

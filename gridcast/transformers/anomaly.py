@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Series, has_channels, unwrap
 from gridcast.data.positions import positions
+from gridcast.data.statistics import check_resolved
 from gridcast.transformers.harmonics import HarmonicSums, Rhythm, combine, design
 from gridcast.transformers.labels import labelled, like
 from gridcast.transformers.phases import PhaseSums
@@ -83,12 +84,13 @@ class Anomaly(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` is shorter than the period or `period` is unknown.
+            If `X` is shorter than the period, `period` is unknown, or single precision can not tell its values apart.
         """
         return self.fit_series(*unwrap(labelled(X)))
 
     def fit_series(self, series: Series, calendar: Calendar | None) -> Self:
         """Learn the cycle of a series without labels; see `fit`."""
+        check_resolved(series.values)  # the cycle is in single precision
         learned = copy.copy(self)  # a fit that fails keeps the earlier one
         learned.resolve(series, calendar)
         learned.learn(series)

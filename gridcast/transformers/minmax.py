@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any, Self
 
-import dask
-import dask.array as da
 import numpy as np
 import xarray as xr
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -14,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series, unwrap
-from gridcast.data.statistics import check_no_fill_values
+from gridcast.data.statistics import check_no_fill_values, extremes
 from gridcast.transformers.labels import labelled, map_fields
 
 
@@ -84,7 +82,7 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"feature_range={self.feature_range!r} has no width: give (low, high) with low < high")
         n_channels = series.grid.shape[0]
         given = None if self.data_range is None else self._given_range(n_channels)
-        smallest, largest, n_observed, n_outside = _extremes(series.values, given)
+        smallest, largest, n_observed, n_outside = extremes(series.values, given)
         if (n_observed == 0).any():
             channel = int(np.flatnonzero(n_observed == 0)[0])
             raise ValueError(
@@ -182,23 +180,3 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
                 f"data_range={self.data_range!r} has no width: give (min, max) with min < max, in X's units"
             )
         return pairs[:, 0].copy(), pairs[:, 1].copy()
-
-
-def _extremes(
-    values: Any, given: tuple[np.ndarray, np.ndarray] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return per channel the extremes and the count, and how many cells lie outside `given`, in one pass."""
-    library = da if isinstance(values, da.Array) else np
-    axes, observed = (
-        (0, 1, 3, 4),
-        ~library.isnan(values) if values.dtype.kind == "f" else library.ones_like(values, bool),
-    )
-    low = library.where(observed, values, np.inf).min(axes)  # (channel,), infinite where nothing is observed
-    high = library.where(observed, values, -np.inf).max(axes)
-    outside = 0
-    if given is not None:
-        bottom, top = (limit.reshape(-1, 1, 1) for limit in given)
-        outside = ((values < bottom) | (values > top)).sum()
-    # one call: the file is read once for all of them
-    low, high, count, outside = dask.compute(low, high, observed.sum(axes), outside)
-    return low.astype(float), high.astype(float), count, int(outside)

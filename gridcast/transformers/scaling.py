@@ -13,7 +13,14 @@ from sklearn.base import clone
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series, unwrap, wrap
-from gridcast.data.statistics import FieldStatistics, FieldSums, check_precision, field_sums, fill_missing
+from gridcast.data.statistics import (
+    FieldStatistics,
+    FieldSums,
+    check_precision,
+    check_resolved,
+    field_sums,
+    fill_missing,
+)
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 
@@ -49,6 +56,7 @@ class Scaling:
         if type(transformer) in OURS:
             transformer.fit_series(series, calendar)
         else:
+            check_resolved(series.values)
             transformer.fit(wrap(series.values, series.times, series))
         if isinstance(transformer, MinMaxTransformer):
             check_precision(transformer.data_min_, transformer.data_max_, series.values.dtype)

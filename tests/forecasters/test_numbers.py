@@ -3,9 +3,25 @@
 import numpy as np
 import pytest
 import xarray as xr
+from sklearn.base import BaseEstimator, TransformerMixin
 from small import small
 
 import gridcast as gc
+
+
+class Shift(TransformerMixin, BaseEstimator):
+    """A transformer of a user, which takes a number away, in double precision."""
+
+    def fit(self, X, y=None):
+        self.offset_ = float(X.min())
+        return self
+
+    def transform(self, X):
+        return X - self.offset_
+
+    def inverse_transform(self, X):
+        return X + self.offset_
+
 
 WALK = np.random.default_rng(0).normal(size=(40, 4, 4)).cumsum(0)
 FORECASTERS = pytest.mark.parametrize(
@@ -43,6 +59,28 @@ def test_a_constant_beyond_single_precision_in_another_unit(make):
     with pytest.raises(ValueError, match=r"another unit, X / 1e\+39"):
         make().fit(X)
     np.testing.assert_allclose(make().fit(X / 1e39).predict(2), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("transformer", [gc.MinMaxTransformer(), gc.Anomaly(), Shift()])
+@pytest.mark.parametrize("values", [1e8 + WALK / 4, 1e10 + WALK / 4, 10**8 + (WALK / 4).astype(int)])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_any_transformer_refuses_what_would_be_lost_in_single_precision(transformer, values, lazy):
+    X = series(values).chunk(time=10) if lazy else series(values)
+    with pytest.raises(ValueError, match=r"single precision has steps of .*, X - \S+$") as error:
+        small("linear", transformer=transformer).fit(X)
+    offset = float(str(error.value).rpartition("X - ")[2])
+    forecast = small("linear", transformer=transformer, random_state=0).fit(X - offset).predict(2)
+    expected = small("linear", transformer=transformer, random_state=0).fit(series(values - offset)).predict(2)
+    np.testing.assert_array_equal(forecast, expected)
+    assert float(forecast.max() - forecast.min()) > 0.1
+
+
+def test_an_anomaly_refuses_what_its_cycle_would_lose():
+    X = series(1e8 + WALK / 4)
+    with pytest.raises(ValueError, match=r"single precision has steps of 1e\+01: .*, X - 99999"):
+        gc.Anomaly(4).fit(X)
+    single = X.astype("float32")  # has lost it already
+    np.testing.assert_array_equal(gc.Anomaly(4).fit_transform(single) + gc.Anomaly(4).fit(single)._cycle_of(X), single)
 
 
 @FORECASTERS
