@@ -13,13 +13,13 @@ precip = gc.datasets.make_precipitation(n_times=365, shape=(18, 36), random_stat
 train, test = gc.train_test_split(precip, test_fraction=0.2)
 model = gc.CNMMForecaster(max_steps=100, random_state=0, verbose=0).fit(train)
 forecast = model.predict(6)
-forecast
+gc.plotting.plot_maps(test, forecast, times=forecast.time.values[[0, 1, 5]])
 
 # %%
-# The forecast has the coordinates, the name and the units of the series, and time goes on in its calendar: pentads, 73
-# a year. ``test`` begins where ``train`` ends, so the forecast can be held against what came.
+# ``test`` begins where ``train`` ends, so the forecast can be held against what came. It has the coordinates, the name
+# and the units of the series, and time goes on in its calendar: pentads, 73 a year.
 
-gc.plotting.plot_maps(test, forecast, times=forecast.time.values[[0, 1, 5]])
+forecast
 
 # %%
 # How good is it?

@@ -66,13 +66,11 @@ def positions(data: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray] | None:
     """Return latitude and longitude of the last two dimensions of `data`, (y, x), or None.
 
     They are two rows of labels, one a dimension in either order, or two fields over both, as a curvilinear grid, a
-    rotated pole or a swath has; labels of the dimensions go first.
+    rotated pole or a swath has, which a file may repeat at every time; labels of the dimensions go first.
     """
     grid = set(data.dims[-2:])
-    latitudes, longitudes = (
-        [c for c in data.coords.values() if c.ndim and set(c.dims) <= grid and c.dtype.kind in "fiu" and is_named(c, w)]
-        for w in NAMES
-    )
+    named = ([c for c in data.coords.values() if c.dtype.kind in "fiu" and is_named(c, what)] for what in NAMES)
+    latitudes, longitudes = ([still for c in those if (still := _at_rest(c, grid)) is not None] for those in named)
     pairs = [
         (latitude, longitude)
         for latitude in latitudes
@@ -80,6 +78,15 @@ def positions(data: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray] | None:
         if latitude.ndim == longitude.ndim and {*latitude.dims, *longitude.dims} == grid
     ]
     return min(pairs, key=lambda pair: pair[0].ndim, default=None)
+
+
+def _at_rest(coordinate: xr.DataArray, grid: set[Hashable]) -> xr.DataArray | None:
+    """Return a coordinate over the dimensions of the grid alone, or None where it changes along others."""
+    if not coordinate.size or grid.isdisjoint(coordinate.dims):
+        return None
+    first = coordinate.isel({d: 0 for d in coordinate.dims if d not in grid}, drop=True)
+    same = first.dims == coordinate.dims or bool(((coordinate == first) | coordinate.isnull()).all())
+    return first if same else None
 
 
 def _lies_along(longitude: xr.DataArray, dims: Sequence[Hashable]) -> bool:

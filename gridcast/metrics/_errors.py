@@ -24,8 +24,8 @@ def mse(forecast: DataArray, observed: DataArray, *, dim: Dims = None, weights: 
         Dimensions to average over; None averages over all of them.
     weights : DataArray, "auto" or None, default="auto"
         Non-negative weights of the average, along some of the data's dimensions. ``"auto"`` takes
-        :func:`gridcast.metrics.latitude_weights` where `dim` includes the rows of a latitude-longitude grid; None
-        weighs every cell alike, as does ``"auto"`` for data without a latitude.
+        a coordinate with the standard name ``cell_area``, else :func:`gridcast.metrics.latitude_weights`, where `dim`
+        includes one of its dimensions; None weighs every cell alike, as does ``"auto"`` for data without a latitude.
 
     Returns
     -------

@@ -78,3 +78,8 @@ def test_positions_are_found_over_one_dimension_or_both():
     )
     assert [c.name for c in positions(rotated)] == ["nav_lat", "nav_lon"]
     assert positions(rotated.drop_vars("nav_lon")) is None
+    repeated = rotated["nav_lat"].expand_dims(time=2), rotated["nav_lon"].expand_dims(time=2)
+    wrf = xr.concat([rotated, rotated], "time").assign_coords(nav_lat=repeated[0], nav_lon=repeated[1])
+    assert [c.dims for c in positions(wrf)] == [("rlat", "rlon"), ("rlon", "rlat")]
+    moving = wrf.assign_coords(nav_lat=wrf["nav_lat"] + xr.DataArray([0.0, 1.0], dims="time"))
+    assert positions(moving) is None

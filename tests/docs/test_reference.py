@@ -123,3 +123,16 @@ def test_the_citation_is_that_of_the_card():
     text = (ROOT / "CITATION.cff").read_text("utf-8")
     assert CITATION.rpartition("doi.org/")[2] in text
     assert f"version: {gc.__version__}\n" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_first_page_begins_with_a_small_picture_that_is_there(page):
+    title, _, picture, *_ = (ROOT / page).read_text("utf-8").replace("\nensemble", " ensemble").splitlines()
+    assert title == "# gridcast"
+    found = re.fullmatch(r"!\[.{40,}\]\((?!http)(\S+\.png)\)", picture)
+    assert 10_000 < ((ROOT / page).parent / found[1]).stat().st_size < 200_000
+
+
+def test_the_first_page_of_the_gallery_shows_a_figure_first():
+    first, *_ = EXAMPLES[0].read_text("utf-8").split("# %%")
+    assert first.strip().splitlines()[-1].startswith("gc.plotting.plot_maps(")
