@@ -74,8 +74,8 @@ def verify(
         Dimensions of the observations to average over, besides ``init_time``; ``sample`` and the last two by default.
         So channels, which have units of their own, are scored one by one, and ``dim=()`` makes maps of every score.
     weights : DataArray, "auto" or None, default="auto"
-        Weights of that average. ``"auto"`` takes `gridcast.metrics.latitude_weights` where `dim` includes the rows of
-        a latitude-longitude grid; None weighs every cell alike.
+        Weights of that average. ``"auto"`` takes areas or a latitude along `dim`, as `gridcast.metrics.mse` says; None
+        weighs every cell alike.
     confidence : float, default=0.95
         Probability that an interval holds the score, between 0 and 1.
     n_resamples : int, default=1000

@@ -81,7 +81,8 @@ def resolve_weights(weights: Weights, dims: Collection[Hashable], *arrays: DataA
 
 def _latitudes(data: DataArray) -> Iterator[DataArray]:
     for coordinate in data.coords.values():
-        if is_named(coordinate, "latitude") or coordinate.attrs.get("standard_name") == "grid_latitude":
+        of_a_rotated_pole = coordinate.name == "rlat" or coordinate.attrs.get("standard_name") == "grid_latitude"
+        if of_a_rotated_pole or is_named(coordinate, "latitude"):
             yield coordinate
 
 

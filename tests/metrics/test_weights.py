@@ -148,9 +148,10 @@ def test_a_cell_without_a_position_weighs_nothing():
 
 def test_a_rotated_pole_is_weighted_by_its_own_latitude_whose_cosine_is_the_area():
     data = curvilinear([[1.0, 2.0], [3.0, 4.0]], [[50.0, 55.0], [60.0, 65.0]])
-    data = data.assign_coords(y=("y", [60.0, 0.0], {"standard_name": "grid_latitude", "units": "degrees_north"}))
-    assert metrics.mae(data, xr.zeros_like(data)).item() == pytest.approx((0.5 * 1.5 + 3.5) / 1.5)
-    np.testing.assert_allclose(metrics.mae(data, xr.zeros_like(data), dim="x"), [1.5, 3.5])
+    told = data.assign_coords(y=("y", [60.0, 0.0], {"standard_name": "grid_latitude", "units": "degrees_north"}))
+    for rotated in (told, data.rename(y="rlat").assign_coords(rlat=[60.0, 0.0])):
+        assert metrics.mae(rotated, xr.zeros_like(rotated)).item() == pytest.approx((0.5 * 1.5 + 3.5) / 1.5)
+        np.testing.assert_allclose(metrics.mae(rotated, xr.zeros_like(rotated), dim="x"), [1.5, 3.5])
 
 
 def test_areas_that_are_given_go_before_a_latitude():
