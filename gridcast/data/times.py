@@ -116,7 +116,7 @@ def as_index(values: Sequence[Any], like: Any = None) -> pd.Index:
         return xr.CFTimeIndex(values)
     if isinstance(values[0], int | float | np.number):
         return pd.Index(np.asarray(values))
-    index = pd.DatetimeIndex([pd.Timestamp(value) for value in values])
+    index = pd.DatetimeIndex(np.array([pd.Timestamp(value).to_datetime64() for value in values]))
     return index if like is None else index.as_unit(like.unit)
 
 

@@ -24,12 +24,11 @@ def observed() -> xr.DataArray:
 @pytest.fixture
 def forecast(observed: xr.DataArray) -> xr.DataArray:
     """Errors of 1, -1, 2, -2 on the first day, of 3 on the second."""
-    return observed.fillna(0.0) + xr.DataArray(
-        [[[1.0, -1.0], [2.0, -2.0]], [[3.0, 3.0], [3.0, 3.0]]], dims=observed.dims
-    )
+    errors = xr.DataArray([[[1.0, -1.0], [2.0, -2.0]], [[3.0, 3.0], [3.0, 3.0]]], dims=observed.dims)
+    return (observed.fillna(0.0) + errors).assign_attrs(observed.attrs)
 
 
 @pytest.fixture
 def ensemble(forecast: xr.DataArray) -> xr.DataArray:
     """Three members around the forecast, with a variance of 1."""
-    return forecast + xr.DataArray([-1.0, 0.0, 1.0], coords={"member": [0, 1, 2]})
+    return (forecast + xr.DataArray([-1.0, 0.0, 1.0], coords={"member": [0, 1, 2]})).assign_attrs(forecast.attrs)

@@ -43,7 +43,7 @@ def observed() -> xr.DataArray:
 def forecast(observed: xr.DataArray) -> xr.DataArray:
     """The last six days, with noise."""
     last = observed[4:]
-    return last + np.random.default_rng(1).normal(size=last.shape)
+    return last.copy(data=last + np.random.default_rng(1).normal(size=last.shape))
 
 
 @pytest.fixture
