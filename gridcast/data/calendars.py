@@ -54,14 +54,15 @@ class Calendar:
     axis : str
         "datetime64", "number", or the name of a cftime calendar.
     anchor : float
-        Only for months: where in its span a time lies, as a share of the span's length (0 its start, 0.5 its middle,
-        1 its end), to which `offset` is added.
+        Only for months, and within a month or year: where in its span a time lies, as a share of the span's length
+        (0 its start, 0.5 its middle, 1 its end), to which `offset` is added. A span within a month or year lasts from
+        one of `starts` to the next.
     offset : int
         Only for months: microseconds from the anchor. A day that a month lacks becomes its last day.
     span : int
         Only for months: the whole months that a time stands for, 3 for the middle of a season.
     rounding : {"", "down", "up", "even", "day"}
-        Only for months: whether the anchor is rounded to whole days, by ``"even"`` from halves to even ones. ``"day"``
+        Of an anchor: whether it is rounded to whole days, by ``"even"`` from halves to even ones. ``"day"``
         is ``"down"`` that takes times up to a day beside it.
     starts : tuple of int
         Only within a month or year: microseconds since it began, ascending; a negative one counts from its end.
@@ -268,15 +269,22 @@ class Calendar:
 
     def _numbered(self, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
         """Return the number of each time, counted from year 0, and by how many microseconds it is beside its start."""
-        starts, n = np.asarray(self.starts), len(self.starts)
-        if self.kind == "within_year":
-            beside = np.abs(parts.since_new_year[:, None] - starts)
-            period = parts.months // 12
-        else:
-            length = parts.days_in_month[:, None] * DAY
-            beside = np.abs(parts.in_month[:, None] - np.where(starts < 0, length + starts, starts))
-            period = parts.months
-        return period * n + beside.argmin(1), beside.min(1)
+        period = parts.months // self._per_period
+        within = parts.since_new_year if self.kind == "within_year" else parts.in_month
+        beside = np.abs(within[:, None] - self._places(period))
+        return period * len(self.starts) + beside.argmin(1), beside.min(1)
+
+    @property
+    def _per_period(self) -> int:
+        """The months of the period in which the starts begin anew."""
+        return 12 if self.kind == "within_year" else 1
+
+    def _places(self, period: np.ndarray) -> np.ndarray:
+        """Return the microseconds from the start of each period to its times, int of shape (n_periods, n_starts)."""
+        length = span_lengths(self.axis, period * self._per_period, self._per_period)[:, None]
+        starts = np.asarray(self.starts)
+        starts = np.where(starts < 0, length + starts, starts)
+        return starts + self._anchored(np.diff(starts, append=length + starts[:, :1]))
 
     def _own(self, times: pd.Index) -> Parts:
         parts = take_apart(times)
@@ -330,7 +338,6 @@ class Calendar:
         number = int(self._numbered(take_apart(as_index([origin])))[0][0])
         for i in range(number + 1, number + n + 1):
             period, slot = divmod(i, len(self.starts))
-            first, ends = (period, 1) if self.kind == "within_month" else (period * 12, 12)
-            if self.starts[slot] < 0:
-                first += ends
-            yield month_start(origin, first // 12, first % 12 + 1) + timedelta(microseconds=self.starts[slot])
+            place = int(self._places(np.asarray([period]))[0, slot])
+            months = period * self._per_period
+            yield month_start(origin, months // 12, months % 12 + 1) + timedelta(microseconds=place)

@@ -199,7 +199,10 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
         refuse_other_kinds(X)
     times = X.get_index(TIME) if has_times else pd.RangeIndex(X.sizes[TIME], name=TIME)
     if calendar is None and len(times) > 1:
-        calendar = infer_calendar(times)
+        try:
+            calendar = infer_calendar(times)
+        except ValueError as error:
+            raise ValueError(f"{error}{_advice_of_bounds(X)}") from None
     elif calendar is not None:
         calendar = calendar.settle(times)
     values = X.data
@@ -311,12 +314,17 @@ def has_channels(X: xr.DataArray) -> bool:
 
 def refuse_dataset(X: Any) -> None:
     """Raise a TypeError for a Dataset, which says how to make a series of it."""
-    if isinstance(X, xr.Dataset):
-        raise TypeError(
-            f"X is a Dataset with the variables {list(X.data_vars)}: "
-            f"select one, ds[{next(iter(X.data_vars), 'name')!r}], "
-            'or stack them as channels, ds.to_dataarray("variable").transpose("time", "variable", ...)'
-        )
+    if not isinstance(X, xr.Dataset):
+        return
+    names = list(X.data_vars)
+    # not the bounds of cells, mappings and the like that files keep beside them
+    fields = [name for name in names if TIME in X[name].dims and X[name].ndim > 2] or names
+    alike = [name for name in fields if X[name].dims == X[fields[0]].dims]
+    chosen = "ds" if alike == names else f"ds[{alike}]"
+    raise TypeError(
+        f"X is a Dataset with the variables {names}: select one, ds[{next(iter(fields), 'name')!r}], "
+        f'or stack them as channels, {chosen}.to_dataarray("variable").transpose("time", "variable", ...)'
+    )
 
 
 def as_dataarray(X: Any) -> xr.DataArray:
@@ -360,6 +368,15 @@ def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
     if 0 in X.shape:
         raise ValueError(f"X has the sizes {dict(X.sizes)}: a dimension is empty")
     return fields
+
+
+def _advice_of_bounds(X: xr.DataArray) -> str:
+    """Return how the bounds of its steps, which a DataArray cannot hold, give labels that follow a rule."""
+    bounds = X[TIME].attrs.get("bounds") or X[TIME].encoding.get("bounds")
+    if not bounds:
+        return ""
+    middles = f"X.assign_coords(time=ds[{bounds!r}].mean(axis=1))"
+    return f" Where labels wander within their steps, take the middles of the bounds in the dataset `ds`, {middles}."
 
 
 def _refuse_stacked(X: xr.DataArray) -> None:

@@ -17,6 +17,8 @@ from gridcast.data.wrong_steps import complaint, irregular
 _ROUND_TO = ("D", "12h", "6h", "3h", "h", "30min", "15min", "10min", "5min", "min", "10s", "s")
 _COMPOSITES = (8 * DAY, 16 * DAY)  # begin anew with each year, whatever their first days
 _MOST_A_MONTH = 6  # pentads
+_PARTS_OF_A_MONTH = tuple(tuple(range(0, 30 * DAY, 30 * DAY // n)) for n in (2, 3, 6))  # half months, dekads, pentads
+_ROUNDINGS: tuple[Rounding, ...] = ("", "down", "up", "even")
 
 
 def infer_calendar(times: pd.Index) -> Calendar:
@@ -96,6 +98,7 @@ def _candidates(parts: Parts) -> Iterator[Calendar]:
     yield from noleap
     yield from _within_month(parts)
     yield from within_year
+    yield from _middles(parts)
 
 
 def _monthly(parts: Parts) -> Iterator[Calendar]:
@@ -113,14 +116,26 @@ def _monthly(parts: Parts) -> Iterator[Calendar]:
             yield replace(rule, offset=round(offset))
     # a value a year may stand for one season
     spans = sorted({1, *range(2, 7), 12} if step % 12 == 0 else {1, step} if step <= 12 else {1})
-    roundings: tuple[Rounding, ...] = ("", "down", "up", "even")
-    for rounding, span in [(rounding, span) for rounding in roundings for span in spans] + [("day", s) for s in spans]:
+    for rounding, span in [(rounding, span) for rounding in _ROUNDINGS for span in spans] + [("day", s) for s in spans]:
         rule = Calendar("months", step, parts.axis, 0.5, span=span, rounding=rounding)
         offsets = rule.offsets(parts)
         # of days that vary only the time of day is common
         offset = _commonest(offsets % DAY if rounding == "day" else offsets, SECOND)
         if abs(offset) < DAY / 2 or (rounding and abs(offset) < DAY):
             yield replace(rule, offset=round(offset))
+
+
+def _middles(parts: Parts) -> Iterator[Calendar]:
+    """Yield the rules of middles of the parts of a month, and of equal parts that begin anew on 1 January."""
+    step = round(_commonest(np.diff(parts.count), SECOND))
+    if not 2 * DAY <= step <= 183 * DAY:
+        return
+    rules = [Calendar("within_month", starts[1], parts.axis, 0.5, starts=starts) for starts in _PARTS_OF_A_MONTH]
+    if step % DAY == 0:
+        starts = tuple(range(0, _year(parts.axis), step))
+        rules.append(Calendar("within_year", step, parts.axis, 0.5, starts=starts))
+    for rounding in _ROUNDINGS:
+        yield from (replace(rule, rounding=rounding) for rule in rules)
 
 
 def _within_year(parts: Parts) -> list[Calendar]:
@@ -132,8 +147,11 @@ def _within_year(parts: Parts) -> list[Calendar]:
     if step % DAY or not 2 * DAY <= step <= 183 * DAY:
         return []
     first = round(_commonest(parts.since_new_year % step, SECOND))
-    year = (360 if parts.axis == "360_day" else 365) * DAY
-    return [Calendar("within_year", step, parts.axis, starts=tuple(range(first, year, step)))]
+    return [Calendar("within_year", step, parts.axis, starts=tuple(range(first, _year(parts.axis), step)))]
+
+
+def _year(axis: str) -> int:
+    return (360 if axis == "360_day" else 365) * DAY
 
 
 def _within_month(parts: Parts) -> Iterator[Calendar]:

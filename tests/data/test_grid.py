@@ -213,3 +213,33 @@ def test_stacked_labels_are_refused_with_what_takes_them_off(dim):
         unwrap(stacked)
     way_out = eval(str(e.value).rpartition("off, ")[2], {"X": stacked})
     assert unwrap(way_out)[0].values.shape == x.shape
+
+
+def with_bounds(calendar, use_cftime):
+    """Return two fields of months, whose labels wander by days within their bounds."""
+    edges = xr.date_range("2001-01-01", periods=37, freq="MS", calendar=calendar, use_cftime=use_cftime)
+    bounds = np.stack([edges[:-1], edges[1:]], axis=1)
+    wander = np.random.default_rng(0).integers(3, 25, 36)
+    labels = [start + pd.Timedelta(days=int(days)) for start, days in zip(edges, wander, strict=False)]
+    fields = {name: (("time", "lat", "lon"), np.zeros((36, 2, 3))) for name in ("t", "p")}
+    cells = {"time_bnds": (("time", "bnds"), bounds), "lat_bnds": (("lat", "bnds"), np.zeros((2, 2))), "crs": 0}
+    return xr.Dataset(cells | fields, coords={"time": ("time", labels, {"bounds": "time_bnds"})})
+
+
+@pytest.mark.parametrize("calendar", ["standard", "360_day", "noleap"])
+def test_bounds_give_labels_that_follow_a_rule_by_the_advice(calendar):
+    ds = with_bounds(calendar, calendar != "standard")
+    with pytest.raises(ValueError, match=r"wander.* take the middles of the bounds") as caught:
+        unwrap(ds["t"])
+    advice = str(caught.value).split("in the dataset `ds`, ")[1].removesuffix(".")
+    X = eval(advice, {"X": ds["t"], "ds": ds})
+    _, rule = unwrap(X[:24])
+    assert rule.after(X.indexes["time"][23], 12).equals(X.indexes["time"][24:])
+
+
+def test_the_fields_among_bounds_of_a_dataset_are_named():
+    ds = with_bounds("standard", False)
+    with pytest.raises(TypeError, match=r"select one, ds\['t'\], or stack them as channels, (.*)$") as caught:
+        unwrap(ds)
+    X = eval(str(caught.value).split("as channels, ")[1], {"ds": ds})
+    assert X.dims == ("time", "variable", "lat", "lon")

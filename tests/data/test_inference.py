@@ -24,7 +24,17 @@ def middles(starts, months):
     return pd.DatetimeIndex([start + (end - start) / 2 for start, end in zip(starts, ends, strict=True)])
 
 
+def middles_between(starts):
+    return starts[:-1] + (starts[1:] - starts[:-1]) / 2
+
+
 AXES = {
+    "half months, middle": middles_between(anew((0, 15), "month")),
+    "half months, middle in whole days": middles_between(anew((0, 15), "month")).floor("D"),
+    "dekads, middle": middles_between(anew((0, 10, 20), "month")),
+    "six pentads a month, middle": middles_between(anew((0, 5, 10, 15, 20, 25), "month")),
+    "8 days, middle": middles_between(anew(range(0, 365, 8))),
+    "10 days of the year, middle in whole days": middles_between(anew(range(0, 365, 10))).ceil("D"),
     "16 days": anew(range(0, 365, 16)),
     "8 days": anew(range(0, 365, 8)),
     "dekads": anew((0, 10, 20), "month"),
