@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
+from gridcast.data.dimensions import way_to_fields, way_to_order, way_to_time
 from gridcast.data.geography import around_the_globe
 from gridcast.data.inference import infer_calendar
 from gridcast.data.labels import check_names, constant_labels, of_any
@@ -202,7 +203,7 @@ def unwrap(X: Any, calendar: Calendar | None = None) -> tuple[Series, Calendar |
         try:
             calendar = infer_calendar(times)
         except ValueError as error:
-            raise ValueError(f"{error}{_advice_of_bounds(X)}") from None
+            raise ValueError(f"{error}{_advice_of_attributes(X)}") from None
     elif calendar is not None:
         calendar = calendar.settle(times)
     values = X.data
@@ -351,31 +352,28 @@ def _check_dims(X: xr.DataArray) -> tuple[Hashable, ...]:
     """Return the dimensions of a field, ([channel,] y, x)."""
     expected = "([sample,] time, [channel,] y, x)"
     if TIME not in X.dims:
-        raise ValueError(
-            f"X has the dimensions {X.dims} and none is named 'time': rename it, X.rename(valid_time='time')"
-        )
+        raise ValueError(f"X has the dimensions {X.dims} and none is named 'time': {way_to_time(X)}")
     check_names(X)
     lead = tuple(d for d in (SAMPLE, TIME) if d in X.dims)
     fields = tuple(d for d in X.dims if d not in lead)
-    if X.dims[: len(lead)] != lead:
-        order = ", ".join(repr(d) for d in (*lead, *fields))
-        raise ValueError(f"X has the dimensions {X.dims}, expected the order {expected}: X.transpose({order})")
+    wrong = f"X has the dimensions {X.dims}, expected"
     if len(fields) not in (2, 3):
-        raise ValueError(
-            f"X has the dimensions {X.dims}, expected {expected}: select or stack until two spatial dimensions and at "
-            "most one channel dimension are left"
-        )
+        raise ValueError(f"{wrong} {expected}: {way_to_fields(X, fields)}")
+    if X.dims[: len(lead)] != lead:
+        raise ValueError(f"{wrong} the order {expected}: {way_to_order(X, lead, fields)}")
     if 0 in X.shape:
         raise ValueError(f"X has the sizes {dict(X.sizes)}: a dimension is empty")
     return fields
 
 
-def _advice_of_bounds(X: xr.DataArray) -> str:
-    """Return how the bounds of its steps, which a DataArray cannot hold, give labels that follow a rule."""
-    bounds = X[TIME].attrs.get("bounds") or X[TIME].encoding.get("bounds")
-    if not bounds:
+def _advice_of_attributes(X: xr.DataArray) -> str:
+    """Return how labels that follow a rule come from the units of numbers, or from bounds, which no DataArray holds."""
+    attrs = X[TIME].encoding | X[TIME].attrs
+    if X[TIME].dtype.kind in "iuf" and " since " in str(attrs.get("units")):
+        return f" They count {attrs['units']}: decode them, xr.decode_cf(X.to_dataset(name='x'))['x']."
+    if not attrs.get("bounds"):
         return ""
-    middles = f"X.assign_coords(time=ds[{bounds!r}].mean(axis=1))"
+    middles = f"X.assign_coords(time=ds[{attrs['bounds']!r}].mean(axis=1))"
     return f" Where labels wander within their steps, take the middles of the bounds in the dataset `ds`, {middles}."
 
 

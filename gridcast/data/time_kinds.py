@@ -72,7 +72,7 @@ def _other_kind(what: str, index: pd.Index) -> tuple[str, str]:
         zone = getattr(first, "tzinfo", None) is not None
         parsed = f"pd.to_datetime({what}.time.values{', utc=True).tz_convert(None)' if zone else ')'}"
         return f"{type(first).__name__} objects ({first})", assign(parsed)
-    return f"{index.dtype}", f"give other times, {assign('...')}, or number the steps, {what}.drop_vars('time')"
+    return f"{index.dtype}", f"give other times, {assign('...')}, or number the steps, {assign(f'range({len(index)})')}"
 
 
 def _refuse_dates(what: str, values: np.ndarray, units: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from gridcast.data.checks import check_positive_integer
+from gridcast.data.dimensions import way_to_time
 from gridcast.data.grid import SAMPLE, TIME, refuse_dataset
 from gridcast.data.windows import window_starts
 
@@ -206,9 +207,7 @@ def split_along(X: Any) -> tuple[str | None, int]:
         return None, len(X)
     dim = next((d for d in (SAMPLE, TIME) if d in X.dims), None)
     if dim is None:
-        raise ValueError(
-            f"X has the dimensions {X.dims} and none is named 'time': rename it, X.rename(valid_time='time')"
-        )
+        raise ValueError(f"X has the dimensions {X.dims} and none is named 'time': {way_to_time(X)}")
     if X.dims[0] != dim:
         raise ValueError(f"X has the dimensions {X.dims}, but {dim!r} comes first: X.transpose({dim!r}, ...)")
     return dim, X.sizes[dim]

@@ -328,7 +328,11 @@ def _check_backtest(forecast: DataArray, observations: DataArray) -> tuple[DataA
     if set(forecast[TIME].dims) != {INIT, LEAD}:
         raise ValueError(f"forecast has its time over {forecast[TIME].dims}, not over ('init_time', 'lead_time')")
     if TIME not in observations.dims or TIME not in observations.coords:
-        raise ValueError(f"observations have no time along a dimension 'time', but {observations.dims}: label them")
+        numbered = f"observations.assign_coords(time=range({observations.sizes.get(TIME, '...')}))"
+        raise ValueError(
+            f"observations have no time along a dimension 'time', but {observations.dims}: label them as what was "
+            f"forecast; steps without labels are numbered, {numbered}"
+        )
     refuse_other_kinds(observations, "observations")
     if not observations.get_index(TIME).is_unique:
         raise ValueError("observations have times that occur twice: drop them, .drop_duplicates('time')")

@@ -70,13 +70,16 @@ class HistoryForecaster(ABC):
         n_context = self._n_context()
         # one sample more, and nobody knows which continues which
         same_samples = series.values.shape[0] == self.recent_.values.shape[0]
-        if same_samples and self._follows(series) and len(self.recent_) >= n_context:
+        follows = same_samples and self._follows(series)
+        if follows and len(self.recent_) >= n_context:
             context = self.recent_.tail(n_context, self._needed_cells(vars(self)))
             return join(context, series), n_context
         if len(series) <= n_context:
+            known = f"a training series of only {len(self.recent_)}"
+            why = f"follows {known}" if follows else "does not follow the training series"
             raise ValueError(
-                f"X has {len(series)} steps and does not follow the training series: its first {n_context} are "
-                f"context, so at least {n_context + 1} are needed"
+                f"X has {len(series)} steps and {why}: its first {n_context} are context, so at least {n_context + 1} "
+                "are needed"
             )
         return series, n_context
 

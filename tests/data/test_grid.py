@@ -237,6 +237,21 @@ def test_bounds_give_labels_that_follow_a_rule_by_the_advice(calendar):
     assert rule.after(X.indexes["time"][23], 12).equals(X.indexes["time"][24:])
 
 
+def test_numbers_since_a_date_are_decoded_by_the_advice():
+    ds = with_bounds("standard", False).assign_coords(time=pd.date_range("2001-01-01", periods=36, freq="MS"))
+    days = (ds.time - ds.time[0]) / np.timedelta64(1, "D")
+    X = ds["t"].assign_coords(time=("time", days.values, {"units": "days since 2001-01-01"}))
+    with pytest.raises(ValueError, match="decode them, ") as caught:
+        unwrap(X)
+    decoded = eval(str(caught.value).split("decode them, ")[1].removesuffix("."), {"X": X, "xr": xr})
+    assert decoded.indexes["time"].equals(ds.indexes["time"])
+    unwrap(decoded)
+    with pytest.raises(ValueError, match=r"months counted in days: date them, ") as caught:
+        unwrap(X.assign_coords(time=days.values))
+    dates = str(caught.value).split("date them, ")[1].split(" with your")[0]
+    assert eval(dates, {"X": X, "pd": pd}).indexes["time"].equals(ds.indexes["time"])
+
+
 def test_the_fields_among_bounds_of_a_dataset_are_named():
     ds = with_bounds("standard", False)
     with pytest.raises(TypeError, match=r"select one, ds\['t'\], or stack them as channels, (.*)$") as caught:

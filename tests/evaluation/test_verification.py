@@ -350,3 +350,17 @@ def test_a_climatology_by_month_is_refused_and_the_advice_works():
     advised = eval(advice, {"climatology": climatology, "observations": observations})
     scores = gc.verify(backtest, observations, climatology=advised, n_resamples=5)
     assert np.isfinite(scores["mse_skill_climatology"]).all()
+
+
+def test_steps_without_labels_are_verified_by_the_advice(series):
+    series = series.fillna(0)  # else one of them knows older observations
+    plain = series.drop_vars("time")
+    train, test = gc.train_test_split(plain, test_fraction=0.4)
+    forecast = gc.backtest(gc.NaiveForecaster().fit(train), test, horizon=2)
+    with pytest.raises(ValueError, match="steps without labels are numbered, ") as caught:
+        gc.verify(forecast, test)
+    numbered = eval(str(caught.value).split("are numbered, ")[1], {"observations": test})
+    labelled_train, labelled = gc.train_test_split(series, test_fraction=0.4)
+    model = gc.NaiveForecaster().fit(labelled_train)
+    expected = gc.verify(gc.backtest(model, labelled, horizon=2).isel(init_time=slice(1, None)), labelled)
+    np.testing.assert_allclose(gc.verify(forecast, numbered)["mse"], expected["mse"], rtol=1e-5)

@@ -160,6 +160,13 @@ def test_score_is_taken_from_the_context_on_where_x_does_not_follow(fitted):
     assert fitted.estimator.score(later) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_training_series_that_is_shorter_than_the_context_is_named():
+    series = make_series(12)
+    model = gc.LinearForecaster(lags=2, context=10).fit(series[:8])
+    with pytest.raises(ValueError, match=r"4 steps and follows a training series of only 8: .* at least 11 are needed"):
+        model.score(series[8:])
+
+
 def test_score_does_not_move_the_origin_and_ignores_y(fitted):
     before = fitted.estimator.predict(2)
     score = fitted.estimator.score(fitted.test, None)
