@@ -28,7 +28,8 @@ from gridcast.training.data import TrainingData, divide
 from gridcast.training.engine import compiled, make_fabric, place, seeded
 from gridcast.training.history import History
 from gridcast.training.identity import describe, digest, digest_labels, digest_series
-from gridcast.training.loop import TrainingPlan, train
+from gridcast.training.loop import train
+from gridcast.training.plan import TrainingPlan
 from gridcast.training.settings import Training, checkpoint_interval
 from gridcast.training.spec import ModuleSpec
 from gridcast.training.streaming import WindowStream
@@ -314,5 +315,6 @@ class NeuralForecaster(ScaledForecaster):
             # the residual model starts from a fitted posterior, whose divergence needs no warm-up
             annealing=PAPER_ANNEALING if self.architecture == "paper" else (1.0, 0.0),
             patience=self.training.patience,
+            max_seconds=None if self.training.max_minutes is None else 60 * self.training.max_minutes,
             verbose=self.verbose,
         )

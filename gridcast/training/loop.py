@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -22,67 +22,13 @@ from gridcast.persistence.refusal import shorten
 from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.engine import draw_apart, keep_freed_memory
 from gridcast.training.history import History
+from gridcast.training.plan import TrainingPlan
 from gridcast.training.resumption import misfit
 from gridcast.training.streaming import Batch, WindowStream
 
 Record = dict[str, float]
 
 LOG_SECONDS = 60.0  # between two lines of progress in a file
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How a module is trained.
-
-    Parameters
-    ----------
-    max_epochs : int
-        Largest number of passes over the windows.
-    max_steps : int or None
-        Largest number of steps; the last pass may end early.
-    learning_rate : float
-        Peak of the schedule.
-    schedule : {"one_cycle", "constant"}
-        One cycle warms up linearly over a tenth of the steps and decays with a cosine to a hundredth.
-    gradient_clip : float or None
-        Largest gradient norm.
-    annealing : (float, float)
-        Weight of the KL divergence at the start, and the share of the training after which it is 1.
-    patience : int or None
-        Epochs without a better validation error after which training ends.
-    verbose : int
-        Progress bar where 1.
-    """
-
-    max_epochs: int
-    learning_rate: float
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"  # warm-up, then cosine decay (Smith and Topin 2019)
-    gradient_clip: float | None = 1.0
-    annealing: tuple[float, float] = (0.2, 0.5)  # weight at the start; share of the training until it is 1
-    patience: int | None = None
-    verbose: int = 0
-    max_steps: int | None = None
-
-    def n_steps(self, steps_per_epoch: int) -> int:
-        """Return the number of steps of the whole training."""
-        n = self.max_epochs * steps_per_epoch
-        return n if self.max_steps is None else min(n, self.max_steps)
-
-    def learning_rate_at(self, progress: float) -> float:
-        """Return the learning rate after a share `progress` of all steps."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        warm = 0.1  # share of the steps: Adam's moments are poor estimates in the first ones
-        if progress < warm:
-            # not from zero: the first steps would be lost
-            return self.learning_rate * (0.04 + 0.96 * progress / warm)
-        decay = 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
-        return self.learning_rate * (0.01 + 0.99 * decay)
-
-    def annealing_at(self, progress: float) -> float:
-        """Return the weight of the KL divergence after a share `progress` of all steps."""
-        start, share = self.annealing
-        return 1.0 if share <= 0 else min(1.0, start + (1 - start) * progress / share)
 
 
 class Trainable(Protocol):
@@ -144,13 +90,14 @@ class _Recovery:
 class _Progress:
     """How far a training has come: what it needs, besides weights and moments, to go on.
 
-    Within an epoch `batch` batches are done, `sums` of their finite terms over `n_finite` of them; `order` is the
-    stream's random state at the start of the epoch.
+    The last step began at `share` of the training. Within an epoch `batch` batches are done, `sums` of their finite
+    terms over `n_finite` of them; `order` is the stream's random state at the start of the epoch.
     """
 
     best: dict[str, torch.Tensor]
     epoch: int = 0
     batch: int = 0
+    share: float = 0.0
     n_finite: int = 0
     sums: Record = field(default_factory=dict)
     seconds: float = 0.0
@@ -298,7 +245,11 @@ class _Run:
         left = min(len(self.stream), self.n_steps - n_before) - progress.batch  # `max_steps` may end an epoch early
         with closing(self.stream.batches(progress.batch)) as batches:  # its thread ends here, whatever happens
             for batch in itertools.islice(batches, left):
-                rate, annealing = self._schedule(n_before + progress.batch)
+                share = self._share(n_before + progress.batch)
+                if share >= 1:
+                    break
+                progress.share = share
+                rate, annealing = self._schedule(share)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 draw_apart(self.seed, self.fabric.global_rank, n_before + progress.batch)
@@ -307,7 +258,7 @@ class _Run:
                 progress.seconds = time.perf_counter() - began
                 if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
                     self.checkpoints.write(self.state)
-        rate, annealing = self._schedule(n_before + progress.batch - 1)  # of the last step
+        rate, annealing = self._schedule(progress.share)  # of the last step
         # over finite steps only; an epoch without any has the loss NaN
         means = {name: value / progress.n_finite for name, value in progress.sums.items()}
         return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate, "annealing": annealing}
@@ -323,7 +274,7 @@ class _Run:
         progress.history.append(record)
         # before anything is written: a checkpoint then goes on with the next epoch
         progress.begin(progress.epoch + 1)
-        progress.finished = progress.epoch * len(self.stream) >= self.n_steps
+        progress.finished = self._share(progress.epoch * len(self.stream)) >= 1
         if not math.isfinite(error):
             self.recovery.go_back("the validation error" if validate else "the loss")
             return
@@ -337,8 +288,16 @@ class _Run:
         if self.plan.patience is not None and progress.since_best >= self.plan.patience:
             progress.finished = True
 
-    def _schedule(self, step: int) -> tuple[float, float]:
+    def _share(self, step: int) -> float:
+        """Return the share of the training that is done before a step, by steps or, where that is more, by time."""
         share = step / self.n_steps
+        if self.plan.max_seconds is None:
+            return share
+        spent = self.progress.seconds + sum(record["seconds"] for record in self.progress.history)
+        # the processes of a training stop together
+        return float(self.fabric.broadcast(max(share, spent / self.plan.max_seconds)))
+
+    def _schedule(self, share: float) -> tuple[float, float]:
         return self.plan.learning_rate_at(share) * self.recovery.rate_factor, self.plan.annealing_at(share)
 
     def _record(self, terms: Record) -> None:

@@ -71,6 +71,14 @@ class Training(Parameters):
         "Epochs without a smaller validation error after which training stops.",
         default=None,
     )
+    max_minutes: float | None = parameter(
+        real(lambda v: v > 0, "be positive", none=True),
+        "float or None",
+        "Time that training takes at most, beside `max_epochs` and `max_steps`: the schedule of the learning rate fits "
+        "into whichever ends first. The weights then depend on how fast the machine is; None makes them depend on "
+        "`random_state` alone. The start, a linear model, comes before it.",
+        default=None,
+    )
     checkpoint_dir: Any = parameter(
         anything,
         "str, Path or None",

@@ -15,7 +15,8 @@ from torch import nn
 
 from gridcast.training.checkpoints import HEAD, VERSION, Checkpoints, read_best
 from gridcast.training.engine import make_fabric, seeded
-from gridcast.training.loop import TrainingPlan, train
+from gridcast.training.loop import train
+from gridcast.training.plan import TrainingPlan
 from gridcast.training.streaming import Noise, WindowStream
 
 N_WINDOWS, BATCH = 22, 4  # six steps an epoch, the last batch smaller

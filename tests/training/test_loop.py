@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from gridcast.training import loop
 from gridcast.training.engine import compiled, make_fabric, seeded
-from gridcast.training.loop import TrainingPlan, train
+from gridcast.training.loop import train
+from gridcast.training.plan import TrainingPlan
 from gridcast.training.streaming import WindowStream
 
 
@@ -59,6 +61,32 @@ def test_max_steps_ends_the_last_pass_early(stream, fabric):
     assert len(history) == 3  # 4 + 4 + 2
     assert history[-1]["learning_rate"] < 0.1 * 0.3
     assert plan(max_epochs=2, max_steps=10).n_steps(4) == 8
+
+
+def test_a_budget_of_time_ends_the_training_with_its_schedule(stream, fabric, monkeypatch):
+    now = 0.0
+
+    class Slow(Mean):
+        def loss(self, *batch, **options):
+            nonlocal now
+            now += 1.0  # a second a step
+            return super().loss(*batch, **options)
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now)
+    module = Slow()
+    history = train(module, stream, None, plan(max_seconds=10.0, schedule="one_cycle"), fabric)
+    assert module.calls == 10
+    assert len(history) == 3
+    # as with ten steps: the rate has gone through its whole cycle
+    in_steps = train(Mean(), stream, None, plan(max_steps=10, schedule="one_cycle"), fabric)
+    assert [r["learning_rate"] for r in history] == pytest.approx([r["learning_rate"] for r in in_steps], rel=1e-6)
+
+
+def test_steps_end_a_training_that_has_time_left(stream, fabric, monkeypatch):
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: 0.0)
+    module = Mean()
+    train(module, stream, None, plan(max_steps=6, max_seconds=10.0), fabric)
+    assert module.calls == 6
 
 
 def test_best_weights_are_kept_and_patience_ends_training(stream, fabric):
