@@ -14,7 +14,14 @@ ENSEMBLE_SCORES = [metrics.crps, metrics.spread_skill_ratio, metrics.rank_histog
 
 
 def test_the_caller_s_arrays_are_left_alone(ensemble, observed):
+    labels = {
+        "lat": observed["lat"].assign_attrs(units="degrees_north"),
+        "height": xr.DataArray(2.0, attrs={"units": "m"}),
+    }
+    ensemble, observed = ensemble.assign_coords(labels), observed.assign_coords(labels)
     before = ensemble.copy(deep=True), observed.copy(deep=True)
+    score = metrics.mae(ensemble, observed, dim="lon")
+    assert not any(coord.attrs for coord in score.coords.values())
     metrics.crps(ensemble, observed)
     assert ensemble.identical(before[0])
     assert observed.identical(before[1])
