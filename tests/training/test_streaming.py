@@ -5,7 +5,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridcast.training.streaming import Cycle, Noise, WindowStream
@@ -35,6 +35,7 @@ def where_from(batches):
     return sorted(zip(first // per_sample, first % per_sample // 48, strict=True))
 
 
+@settings(max_examples=40)
 @given(time_chunk=st.integers(1, 30), sample_chunk=st.integers(1, 2), frames=st.integers(1, 70))
 def test_an_epoch_holds_every_window_once_whatever_the_chunks_and_the_buffer(time_chunk, sample_chunk, frames):
     lazy = da.from_array(numbered(), chunks=(sample_chunk, time_chunk, 1, 6, 8))
