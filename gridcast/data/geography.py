@@ -57,6 +57,9 @@ def advice(coords: Mapping[Hashable, xr.DataArray], dims: Sequence[Hashable]) ->
                 f"{x.name!r} spans the globe, but is not the last dimension: networks do not go around it there; "
                 f"X.transpose({order})"
             )
+        if x.dims == (dims[-1],) and len(x) > 1 and _closes(x[:-1], dims[-1]) and _is_repeated(x):
+            less = f"X.isel({{{dims[-1]!r}: slice(-1)}})"
+            return f"{x.name!r} spans the globe, but its last column repeats the first: {less}"
         if x.dims == (dims[-1],) and not _closes(x, dims[-1]) and _closes(x[np.argsort(x.values)], dims[-1]):
             return f"{x.name!r} spans the globe, but is not sorted: X.sortby({x.name!r})"
     return None
@@ -95,6 +98,10 @@ def _lies_along(longitude: xr.DataArray, dims: Sequence[Hashable]) -> bool:
 
 def _longitudes(coords: Mapping[Hashable, xr.DataArray]) -> list[xr.DataArray]:
     return [c for c in coords.values() if c.ndim in (1, 2) and c.dtype.kind in "fiu" and is_named(c, "longitude")]
+
+
+def _is_repeated(x: xr.DataArray) -> bool:
+    return bool(abs(abs(float(x[-1]) - float(x[0])) - 360) < 1e-3)
 
 
 def _closes(longitude: xr.DataArray, along: Hashable) -> bool:

@@ -367,9 +367,10 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         n_needed = self._n_context() + (horizon - 1 if mode == "one_step" else 0)
         if len(history) < n_needed:
             kept = "the history kept from training" if X is None else "X"
+            way_out = "pass a longer one, predict(X, horizon)" if X is None else "give a longer one"
             raise ValueError(
                 f"{kept} has {len(history)} steps, a {mode} forecast with horizon={horizon} needs at least {n_needed} "
-                "steps of history: " + ("pass a longer one, predict(X, horizon)" if X is None else "give a longer one")
+                f"steps of history: {way_out}{self._or_less_context()}"
             )
         last = len(history) - 1
         if mode == "multi_step":

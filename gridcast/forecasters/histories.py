@@ -79,9 +79,13 @@ class HistoryForecaster(ABC):
             why = f"follows {known}" if follows else "does not follow the training series"
             raise ValueError(
                 f"X has {len(series)} steps and {why}: its first {n_context} are context, so at least {n_context + 1} "
-                "are needed"
+                f"are needed{self._or_less_context()}"
             )
         return series, n_context
+
+    def _or_less_context(self) -> str:
+        """Return a further way out of a history that is too short."""
+        return ", or fit with a smaller context" if hasattr(self, "context") else ""
 
     def _check_unseen(self, series: Series) -> None:
         """Warn if the model was trained on steps of a series; raise a ValueError if it was trained on what follows it.

@@ -49,6 +49,10 @@ def test_advice_for_a_grid_that_is_not_known_as_it_stands():
     shuffled = np.random.default_rng(0).permutation(LON)
     assert "X.sortby('lon')" in advice(coords(shuffled), ("time", "y", "x"))
     assert advice(coords(shuffled[:20]), ("time", "y", "x")) is None
+    cyclic = np.append(LON, LON[0] + 360)
+    assert "X.isel({'x': slice(-1)})" in advice(coords(cyclic), ("time", "y", "x"))
+    assert "X.isel({'x': slice(-1)})" in advice(coords(cyclic[::-1] - 180), ("time", "y", "x"))
+    assert advice(coords(cyclic[:-1]), ("time", "y", "x")) is None
 
 
 @pytest.mark.parametrize(

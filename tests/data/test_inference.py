@@ -135,6 +135,13 @@ def test_a_rule_that_is_open_is_saved(tmp_path):
     assert str(model.calendar_.kind) == "noleap"
 
 
+def test_a_rule_of_middles_is_saved(tmp_path):
+    times = AXES["half months, middle in whole days"]
+    X = xr.DataArray(np.zeros((len(times), 1, 1)), dims=("time", "y", "x"), coords={"time": times})
+    gc.NaiveForecaster().fit(X[:50]).save(tmp_path / "m.gridcast")
+    assert gc.load(tmp_path / "m.gridcast").predict(len(times) - 50).indexes["time"].equals(times[50:])
+
+
 @pytest.mark.parametrize(
     "labels",
     [

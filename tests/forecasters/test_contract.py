@@ -163,8 +163,13 @@ def test_score_is_taken_from_the_context_on_where_x_does_not_follow(fitted):
 def test_a_training_series_that_is_shorter_than_the_context_is_named():
     series = make_series(12)
     model = gc.LinearForecaster(lags=2, context=10).fit(series[:8])
-    with pytest.raises(ValueError, match=r"4 steps and follows a training series of only 8: .* at least 11 are needed"):
+    with pytest.raises(ValueError, match=r"8 steps, .* needs at least 10 .*, or fit with a smaller context"):
+        model.predict(2)
+    message = r"4 steps and follows a training series of only 8: .* at least 11 are needed, or fit with a smaller"
+    with pytest.raises(ValueError, match=message):
         model.score(series[8:])
+    model.set_params(context=8).fit(series[:8]).predict(2)
+    assert np.isfinite(model.score(series[8:]))
 
 
 def test_score_does_not_move_the_origin_and_ignores_y(fitted):
