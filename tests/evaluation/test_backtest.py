@@ -51,7 +51,7 @@ def model(request):
 @pytest.mark.parametrize("first", [40, 41], ids=["goes on", "elsewhere"])
 def test_a_backtest_reads_every_step_once_and_a_score_twice(model, mode, first, monkeypatch):
     monkeypatch.setattr(neural, "BATCH_BYTES", 4 * 64 * 4 * 6 * 20 * 3)  # of 20 leads, three origins a batch
-    series = make_series(140)[first:]
+    series = make_series(90)[first:]
     chunked, archive = lazy(series, 1)
     table = gc.backtest(model, chunked, horizon=20, mode=mode)
     assert archive.n_reads <= len(series)

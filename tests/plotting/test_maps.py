@@ -124,7 +124,8 @@ def test_every_cell_has_an_area_whatever_its_labels(labels):
 
 
 def test_constant_and_empty_fields_have_a_scale(observed):
-    for data in (observed * 0.0, observed * 0.0 + 280.0, observed * np.nan):
+    step = observed[:1]
+    for data in (step * 0.0, step * 0.0 + 280.0, step * np.nan):
         for ax in plot_maps(data, data).flat:
             low, high = ax.collections[0].get_clim()
             assert low < high
@@ -139,7 +140,7 @@ def test_maps_draw_into_given_axes(observed, forecast):
 
 
 def test_maps_leave_the_data_lazy(observed, forecast):
-    lazy = observed.chunk(time=1)
+    lazy, forecast = observed.chunk(time=1), forecast[:1]
     np.testing.assert_array_equal(drawn(plot_maps(lazy, forecast)[0, 0]), drawn(plot_maps(observed, forecast)[0, 0]))
     assert lazy.chunks is not None
 
