@@ -28,7 +28,7 @@ def make_series(n_times=60, shape=(4, 6)):
 
 
 def make_cnmm(**parameters):
-    return small("cnmm", **{"latent_channels": 16, "lags": 6} | parameters)
+    return small("cnmm", **{"latent_channels": 16} | parameters)
 
 
 def steps():

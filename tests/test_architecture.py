@@ -1,6 +1,7 @@
 """The rules of the house, checked from the source: each check takes all files and returns its complaints."""
 
 import ast
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,7 +56,12 @@ def is_in(path: str, units: tuple[str, ...]) -> str | None:
 
 
 def nodes(source: str, *types: type) -> Iterator[ast.AST]:
-    return (node for node in ast.walk(ast.parse(source)) if isinstance(node, types))
+    return (node for node in walked(source) if isinstance(node, types))
+
+
+@functools.cache
+def walked(source: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(source)))
 
 
 def imported(source: str) -> Iterator[tuple[str, str | None]]:

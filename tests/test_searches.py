@@ -54,7 +54,7 @@ def test_search_over_nested_and_training_parameters(series):
     search = GridSearchCV(
         make_cnmm(),
         {"learning_rate": [1e-4, 1e-3], "transformer__data_range": [(250, 310), None]},
-        cv=gc.WindowSplitter(window=8),
+        cv=gc.WindowSplitter(window=8, n_splits=2),
         error_score="raise",
     ).fit(series)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
