@@ -20,7 +20,7 @@ _SHARED: dict[str, Any] = {
     "batch_size": 16,
     "climatology": None,
     "bounded": False,
-    "longitude": "bounded",
+    "periodic": (),
 }
 
 _CONVLSTM: dict[str, Any] = {"context": 20, "rnn_channels": 64, "n_states": 10, "learning_rate": 1e-3}

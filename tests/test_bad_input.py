@@ -312,7 +312,8 @@ def test_values_outside_the_data_range_are_counted_not_clipped(name):
     [
         ("window", 0), ("window", 1), ("context", 0), ("stride", 0), ("batch_size", 0), ("max_epochs", 0),
         ("max_steps", 0), ("window", 2.5), ("patch_size", 0), ("learning_rate", 0.0), ("learning_rate", "1e-3"),
-        ("transformer", "minmax"), ("longitude", "globe"), ("random_state", "seed"), ("random_state", -1),
+        ("transformer", "minmax"), ("periodic", "globe"), ("periodic", 1), ("random_state", "seed"),
+        ("random_state", -1),
         ("climatology", "week"), ("rnn_channels", 0), ("architecture", "unet"), ("bounded", "yes"),
         ("time_features", "week"),
         ("training__validation_fraction", 1.0), ("training__gradient_clip", "a"), ("training__gradient_clip", 0),

@@ -165,7 +165,24 @@ def longitude(values, name="lon", attrs=None):
     ],
 )
 def test_whether_a_longitude_goes_around_the_globe(grid, spans):
-    assert grid.spans_the_globe() is spans
+    assert grid.around("auto") == (False, spans)
+
+
+@pytest.mark.parametrize(
+    ("periodic", "around"),
+    [
+        ("x", (False, True)),
+        ("y", (True, False)),
+        (("y", "x"), (True, True)),
+        (["x", "y"], (True, True)),
+        ((), (False, False)),
+    ],
+)
+def test_dimensions_that_go_around_are_named(periodic, around):
+    grid = unwrap(xr.DataArray(np.zeros((2, 3, 4)), dims=("time", "y", "x")))[0].grid
+    assert grid.around(periodic) == around
+    with pytest.raises(ValueError, match=r"periodic='lon': 'lon' is not among the last dimensions of X, \('y', 'x'\)"):
+        grid.around("lon")
 
 
 def test_a_grid_without_coordinates_matches_one_with_them():
