@@ -10,7 +10,7 @@ import gridcast as gc
 from gridcast.data.inference import infer_calendar
 
 
-def anew(days, first="year", years=range(2001, 2006)):
+def anew(days, first="year", years=(2001, 2002, 2003, 2004, 2005)):
     starts = [pd.Timestamp(y, m, 1) for y in years for m in (range(1, 13) if first == "month" else [1])]
     return pd.DatetimeIndex([s + pd.Timedelta(days=d) for s in starts for d in days])
 
