@@ -78,10 +78,14 @@ class Grid:
                     f"series ({last[0]} to {last[1]}): sort or select it alike, or fit again"
                 )
 
+    def spans_the_globe(self) -> bool:
+        """Whether the last dimension is a longitude whose last column borders on its first."""
+        return around_the_globe(self.coords, self.dims)
+
     def around(self, periodic: Any) -> tuple[bool, bool]:
         """Return whether rows and columns go around: as named, or by ``"auto"`` a longitude that spans the globe."""
         if periodic == "auto":
-            return False, around_the_globe(self.coords, self.dims)
+            return False, self.spans_the_globe()
         named, last = (periodic,) if isinstance(periodic, str) else tuple(periodic), self.dims[-2:]
         unknown = [name for name in named if name not in last]
         if unknown:
