@@ -89,10 +89,8 @@ class Grid:
         named, last = (periodic,) if isinstance(periodic, str) else tuple(periodic), self.dims[-2:]
         unknown = [name for name in named if name not in last]
         if unknown:
-            raise ValueError(
-                f"periodic={periodic!r}: {unknown[0]!r} is not among the last dimensions of X, {last}; name those of "
-                'them that go around, or give "auto" or ()'
-            )
+            known = f'is not among the last dimensions of X, {last}; name some of them, or give "auto" or ()'
+            raise ValueError(f"periodic={periodic!r}: {unknown[0]!r} {known}")
         return last[0] in named, last[1] in named
 
 
