@@ -77,26 +77,15 @@ class ForecastPipeline(Pipeline):
     def save(self, path: PathLike, scores: Any = None) -> None:
         """Write the fitted pipeline to one file, from which `gridcast.load` makes one that forecasts the same.
 
-        The file is as safe as that of a forecaster, see `BaseForecaster.save`. `memory`, `verbose` and
-        `transform_input`, which belong to `fit`, are not in it.
-
-        Parameters
-        ----------
-        path : str or path
-            The suffix is free; ``.gridcast`` is usual.
-        scores : mapping or Dataset, optional
-            For the card in the file, see `card`.
+        Parameters, safety and errors are those of `BaseForecaster.save`. `memory`, `verbose` and `transform_input`,
+        which belong to `fit`, are not in the file.
 
         Raises
         ------
-        NotFittedError
-            Before `fit`.
         ValueError
             If a step is of a class that is not gridcast's, which `gridcast.load` could not know; nothing is written.
         TypeError
-            If the pipeline, or its forecaster, is of a class of your own that `gridcast.load` does not know.
-        OSError
-            If the folder is not there, can not be written, or has no space left.
+            If the pipeline is of a class of your own.
         """
         check_is_fitted(self)
         if type(self) is not ForecastPipeline:
@@ -106,7 +95,7 @@ class ForecastPipeline(Pipeline):
         last, forecaster = self.steps[-1]
         if not isinstance(forecaster, SavedForecaster):
             raise ValueError(_not_saved(last, forecaster, "it is no forecaster of gridcast"))
-        values = forecaster.pack(encoder) | {"steps": [*steps, [last, None]]}
+        values = forecaster._pack(encoder) | {"steps": [*steps, [last, None]]}
         write_file(path, values, encoder.arrays, self.card(scores))
 
     def card(self, scores: Any = None) -> str:

@@ -60,7 +60,7 @@ def make_turbulence(
     TypeError
         If a count is no integer or `random_state` of another type.
     ValueError
-        If a count or `shape` is too small, or `viscosity` is not positive.
+        If a count or `shape` is too small, `viscosity` is not positive, or too small for the flow to stay finite.
 
     References
     ----------
@@ -83,6 +83,8 @@ def make_turbulence(
         noise = np.stack([rng.standard_normal((rows, columns)) for rng in rngs[part]])
         for step, vorticity in zip(range(n_times), _flow(noise, viscosity), strict=False):
             values[part, step] = vorticity
+    if not np.isfinite(values).all():
+        raise ValueError(f"viscosity={viscosity!r}: the flow blew up on a grid of {shape}; raise viscosity")
     return xr.DataArray(
         values,
         dims=("sample", "time", "y", "x"),

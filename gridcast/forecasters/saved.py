@@ -67,9 +67,9 @@ class SavedForecaster(Parameters, ABC):
             If the forecaster is of a class that is not registered, which `gridcast.load` could not know.
         """
         encoder = Encoder(ALL_FORMS)
-        write_file(path, self.pack(encoder), encoder.arrays, self.card(scores))
+        write_file(path, self._pack(encoder), encoder.arrays, self.card(scores))
 
-    def pack(self, encoder: Encoder) -> dict[str, Any]:
+    def _pack(self, encoder: Encoder) -> dict[str, Any]:
         """Return what a file holds of the fitted forecaster, its arrays in `encoder`; see `save` for errors."""
         check_fitted(self)
         name = type(self).__name__

@@ -3,25 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
-from sklearn.base import BaseEstimator, TransformerMixin
+from shift import Shift
 from small import small
 
 import gridcast as gc
-
-
-class Shift(TransformerMixin, BaseEstimator):
-    """A transformer of a user, which takes a number away, in double precision."""
-
-    def fit(self, X, y=None):
-        self.offset_ = float(X.min())
-        return self
-
-    def transform(self, X):
-        return X - self.offset_
-
-    def inverse_transform(self, X):
-        return X + self.offset_
-
 
 WALK = np.random.default_rng(0).normal(size=(40, 4, 4)).cumsum(0)
 FORECASTERS = pytest.mark.parametrize(

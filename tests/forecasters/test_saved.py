@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from sklearn.base import BaseEstimator, clone
+from shift import Shift
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 from small import MARKOV, TRAINING, small
@@ -266,18 +267,6 @@ def test_an_unfitted_forecaster_is_not_saved(tmp_path):
     for call in (lambda e: e.save(tmp_path / "a"), lambda e: e.card()):
         with pytest.raises(NotFittedError):
             call(gc.NaiveForecaster())
-
-
-class Shift(BaseEstimator):
-    def fit(self, X, y=None):
-        self.mean_ = float(X.mean())
-        return self
-
-    def transform(self, X):
-        return X - self.mean_
-
-    def inverse_transform(self, X):
-        return X + self.mean_
 
 
 class Mine(gc.NaiveForecaster):
