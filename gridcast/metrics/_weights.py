@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from xarray import DataArray
 
+from gridcast.data.cells import areas
 from gridcast.data.geography import is_named
 
 Weights: TypeAlias = DataArray | Literal["auto"] | None
@@ -15,26 +16,26 @@ Weights: TypeAlias = DataArray | Literal["auto"] | None
 
 def latitude_weights(data: DataArray) -> DataArray:
     """
-    Weights proportional to the area of a cell, the cosine of latitude.
+    Weights proportional to the area of a cell.
 
     The metrics take them by default, ``weights="auto"``, where they average along a latitude: a coordinate of that
-    name, standard name or units. One that runs along a dimension, monotonically, gives the areas of a regular grid, as
-    the ``grid_latitude`` of a rotated pole does for its own. Else a latitude over several dimensions is taken, of a
-    curvilinear grid or a swath: an approximation, for such cells narrow towards the poles by other rules, and those of
-    a Lambert or a stereographic projection hardly at all. There a coordinate with the standard name ``cell_area`` is
-    better, which ``"auto"`` takes before any latitude, or weights of your own. The latitudes of stations are none, for
-    a station has no area.
+    name, standard name or units. One that runs along a dimension, monotonically, gives the areas of a regular grid, its
+    cosine, as the ``grid_latitude`` of a rotated pole does for its own. Else latitudes and longitudes over two
+    dimensions, of a curvilinear grid or a swath, give the areas between the midpoints of neighbouring cells. A
+    coordinate with the standard name ``cell_area`` goes before all of them where ``"auto"`` looks. The latitudes of
+    stations are none, for a station has no area.
 
     Parameters
     ----------
     data : DataArray
-        Data with a coordinate named ``lat`` or ``latitude``, of that standard name, or with units ``degrees_north``.
+        Data with a coordinate named ``lat`` or ``latitude``, of that standard name, or with units ``degrees_north``;
+        over two dimensions with a longitude beside it.
 
     Returns
     -------
     DataArray
         Weights between 0 and 1 along the dimensions of the latitude coordinate, not normalised; 0 where a cell of a
-        curvilinear grid has no latitude.
+        curvilinear grid has no position.
 
     Raises
     ------
@@ -53,9 +54,19 @@ def latitude_weights(data: DataArray) -> DataArray:
             f"no latitude among the coordinates {list(data.coords)}: name one of them 'lat' or 'latitude', "
             "or give it the attribute units='degrees_north'"
         )
-    if latitude.dtype.kind not in "iuf" or bool((abs(latitude) > 90.0).any()):
+    beyond = latitude.dtype.kind not in "iuf" or bool((abs(latitude) > 90.0).any())
+    # a field may lack positions, as of land; a row may not
+    if beyond or (latitude.ndim < 2 and bool(latitude.isnull().any())):
         raise ValueError(f"coordinate {latitude.name!r} is not a latitude between -90 and 90 degrees")
-    return _cosine(latitude)
+    if latitude.ndim < 2:
+        return _cosine(latitude)
+    weights = _areas(latitude, data)
+    if weights is None:
+        raise ValueError(
+            f"coordinate {latitude.name!r} over {latitude.dims} gives areas only with a longitude over the same two "
+            "dimensions: name one 'lon', or give weights of your own"
+        )
+    return weights
 
 
 def resolve_weights(weights: Weights, dims: Collection[Hashable], *arrays: DataArray) -> DataArray | None:
@@ -74,9 +85,23 @@ def resolve_weights(weights: Weights, dims: Collection[Hashable], *arrays: DataA
     for c in coordinates:
         if c.attrs.get("standard_name") == "cell_area" and not set(dims).isdisjoint(c.dims):
             return c.reset_coords(drop=True).astype("float64").fillna(0.0)
-    latitudes = [x for array in arrays for x in _latitudes(array) if _is_of_cells(x)]
-    rows = [x for x in latitudes if x.ndim == 1]  # of rows the cosine is the area
-    return next((_cosine(x) for x in rows or latitudes if not set(dims).isdisjoint(x.dims)), None)
+    found = [(x, array) for array in arrays for x in _latitudes(array) if _is_of_cells(x)]
+    rows = [(x, array) for x, array in found if x.ndim == 1]  # their cosine is the area, whatever else is known
+    along = [(x, array) for x, array in rows or found if not set(dims).isdisjoint(x.dims)]
+    ways = (_cosine(x) if x.ndim == 1 else _areas(x, array) for x, array in along)
+    return next((way for way in ways if way is not None), None)
+
+
+def _areas(latitude: DataArray, data: DataArray) -> DataArray | None:
+    """Return the areas of the cells of a curvilinear grid, or None where it has no longitude like its latitude."""
+    longitudes = (c for c in data.coords.values() if c.dtype.kind in "iuf" and is_named(c, "longitude"))
+    longitude = next((c for c in longitudes if set(c.dims) == set(latitude.dims)), None)
+    if longitude is None or latitude.ndim != 2 or min(latitude.shape) < 2:
+        return None
+    centres = (c.transpose(*latitude.dims).values.astype("float64") for c in (latitude, longitude))
+    values = areas(*centres)
+    plain = latitude.reset_coords(drop=True).copy(data=values / values.max())
+    return plain.rename("latitude_weights").drop_attrs().assign_attrs(units="1")
 
 
 def _latitudes(data: DataArray) -> Iterator[DataArray]:
@@ -99,5 +124,5 @@ def _is_of_cells(latitude: DataArray) -> bool:
 def _cosine(latitude: DataArray) -> DataArray:
     # In float32 the cosine of a pole rounds below zero, and a negative weight is an error.
     latitude = latitude.reset_coords(drop=True).astype("float64")
-    cosine = latitude.copy(data=np.nan_to_num(np.cos(np.deg2rad(latitude.values))))
+    cosine = latitude.copy(data=np.cos(np.deg2rad(latitude.values)))
     return cosine.rename("latitude_weights").drop_attrs().assign_attrs(units="1")

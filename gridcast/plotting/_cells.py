@@ -7,8 +7,8 @@ from collections.abc import Hashable
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
+from gridcast.data.cells import corner_points
 from gridcast.data.geography import is_named
 
 Borders = NDArray[np.float64]
@@ -37,22 +37,8 @@ def ascending(labels: xr.DataArray) -> Borders | None:
 
 
 def corners(latitude: Borders, longitude: Borders) -> tuple[Borders, Borders]:
-    """Return latitude and longitude of the corners of cells, (y + 1, x + 1), from their centres, (y, x).
-
-    A corner lies amid the four centres around it on the sphere, so that poles and the date line need no care; beyond
-    the border the grid goes on as it ends. A cell without a position takes that of the nearest one.
-    """
-    missing = np.isnan(latitude) | np.isnan(longitude)
-    if missing.any():
-        nearest = tuple(distance_transform_edt(missing, return_distances=False, return_indices=True))
-        latitude, longitude = latitude[nearest], longitude[nearest]
-    phi, lam = np.deg2rad(latitude), np.deg2rad(longitude)
-    centres = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
-    for axis in (1, 2):
-        centres = np.moveaxis(centres, axis, 0)
-        centres = np.concatenate([2 * centres[:1] - centres[1:2], centres, 2 * centres[-1:] - centres[-2:-1]])
-        centres = np.moveaxis((centres[1:] + centres[:-1]) / 2.0, 0, axis)
-    x, y, z = centres
+    """Return latitude and longitude of the corners of cells, (y + 1, x + 1), from their centres, (y, x)."""
+    x, y, z = corner_points(latitude, longitude)
     return np.rad2deg(np.arctan2(z, np.hypot(x, y))), _unwrapped(np.rad2deg(np.arctan2(y, x)))
 
 

@@ -44,6 +44,8 @@ def test_latitude_errors():
         metrics.latitude_weights(xr.DataArray([1.0], coords={"y": [0.0]}))
     with pytest.raises(ValueError, match="'lat' is not a latitude between -90 and 90"):
         metrics.latitude_weights(xr.DataArray([1.0], coords={"lat": [91.0]}))
+    with pytest.raises(ValueError, match="'lat' is not a latitude between -90 and 90"):
+        metrics.latitude_weights(xr.DataArray([1.0, 2.0], coords={"lat": [0.0, NAN]}))
 
 
 def test_latitude_weights_are_the_default(forecast, observed):
@@ -113,37 +115,59 @@ def test_unknown_weights_are_an_error(forecast, observed):
         metrics.mse(forecast, observed, weights="area")
 
 
-def curvilinear(values, latitude, dims=("y", "x"), **attrs):
-    """Return data with a latitude over both dimensions that only its attributes tell."""
-    data = xr.DataArray(values, dims=("y", "x")).assign_coords(gphit=(dims, latitude))
+TWO_COLUMNS = np.array([[0.0, 1.0], [0.0, 1.0]])
+
+
+def curvilinear(values, latitude, longitude=TWO_COLUMNS, dims=("y", "x"), **attrs):
+    """Return data with positions over both dimensions that only their attributes tell."""
+    data = xr.DataArray(values, dims=("y", "x")).assign_coords(gphit=(dims, latitude), glamt=(dims, longitude))
     data["gphit"].attrs = attrs or {"standard_name": "latitude"}
+    data["glamt"].attrs = {"standard_name": "longitude"}
     return data
+
+
+def rotated(latitude, longitude, tilt):
+    """Return where a regular grid lies after its pole was tilted."""
+    phi, lam = np.deg2rad(latitude), np.deg2rad(longitude)
+    x, y, z = np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)
+    x, z = np.cos(tilt) * x - np.sin(tilt) * z, np.sin(tilt) * x + np.cos(tilt) * z
+    return np.rad2deg(np.arcsin(z)), np.rad2deg(np.arctan2(y, x))
 
 
 @pytest.mark.parametrize("attrs", [{"standard_name": "latitude"}, {"units": "degreesN"}])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_a_curvilinear_grid_is_weighted_by_the_cosine_of_its_latitudes(attrs, transposed):
-    latitude = np.array([[60.0, 60.0], [0.0, 90.0]])
-    given = (latitude.T, ("x", "y")) if transposed else (latitude, ("y", "x"))
-    data = curvilinear([[1.0, 2.0], [3.0, 100.0]], *given, **attrs)
-    zero = xr.zeros_like(data)
-    assert metrics.mae(data, zero).item() == pytest.approx((0.5 * 1 + 0.5 * 2 + 3) / 2)
-    np.testing.assert_allclose(metrics.mae(data, zero, dim="x"), [1.5, 3.0])
+@pytest.mark.parametrize("tilt", [0.0, 0.7, np.pi / 2])
+def test_a_curvilinear_grid_is_weighted_by_the_areas_of_its_cells(attrs, transposed, tilt):
+    # turned as a whole, cells keep the area that the cosine of their own latitude gives
+    own, along = np.meshgrid(np.arange(-23.0, 24.0), np.arange(-30.0, 31.0), indexing="ij")
+    given = rotated(own, along, tilt)
+    values = own + along
+    expected = np.average(values, weights=np.cos(np.deg2rad(own)))
+    dims = ("x", "y") if transposed else ("y", "x")
+    data = curvilinear(values, *(g.T if transposed else g for g in given), dims=dims, **attrs)
+    assert metrics.bias(data, xr.zeros_like(data)).item() == pytest.approx(expected, abs=2e-3)
+    weights = metrics.latitude_weights(data).transpose("y", "x")
+    np.testing.assert_allclose(weights, np.cos(np.deg2rad(own)), rtol=2e-3)
+
+
+def test_weights_of_your_own_go_before_areas():
+    data = curvilinear([[1.0, 2.0], [3.0, 100.0]], [[60.0, 60.0], [0.0, 0.0]])
     given = xr.DataArray([[1.0, 0.0], [1.0, 0.0]], dims=("y", "x"))
-    assert metrics.mae(data, zero, weights=given).item() == 2.0
+    assert metrics.mae(data, xr.zeros_like(data), weights=given).item() == 2.0
 
 
-def test_latitudes_over_both_dimensions_weigh_as_those_of_the_rows_do(forecast, observed):
-    field = observed["lat"] * xr.ones_like(observed["lon"])
-    bent = [data.drop_vars("lat").assign_coords(nav_lat=field) for data in (forecast, observed)]
-    for dim in (None, "lat", ("lat", "lon")):
-        expected = metrics.mse(forecast, observed, dim=dim)
-        np.testing.assert_allclose(metrics.mse(*bent, dim=dim), expected)
+def test_latitudes_over_both_dimensions_need_longitudes():
+    data = curvilinear([[1.0, 2.0], [3.0, 4.0]], [[60.0, 60.0], [0.0, 0.0]]).drop_vars("glamt")
+    assert metrics.mae(data, xr.zeros_like(data)).item() == 2.5  # no areas are known
+    with pytest.raises(ValueError, match=r"'gphit' over \('y', 'x'\) gives areas only with a longitude"):
+        metrics.latitude_weights(data)
 
 
 def test_a_cell_without_a_position_weighs_nothing():
-    data = curvilinear([[1.0, 7.0], [1.0, 3.0]], [[0.0, NAN], [0.0, 0.0]])
-    assert metrics.mae(data, xr.zeros_like(data)).item() == pytest.approx(5 / 3)
+    latitude, longitude = np.meshgrid([0.0, 1.0, 2.0], [5.0, 6.0], indexing="ij")
+    latitude[0, 1] = NAN
+    data = curvilinear([[1.0, 7.0], [1.0, 1.0], [1.0, 1.0]], latitude, longitude)
+    assert metrics.mae(data, xr.zeros_like(data)).item() == pytest.approx(1.0)
 
 
 def test_a_rotated_pole_is_weighted_by_its_own_latitude_whose_cosine_is_the_area():
