@@ -135,7 +135,7 @@ def test_ensembles_drawn_in_threads_are_those_drawn_alone(name):
     model = small(name, **({} if name == "linear" else {"max_steps": 2})).fit(walk())
     alone = model.predict_samples(3, n_samples=4)
     before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
-    for drawn in in_threads(lambda: model.predict_samples(3, n_samples=4), 8, 16):
+    for drawn in in_threads(lambda: model.predict_samples(3, n_samples=4), 8, 50):
         np.testing.assert_array_equal(drawn, alone)
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
