@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 
 from gridcast.data.grid import Series
-from gridcast.data.parameters import channels, defaults, parameter, whole
+from gridcast.data.parameters import channels, defaults, parameter, real, whole
 from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.linear import N_PATTERNS, LinearForecaster, check_memory, fit_inverse_model, inverse_model
+from gridcast.forecasters.linear import (
+    HORIZON,
+    N_PATTERNS,
+    LinearForecaster,
+    check_memory,
+    fit_inverse_model,
+    inverse_model,
+)
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
+from gridcast.modules.blend import Blend
+from gridcast.modules.calibration import calibrate, weigh
 from gridcast.modules.convolutional import (
     ConvCombiner,
     ConvEmitter,
@@ -23,14 +33,27 @@ from gridcast.modules.convolutional import (
     ConvTransition,
     Upsampler,
 )
+from gridcast.modules.deep import DeepTransition
 from gridcast.modules.layers import Around
-from gridcast.modules.markov import MarkovModule, Objective
+from gridcast.modules.markov import MarkovModule
+from gridcast.modules.objective import Objective
 from gridcast.modules.recurrent import ConvLSTM
-from gridcast.modules.residual import LatentLayout, ResidualCombiner, ResidualEmitter, ResidualTransition
+from gridcast.modules.residual import FieldEmitter, LatentLayout, ResidualCombiner, ResidualTransition
 from gridcast.training.data import TrainingData
+from gridcast.training.plan import PROBE
 from gridcast.training.spec import ModuleSpec
 
 N_LOCATION = 16  # channels of what is known of a place
+TRANSITION_DEPTH = 4  # residual blocks
+SOURCES = ("networks", "linear", "persistence")
+N_ROLLED = 4  # steps that the transition forecasts in the second stage
+N_TRAINED, N_AHEAD = 2, 1  # steps of a window at which the filter is compared with the transition, and leads from one
+# Shares of the training after which it forecasts several steps, and after which the filter is trained: its steps cost
+# many times as much
+TAUGHT = (0.55, 0.95)
+WEIGHT_DECAY = 0.3  # a series of a few thousand fields is soon learned by heart
+LEAST_GAIN = 0.005  # of the error of held-out forecasts, for which a training goes on
+N_MEMBERS = 4  # of an ensemble whose spread is compared with its error, many times
 
 
 @forecaster
@@ -63,18 +86,26 @@ class CNMMForecaster(NeuralForecaster):
     latent_channels: int = parameter(
         whole(),
         "int",
-        "Channels of the latent field; of the residual architecture beside the coefficients of the last `lags` fields.",
+        "Channels of the latent field of the paper's architecture; that of the residual one is the field itself.",
         default=16,
     )
     lags: int = parameter(
         whole(),
         "int",
-        "Past fields in the latent field of the residual architecture, at most ``window - 1``.",
+        "Past fields that the transition of the residual architecture sees, at most ``window - 1``.",
         default=6,
     )
-    transition_channels: int = parameter(whole(), "int", "Hidden channels of the gated transition.", default=48)
+    batch_size: int = parameter(whole(), "int", "Windows per training step.", default=4)
+    max_epochs: int = parameter(whole(), "int", "Largest number of passes over the training windows.", default=30)
+    learning_rate: float = parameter(
+        real(lambda v: v > 0, "be positive"), "float", "Adam's; the peak of the schedule.", default=2e-3
+    )
+    transition_channels: int = parameter(whole(), "int", "Hidden channels of the transition.", default=96)
     emitter_channels: Sequence[int] = parameter(
-        channels, "(int, int)", "Channels of the emitter's convolution and first deconvolution.", default=(32, 16)
+        channels,
+        "(int, int)",
+        "Channels of the convolution and the first deconvolution of the paper's emitter.",
+        default=(32, 16),
     )
 
     @property
@@ -88,6 +119,22 @@ class CNMMForecaster(NeuralForecaster):
         linear = LinearForecaster(**shared | {"lags": min(self.lags, self.window - 1)})
         return linear.with_model(self, self.module_.layout.model)
 
+    @property
+    def decisions_(self) -> pd.DataFrame:
+        """What forecasts of the held-out part decided, one row for each lead.
+
+        The columns ``networks``, ``linear`` and ``persistence`` are the weights of the forecast of the trained
+        networks, of `linear_` and of the last field; what they leave to 1 goes to the climatology. ``spread`` is the
+        factor of the members' deviations from their mean. ``error_networks``, ... and ``error`` are the squared errors
+        of each and of the weighted sum, in units of that of the climatology; ``gain`` is the share of the error that
+        the networks take off the best sum without them. NaN, with all weight on the networks, where nothing was held
+        out.
+        """
+        check_fitted(self)
+        if self.module_.blend is None:
+            raise AttributeError(f"architecture={self.architecture!r} decides nothing by held-out forecasts")
+        return self.module_.blend.table()
+
     def _check_need(self, series: Series) -> None:
         if self.architecture != "paper":
             check_memory(series.grid.shape[0], min(self.lags, self.window - 1))
@@ -95,10 +142,29 @@ class CNMMForecaster(NeuralForecaster):
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         return self._paper_module(spec) if self.architecture == "paper" else self._residual_module(spec)
 
+    def _regime(self) -> dict[str, Any] | None:
+        if self.architecture == "paper":
+            return None
+        # a cycle of its own for the part after which it is asked whether the training pays: its end tells
+        return {"stages": (PROBE, *TAUGHT), "weight_decay": WEIGHT_DECAY}
+
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         if module.layout is not None:
             fit_inverse_model(module.layout.model, data)
             module.layout.take_steps()  # after the fit: the steps are its errors
+
+    def _calibrate(self, module: Any, data: TrainingData) -> None:
+        if module.blend is not None and len(data.held_out):
+            calibrate(module, *_held_out(module, data), N_MEMBERS)
+
+    def _gains_nothing(self, module: Any, data: TrainingData) -> bool | None:
+        if module.blend is None or not len(data.held_out):
+            return None
+        weigh(module, *_held_out(module, data))
+        gain = module.blend.gain()
+        # the training goes on as it was: what is held out decides between networks, not between sums
+        module.blend.reset()
+        return gain < LEAST_GAIN
 
     def _residual_module(self, spec: ModuleSpec) -> MarkovModule:
         """Return the networks that add to a linear inverse model."""
@@ -107,26 +173,26 @@ class CNMMForecaster(NeuralForecaster):
         n_location = N_LOCATION if frames.n_static else 0
         n_patterns = 0 if self.patch_size else N_PATTERNS  # a patch does not show how large its patterns are
         model = inverse_model(spec, min(self.lags, self.window - 1), n_patterns=n_patterns)
-        layout = LatentLayout(model, self.latent_channels)
-        transition = ConvTransition(
-            layout.n_state + n_clock,
+        layout = LatentLayout(model)
+        transition = DeepTransition(
+            model.linear.n_lags * spec.shape[0],
             self.transition_channels,
             layout.n_latent,
+            spec.shape[0],
             KERNEL_SIZE,
+            TRANSITION_DEPTH,
+            downsampling=DOWNSAMPLING,
             n_location=n_location,
+            n_clock=n_clock,
             periodic=periodic,
         )
-        upsampler = Upsampler(
-            self.emitter_channels, spec.shape[0], KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic
-        )
-        emitter = ConvEmitter(layout.n_latent, upsampler, KERNEL_SIZE, n_location=n_location, periodic=periodic)
         return MarkovModule(
             # as many channels again for the errors of the linear forecast
             encoder=self._encoder(frames.n_inputs(spec.shape[0], spec.shape[0]), periodic),
             rnn=ConvLSTM(self.encoder_channels[-1], self.rnn_channels, KERNEL_SIZE, periodic=periodic),
             combiner=ResidualCombiner(layout, self.rnn_channels, KERNEL_SIZE, n_clock=n_clock, periodic=periodic),
             transition=ResidualTransition(layout, transition),
-            emitter=ResidualEmitter(layout, emitter),
+            emitter=FieldEmitter(layout),
             # one mean for all places: coefficients of anomalies are about zero everywhere
             start=torch.zeros(layout.n_latent, 1, 1),
             frames=frames,
@@ -135,7 +201,8 @@ class CNMMForecaster(NeuralForecaster):
             # what is learned of the posterior is then what a forecast starts from
             filtering=True,
             clock=clock,
-            objective=Objective(),
+            objective=Objective(forecast_steps=N_AHEAD, n_steps=N_TRAINED, taught=TAUGHT, taught_steps=N_ROLLED),
+            blend=Blend(SOURCES, "linear", HORIZON, spec.shape[0]),
         )
 
     def _paper_module(self, spec: ModuleSpec) -> MarkovModule:
@@ -170,3 +237,10 @@ class CNMMForecaster(NeuralForecaster):
 
     def _encoder(self, n_inputs: int, periodic: Around) -> ConvEncoder:
         return ConvEncoder(n_inputs, self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic)
+
+
+def _held_out(module: nn.Module, data: TrainingData) -> tuple[Any, Any, Any, Any]:
+    """Return contexts, masks, clocks and truth of the held-out forecasts, where the module is."""
+    device = next(module.parameters()).device
+    x, mask, clock, truth = (None if t is None else torch.as_tensor(t, device=device) for t in data.validation(HORIZON))
+    return x, mask, clock, truth

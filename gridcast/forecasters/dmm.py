@@ -21,7 +21,8 @@ from gridcast.modules.dense import (
     Patterns,
     fit_patterns,
 )
-from gridcast.modules.markov import MarkovModule, Objective
+from gridcast.modules.markov import MarkovModule
+from gridcast.modules.objective import Objective
 from gridcast.modules.recurrent import DenseLSTM
 from gridcast.training.data import TrainingData
 from gridcast.training.spec import ModuleSpec

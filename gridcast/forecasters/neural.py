@@ -18,7 +18,7 @@ from gridcast.data.grid import Series
 from gridcast.data.parameters import anything, choice, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
 from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.markov import DOWNSAMPLING, PAPER_ANNEALING
+from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
 from gridcast.persistence.forms import check
@@ -36,6 +36,8 @@ from gridcast.training.streaming import WindowStream
 from gridcast.training.summary import Summary, summarise
 from gridcast.transformers.scaling import Scaling
 
+VALIDATION_LEADS = 8  # steps that a held-out forecast looks ahead
+ERROR_FLOOR = 1e-12  # of squared scaled data: a perfect forecast has a logarithm
 # What may differ between the runs of one training
 FREE_PARAMETERS = (
     "device", "verbose", "training", "training__callbacks", "training__checkpoint_dir", "training__checkpoint_every",
@@ -107,6 +109,15 @@ class NeuralForecaster(ScaledForecaster):
     verbose: int = parameter(anything, "int", "Progress bar where 1.", default=1)
 
     _learns_from_patches = True  # False where the latent describes the whole grid
+
+    def _calibrate(self, module: Any, data: TrainingData) -> None:
+        """Set, after the training, what held-out forecasts decide; nothing, unless a subclass says so."""
+
+    def _gains_nothing(self, module: Any, data: TrainingData) -> bool | None:
+        """Say, after a short part of the training, whether to go on is in vain; no, unless a subclass says so."""
+
+    def _regime(self) -> dict[str, Any] | None:
+        """Stages and weight decay of the plan; one stage without decay, unless a subclass says so."""
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         """Fit what the networks start from to the training part; nothing, unless a subclass says so."""
@@ -204,7 +215,9 @@ class NeuralForecaster(ScaledForecaster):
                     checkpoints,
                     saved,
                     watch.on_epoch_end,
+                    lambda trained: bool(self._gains_nothing(trained, data)),
                 )
+            self._calibrate(module, data)
         watch.on_fit_end(learned["history_"])
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
@@ -271,13 +284,14 @@ class NeuralForecaster(ScaledForecaster):
         )
 
     def _validation(self, data: TrainingData) -> Callable[[nn.Module], float] | None:
-        """Return a function of a module: its mean squared error in the held-out one-step forecasts, scaled.
+        """Return a function of a module: the mean squared error of held-out forecasts, scaled.
 
-        None where nothing is held out, or nothing was observed there.
+        It is the geometric mean over leads: late leads, with the largest errors, do not decide alone. None where
+        nothing is held out, or nothing was observed there.
         """
         if not len(data.held_out):
             return None
-        x, mask, clock, truth = data.validation()
+        x, mask, clock, truth = data.validation(VALIDATION_LEADS)
         if np.isnan(truth).all():
             warnings.warn(
                 f"validation_fraction={self.training.validation_fraction!r} holds out a part of X without any "
@@ -292,8 +306,12 @@ class NeuralForecaster(ScaledForecaster):
             for i in range(0, len(x), n_batch):
                 part = slice(i, i + n_batch)
                 inputs = x[part], mask[part], None if clock is None else clock[part]
-                total.append(forecast_scaled(module, inputs, 1, 0)[0, :, 0])
-            return float(np.nanmean(np.square(np.concatenate(total) - truth, dtype=np.float64)))
+                total.append(forecast_scaled(module, inputs, VALIDATION_LEADS, 0)[0])
+            squared = np.square(np.concatenate(total) - truth, dtype=np.float64)
+            seen = np.isfinite(truth)
+            n = seen.sum((0, 2, 3, 4))
+            by_lead = np.where(seen, squared, 0.0).sum((0, 2, 3, 4))[n > 0] / n[n > 0]
+            return float(np.exp(np.log(by_lead + ERROR_FLOOR).mean()))
 
         return error
 
@@ -312,9 +330,8 @@ class NeuralForecaster(ScaledForecaster):
             learning_rate=self.learning_rate,
             schedule=self.training.schedule,  # type: ignore[arg-type]
             gradient_clip=self.training.gradient_clip,
-            # the residual model starts from a fitted posterior, whose divergence needs no warm-up
-            annealing=PAPER_ANNEALING if self.architecture == "paper" else (1.0, 0.0),
             patience=self.training.patience,
             max_seconds=None if self.training.max_minutes is None else 60 * self.training.max_minutes,
             verbose=self.verbose,
+            **self._regime() or {},
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -18,7 +18,8 @@ from torch.distributions import Normal, constraints, kl_divergence, register_kl
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]  # state -> loc, scale
 Shape = Size | list[int] | tuple[int, ...]
-PosteriorStep = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]  # state, hidden, skip -> loc, scale
+# state, hidden, skip, forecast -> loc, scale
+PosteriorStep = Callable[[Tensor, Tensor, Tensor | None, tuple[Tensor, Tensor] | None], tuple[Tensor, Tensor]]
 
 
 class Memory(Protocol):
@@ -98,6 +99,9 @@ class PriorChain(_Chain):
         loc and scale of z_1, which then does not come from the transition.
     latent : tuple of int, optional
         Shape of one z_t; by default that of `first`, else of `start`.
+    n_steps : int, optional
+        Steps of the transition from which, drawn at random, the divergence from a posterior is estimated; all of them
+        by default.
     """
 
     def __init__(
@@ -108,20 +112,31 @@ class PriorChain(_Chain):
         memory: Memory | None = None,
         first: tuple[Tensor, Tensor] | None = None,
         latent: Sequence[int] | None = None,
+        n_steps: int | None = None,
     ) -> None:
-        self.transition, self.first = transition, first
+        self.transition, self.first, self.n_steps = transition, first, n_steps
         # a state may hold more than the latest latent, so its shape is only the last resort
         shape = first[0].shape[1:] if first is not None else latent or start.shape[1:]
         super().__init__(start, Size((n_times, *shape)), memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
         """Return p(z_t | z_{<t}) for all t, in one call of the transition."""
-        # the last state has no step after it; with `first` the start has none either
-        states = self.memory.states(self.start, z)[:, 0 if self.first is None else 1 : -1]
-        # (batch, time, *latent)
+        moved = self.moves(z, torch.arange(self.n_first, self.event_shape[0], device=z.device))
+        if self.first is None:
+            return moved
+        first = (f.unsqueeze(1) for f in self.first)
+        loc, scale = (torch.cat(p, dim=1) for p in zip(first, (moved.loc, moved.scale), strict=True))
+        return Normal(loc, scale, validate_args=False)
+
+    @property
+    def n_first(self) -> int:
+        """Steps at the beginning that do not come from the transition."""
+        return 0 if self.first is None else 1
+
+    def moves(self, z: Tensor, times: Tensor) -> Normal:
+        """Return p(z_t | z_{<t}) at some steps `times` that come from the transition, (batch, len(times), *latent)."""
+        states = self.memory.states(self.start, z)[:, times]  # the state at t is that before z_t
         loc, scale = (p.unflatten(0, states.shape[:2]) for p in self.transition(states.flatten(0, 1)))
-        if self.first is not None:
-            loc, scale = (torch.cat([f.unsqueeze(1), p], dim=1) for f, p in zip(self.first, (loc, scale), strict=True))
         return Normal(loc, scale, validate_args=False)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
@@ -138,13 +153,28 @@ class PriorChain(_Chain):
         return torch.stack(path, dim=1).unflatten(0, (*sample_shape, -1))  # (*sample_shape, batch, time, *latent)
 
 
+class Means(NamedTuple):
+    """The posterior along its own means.
+
+    Parameters
+    ----------
+    steps : Normal, (batch, time, *latent)
+    states : Tensor, (batch, time, *state)
+        After each step.
+    """
+
+    steps: Normal
+    states: Tensor
+
+
 class PosteriorChain(_Chain):
     """Posterior ``q(z_1:T | x) = prod_t N(z_t; combiner(state_{t-1}, h_t))``, equations (3), (6) and (11).
 
     Parameters
     ----------
     combiner : callable
-        Maps a state (n, *state), the hidden states of a step and its skip (or None) to loc and scale.
+        Maps a state (n, *state), the hidden states of a step, its skip and the forecast of the latent (each of these
+        may be None) to loc and scale.
     hidden : Tensor, (batch, time, *hidden)
         Hidden states of the recurrence.
     skip : Tensor, (batch, time, *skip), or None
@@ -157,6 +187,8 @@ class PosteriorChain(_Chain):
     filtering : bool
         The states follow the means, so that z_t depends on x_{1:t} alone, as the estimate of a filter does; else they
         follow the draws.
+    forecast : Step, optional
+        Forecasts the next latent from a state, which the combiner then corrects.
     """
 
     def __init__(
@@ -169,25 +201,27 @@ class PosteriorChain(_Chain):
         memory: Memory | None = None,
         *,
         filtering: bool = False,
+        forecast: Step | None = None,
     ) -> None:
         self.combiner, self.hidden, self.skip = combiner, hidden, skip
-        self.filtering = filtering
+        self.filtering, self.forecast = filtering, forecast
         # what is computed while drawing is needed again for the log density, the KL divergence and the forecast term
         self._drawn: tuple[Tensor, Normal] | None = None
-        self._means: tuple[Normal, Tensor] | None = None
+        self._means: Means | None = None
         shape = Size((hidden.shape[1], *(start.shape[1:] if latent is None else latent)))
         super().__init__(start, shape, memory or FirstOrder())
 
     def steps(self, z: Tensor) -> Normal:
         """Return q(z_t | z_{<t}, x) for all t; those of the last drawn sequence are remembered."""
         if self.filtering:
-            return self.means[0]
+            return self.means.steps
         # the same tensor, not an equal one: a comparison of values would cost a pass over them
         if self._drawn is not None and self._drawn[0] is z:
             return self._drawn[1]
         skip = None if self.skip is None else self.skip.flatten(0, 1)  # (batch * time, *skip)
         states = self.memory.states(self.start, z)[:, :-1].flatten(0, 1)  # (batch * time, *state)
-        loc, scale = self.combiner(states, self.hidden.flatten(0, 1), skip)
+        ahead = None if self.forecast is None else self.forecast(states)
+        loc, scale = self.combiner(states, self.hidden.flatten(0, 1), skip, ahead)
         batch_time = z.shape[:2]
         return Normal(loc.unflatten(0, batch_time), scale.unflatten(0, batch_time), validate_args=False)
 
@@ -197,11 +231,11 @@ class PosteriorChain(_Chain):
             raise ValueError(f"sample_shape={tuple(sample_shape)}: a posterior is drawn once for each batch entry")
         if self.filtering:
             # the steps do not depend on the draws, so that all of them are drawn at once
-            steps = self.means[0]
+            steps = self.means.steps
             z = steps.rsample()
         else:
             # each step depends on the draw before it: a loop is needed
-            steps, z, _ = self._run(noise=1.0)
+            steps, z = self._run(noise=1.0)[:2]
         self._drawn = z, steps
         return z
 
@@ -215,21 +249,23 @@ class PosteriorChain(_Chain):
             self.event_shape[1:],
             self.memory,
             filtering=self.filtering,
+            forecast=self.forecast,
         )
 
     @property
-    def means(self) -> tuple[Normal, Tensor]:
-        """The steps along the sequence of means, and the states 1 .. T of that sequence, (batch, time, *state)."""
+    def means(self) -> Means:
+        """The steps along the sequence of means, and the states after each."""
         if self._means is None:
             steps, _, states = self._run(noise=0.0)
-            self._means = steps, states
+            self._means = Means(steps, states)
         return self._means
 
     def _run(self, noise: float) -> tuple[Normal, Tensor, Tensor]:
         state, path, states, locs, scales = self.start, [], [], [], []
         for t in range(self.event_shape[0]):
             skip = None if self.skip is None else self.skip[:, t]
-            loc, scale = self.combiner(state, self.hidden[:, t], skip)
+            ahead = None if self.forecast is None else self.forecast(state)
+            loc, scale = self.combiner(state, self.hidden[:, t], skip, ahead)
             # without noise no random number is used up: forecasts of the mean do not move the seed
             path.append(loc + noise * scale * torch.randn_like(loc) if noise else loc)
             state = self.memory.push(state, path[-1])
@@ -252,4 +288,14 @@ def _kl_of_chains(q: PosteriorChain, p: PriorChain) -> Tensor:
     if q._drawn is None:
         raise ValueError("the posterior chain was not drawn from: sample it before its divergence is computed")
     z, steps = q._drawn
-    return kl_divergence(steps, p.steps(z)).flatten(1).sum(1)
+    n_moves = p.event_shape[0] - p.n_first
+    if p.n_steps is None or p.n_steps >= n_moves:
+        return kl_divergence(steps, p.steps(z)).flatten(1).sum(1)
+    # an estimate without bias from a few steps: a deep transition is what a training step costs
+    times = p.n_first + torch.randperm(n_moves, device=z.device)[: p.n_steps]
+    chosen = Normal(steps.loc[:, times], steps.scale[:, times], validate_args=False)
+    total = kl_divergence(chosen, p.moves(z, times)).flatten(1).sum(1) * (n_moves / p.n_steps)
+    if p.first is not None:
+        first = Normal(steps.loc[:, 0], steps.scale[:, 0], validate_args=False)
+        total = total + kl_divergence(first, Normal(*p.first, validate_args=False)).flatten(1).sum(1)
+    return total

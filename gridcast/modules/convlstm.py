@@ -100,7 +100,7 @@ class ConvLSTMModule(nn.Module):
         x: Tensor,
         mask: Tensor,
         origin: Tensor | None = None,
-        annealing: float = 1.0,
+        progress: float = 1.0,
         target: Tensor | None = None,
         clock: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -115,7 +115,7 @@ class ConvLSTMModule(nn.Module):
             Scaled fields, finite everywhere, and 1 where observed.
         origin : Tensor of int, (batch, 2), optional
             First row and column of each patch in the grid.
-        annealing : float
+        progress : float
             Without meaning here.
         target : Tensor, same shape, optional
             What is to be forecast, where `x` is noisier than that.
@@ -128,7 +128,7 @@ class ConvLSTMModule(nn.Module):
         terms : dict of scalar Tensor
             ``mse`` and ``nll`` (nats per observed value).
         """
-        del annealing
+        del progress
         go_around(self, origin is None)
         static = self.frames.static_of(origin, (x.shape[-2], x.shape[-1]))
         # one step at least is left to forecast

@@ -14,7 +14,6 @@ from gridcast.modules.layers import (
     GridConv2d,
     GridConvTranspose2d,
     LocatedConv2d,
-    fill_bias_,
     positive,
     softplus_inverse,
     zero_,
@@ -61,8 +60,10 @@ class ConvCombiner(nn.Module):
         self.loc = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
         self.scale = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
 
-    def forward(self, previous: Tensor, hidden: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_out, y, x) from z_{t-1} and the hidden state; `skip` is not used."""
+    def forward(
+        self, previous: Tensor, hidden: Tensor, skip: Tensor | None, ahead: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return loc and scale (n, n_out, y, x) from z_{t-1} and the hidden state alone."""
         combined = self.combine(previous, hidden)
         # float(): in mixed precision a latent, added up over many steps, would lose its small changes
         return self.loc(combined).float(), positive(self.scale(combined), LATENT_FLOOR)
@@ -105,13 +106,6 @@ class ConvTransition(nn.Module):
         self.linear = LocatedConv2d(n_in, n_out, kernel_size, n_location=n_location, periodic=periodic)
         # from the jump, n_out channels, as equation (15) has it
         self.scale = GridConv2d(n_out, n_out, kernel_size, periodic=periodic)
-
-    def start_as_zero(self) -> None:
-        """Make loc zero and scale 1 until trained."""
-        zero_(self.jump_out)
-        zero_(self.linear)
-        # jump is zero, so the bias alone sets the scale
-        fill_bias_(self.scale, softplus_inverse(1.0))
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_out, y, x) of the latent field after `z`."""

@@ -129,7 +129,9 @@ class DenseCombiner(nn.Module):
             # 0.3 steps: an observation tells more than a forecast
             fill_bias_(self.scale, softplus_inverse(0.3))
 
-    def forward(self, previous: Tensor, hidden: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, previous: Tensor, hidden: Tensor, skip: Tensor | None, ahead: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent); `skip` are the observed amplitudes."""
         combined = (hidden + torch.tanh(self.previous(previous))) / 2  # equation (8)
         loc, scale = self.loc(combined).float(), self.scale(combined)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import pyro
 import torch
@@ -12,51 +12,15 @@ from pyro.distributions import Normal
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
+from gridcast.modules.blend import Blend
 from gridcast.modules.chains import FirstOrder, Memory, PosteriorChain, PriorChain
 from gridcast.modules.clock import Clock, ClockedMemory, spread
 from gridcast.modules.frames import Frames
-from gridcast.modules.layers import go_around, log_rms, positive, softplus_inverse
+from gridcast.modules.known import Covariates
+from gridcast.modules.layers import go_around, positive, softplus_inverse
+from gridcast.modules.objective import Objective
 from gridcast.modules.residual import LatentLayout
-
-
-@dataclass(frozen=True)
-class Covariates:
-    """What is known of windows besides what was observed.
-
-    Parameters
-    ----------
-    static : Tensor, (batch or 1, n_static, y, x), or None
-        Constant channels of the padded frames.
-    location : Tensor, (batch or 1, n_location, y', x'), or None
-        What the locator makes of them.
-    clock : Tensor, (batch, n_clock), or None
-        Time features of the first step.
-    """
-
-    static: Tensor | None = None
-    location: Tensor | None = None
-    clock: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What training minimises, besides the annealing of the KL divergence.
-
-    Parameters
-    ----------
-    kl : {"analytic", "monte_carlo"}
-        Per-step analytic divergence along the drawn sequence, or ``log q - log p`` of it (the paper).
-    forecast_weight : float
-        Weight of the forecast term, the logarithm of the root mean squared error of forecasts as `forecast` makes them,
-        on the means: one step ahead from every step of the window, plus several steps ahead from a random one (latent
-        overshooting, Hafner et al. 2019), see `gridcast.modules.layers.log_rms`.
-    forecast_steps : int
-        Steps that the forecast from the random step looks ahead; at most the window allows.
-    """
-
-    kl: Literal["analytic", "monte_carlo"] = "analytic"
-    forecast_weight: float = 1.0
-    forecast_steps: int = 10
+from gridcast.modules.terms import forecast_term, teaching_terms
 
 
 class MarkovModule(nn.Module):
@@ -97,6 +61,8 @@ class MarkovModule(nn.Module):
     clock : Clock or None
         How the time features go on.
     objective : Objective
+    blend : Blend or None
+        Weights of each lead's forecasts.
     """
 
     def __init__(
@@ -116,6 +82,7 @@ class MarkovModule(nn.Module):
         filtering: bool = False,
         clock: Clock | None = None,
         objective: Objective | None = None,
+        blend: Blend | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.rnn, self.combiner = encoder, rnn, combiner
@@ -123,7 +90,7 @@ class MarkovModule(nn.Module):
         self.start = nn.Parameter(start)  # (latent,) or (latent, y', x')
         self.frames = frames
         self.skip, self.layout, self.clock = skip, layout, clock
-        self.filtering = filtering
+        self.filtering, self.blend = filtering, blend
         # with a layout the state before z_1 is made of the first field itself: a transition from it would forecast z_2
         free_start = free_start or layout is not None
         # scale 1 at the start: latents are coefficients or amplitudes in standard deviations
@@ -155,7 +122,7 @@ class MarkovModule(nn.Module):
         x: Tensor,
         mask: Tensor,
         origin: Tensor | None = None,
-        annealing: float = 1.0,
+        progress: float = 1.0,
         target: Tensor | None = None,
         clock: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -169,8 +136,8 @@ class MarkovModule(nn.Module):
             1 where `x` was observed, else 0.
         origin : Tensor of int, (batch, 2), optional
             First row and column of each patch in the grid; the whole grid by default.
-        annealing : float
-            Weight of the KL divergence.
+        progress : float
+            Share of the training that is done, from 0 to 1.
         target : Tensor, same shape, optional
             What the forecast term is to forecast, where `x` is noisier than that.
         clock : Tensor, (batch, n_clock), optional
@@ -180,9 +147,17 @@ class MarkovModule(nn.Module):
         -------
         loss : Tensor, scalar
         terms : dict of scalar Tensor
-            ``elbo`` (with the full KL), ``nll``, ``kl``, and ``forecast`` where it is part of the loss; nats per
-            observed value.
+            ``elbo`` (with the full KL), ``nll``, ``kl``, ``annealing``, and ``forecast`` where it is part of the loss;
+            nats per observed value. While the transition is taught, those of `teaching_terms`.
         """
+        if self.layout is not None and progress < self.objective.taught[1]:
+            # noise is for the filter: what it would see is the truth here
+            self._train_transition(True)
+            fields = self._prepare(x if target is None else target, mask, origin, clock)
+            return self._taught(self.layout, *fields, self.objective.ahead_at(progress))
+        if self.layout is not None:
+            self._train_transition(False)
+        annealing = self.objective.annealing_at(progress)
         x, mask, known = self._prepare(x, mask, origin, clock)
         # per observed value: grids of any size then share a learning rate and a clipping norm
         n_observed = mask.sum().clamp(min=1)
@@ -200,11 +175,12 @@ class MarkovModule(nn.Module):
             kl = (q.log_prob(z) - p.log_prob(z)).sum() / n_observed
         loss = nll + annealing * kl
         # the true bound whatever the annealing, so that epochs can be compared
-        terms = {"elbo": -(nll + kl), "nll": nll, "kl": kl}
+        terms = {"elbo": -(nll + kl), "nll": nll, "kl": kl, "annealing": nll.new_tensor(annealing)}
         if self.objective.forecast_weight:
             # the filter is to see through the noise that was added, not to forecast it
             wanted = x if target is None else self.frames.pad(target)
-            terms["forecast"] = self._forecast_term(q.means[1], wanted, mask, known.location)
+            steps = self._ahead(known), self.memory, lambda z: self._emit(z, known.location)[0]
+            terms["forecast"] = forecast_term(q.means.states, wanted, mask, *steps, self.objective)
             loss = loss + self.objective.forecast_weight * terms["forecast"]
         return loss, {name: value.detach() for name, value in terms.items()}
 
@@ -231,10 +207,31 @@ class MarkovModule(nn.Module):
         loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
             Mean and scale of the emission.
         """
-        batch, size = x.shape[0], (x.shape[-2], x.shape[-1])
-        x, mask, known = self._prepare(x, mask, None, clock)
-        location, members = known.location, max(n_samples, 1)
-        posterior = self._posterior(x, mask, known)
+        padded, seen, known = self._prepare(x, mask, None, clock)
+        posterior = self._posterior(padded, seen, known)
+        size = (x.shape[-2], x.shape[-1])
+        loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, n_samples))
+        if self.blend is None:
+            return loc, scale
+        mean = self.frames.crop(self._continue(posterior, known, horizon, 0)[0], size) if n_samples else loc
+        blended = self.blend.mean(self.sources(mean[0], x, mask, horizon))
+        ratio = self.blend.ratio[self.blend.leads(horizon)]
+        return blended + ratio * (loc - mean), ratio * scale
+
+    def sources(self, mean: Tensor, x: Tensor, mask: Tensor, horizon: int) -> Tensor:
+        """Return what `blend` weighs: the given forecast, the linear one and persistence, (3, batch, horizon, ...)."""
+        if self.layout is None:
+            raise ValueError("layout=None: without a linear model there is nothing to weigh")
+        linear = self.layout.model.forecast(x, mask, horizon)[0][0]
+        return torch.stack([mean, linear, x[:, -1:].expand_as(mean)])
+
+    # Pieces
+
+    def _continue(
+        self, posterior: PosteriorChain, known: Covariates, horizon: int, n_samples: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean and scale of the fields after a posterior, (members, batch, horizon, channel, y, x), padded."""
+        batch, location, members = posterior.start.shape[0], known.location, max(n_samples, 1)
         # a filter's state follows the means; the only draw is that of the last latent
         if n_samples and posterior.filtering:
             steps, states = posterior.means
@@ -248,20 +245,51 @@ class MarkovModule(nn.Module):
             drawn = posterior.repeat(members)
             state = self.memory.states(drawn.start, drawn.rsample())[:, -1]
         else:
-            state = posterior.means[1][:, -1]  # (batch, *state)
+            state = posterior.means.states[:, -1]  # (batch, *state)
         path: list[Tensor] = []
         for _ in range(horizon):
             loc, scale = self.transition(state, location)
             # noise of the memory: with a layout it has the spatial correlations of past errors
             path.append(loc + scale * self.memory.noise(loc) if n_samples else loc)
             state = self.memory.push(state, path[-1])
-        outputs = self._emit(torch.stack(path, dim=1), location)
         # members of one context are neighbours: (batch * members, ...) -> (members, batch, ...)
-        shaped = (self.frames.crop(o, size).unflatten(0, (batch, members)).transpose(0, 1) for o in outputs)
-        loc, scale = shaped
+        loc, scale = (
+            o.unflatten(0, (batch, members)).transpose(0, 1) for o in self._emit(torch.stack(path, dim=1), location)
+        )
         return loc, scale
 
-    # Pieces
+    def _taught(
+        self, layout: LatentLayout, x: Tensor, mask: Tensor, known: Covariates, n_steps: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of the transition from an observed state, at `n_steps` steps from a random one on."""
+        n_lags, n_times = layout.model.linear.n_lags, x.shape[1]
+        n_steps = min(n_steps, n_times - 1)
+        # a whole memory before it, where the window is long enough
+        last = int(torch.randint(min(n_lags, n_times - n_steps) - 1, n_times - n_steps, ()))
+        state = layout.observed(x[:, max(0, last + 1 - n_lags) : last + 1])
+        if self.clock is not None and known.clock is not None:
+            state = torch.cat([state, spread(self.clock.path(known.clock, last + 2)[:, -1], state)], dim=1)
+        path = []
+        for _ in range(n_steps):
+            path.append(self.transition(state, known.location))
+            state = self.memory.push(state, path[-1][0])
+        loc, scale = (torch.stack(p, dim=1) for p in zip(*path, strict=True))
+        later = slice(last + 1, last + 1 + n_steps)
+        return teaching_terms(layout, loc, scale, x[:, later], mask[:, later])
+
+    def _train_transition(self, trained: bool) -> None:
+        """Train the transition, or keep it as it was taught."""
+        # kept with the filter: the divergence would weigh small and quiet parts as much as all else
+        for part in (self.transition, self.locator):
+            if part is not None:
+                part.requires_grad_(trained)
+
+    def _ahead(self, known: Covariates) -> Callable[[Tensor], Tensor]:
+        return lambda state: self.transition(state, known.location)[0]
+
+    def _untrained(self, known: Covariates) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """Return the transition without a gradient, which through all steps of a filter would cost the most."""
+        return torch.no_grad()(lambda state: self.transition(state.detach(), known.location))
 
     def _prepare(
         self, x: Tensor, mask: Tensor, origin: Tensor | None = None, clock: Tensor | None = None
@@ -294,8 +322,11 @@ class MarkovModule(nn.Module):
         features = self.encoder(frames.flatten(0, 1)).unflatten(0, batch_time)  # (batch, time, *features)
         # after `latent` was taken: the clock is part of the state, not of the latent
         start = self._timed(start, known)
+        # a filter corrects the forecast that the transition makes anyway
+        forecast = None if self.layout is None else self._untrained(known)
+        hidden = self.rnn(features)
         return PosteriorChain(
-            self.combiner, self.rnn(features), skip, start, latent, self.memory, filtering=self.filtering
+            self.combiner, hidden, skip, start, latent, self.memory, filtering=self.filtering, forecast=forecast
         )
 
     def _prior(self, x: Tensor, known: Covariates) -> PriorChain:
@@ -306,7 +337,13 @@ class MarkovModule(nn.Module):
             start = self.layout.start(x)
         latent, start = start.shape[1:], self._timed(start, known)
         return PriorChain(
-            lambda s: self.transition(s, known.location), start, x.shape[1], self.memory, first, latent=latent
+            lambda s: self.transition(s, known.location),
+            start,
+            x.shape[1],
+            self.memory,
+            first,
+            latent=latent,
+            n_steps=self.objective.n_steps,
         )
 
     def _timed(self, start: Tensor, known: Covariates) -> Tensor:
@@ -334,29 +371,3 @@ class MarkovModule(nn.Module):
     def _emit(self, z: Tensor, location: Tensor | None) -> tuple[Tensor, Tensor]:
         loc, scale = self.emitter(z.flatten(0, 1), location)
         return loc.unflatten(0, z.shape[:2]), scale.unflatten(0, z.shape[:2])
-
-    def _forecast_term(self, states: Tensor, x: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
-        """Return the logarithm of the RMS error, mean over steps for one step ahead plus mean over leads for more.
-
-        `states` are those after each step along the posterior means, (batch, time, *state).
-        """
-        n_times = x.shape[1]
-        # short windows have fewer; the first step has no forecast
-        n_steps = min(self.objective.forecast_steps, n_times - 1)
-        # from one random step: from all of them the cost would grow with the square of the window
-        first = int(torch.randint(n_times - n_steps, ()))
-        # (batch, time - 1, *latent), one step ahead of every step
-        ahead = self.transition(states[:, :-1].flatten(0, 1), location)[0].unflatten(0, (x.shape[0], n_times - 1))
-        # the first step of the longer forecast is among those already made
-        path, state = [ahead[:, first]], states[:, first]
-        for _ in range(n_steps - 1):
-            state = self.memory.push(state, path[-1])
-            path.append(self.transition(state, location)[0])
-        # the steps that the longer forecast is verified at, beyond the first
-        later = slice(first + 2, first + 1 + n_steps)
-        loc, _ = self._emit(torch.cat([ahead, *(step.unsqueeze(1) for step in path[1:])], dim=1), location)
-        target, seen = (torch.cat([of[:, 1:], of[:, later]], dim=1) for of in (x, mask))
-        errors = log_rms(loc - target, seen).mean((0, 2))  # (time - 1 + n_steps - 1,)
-        # two means: else the many one-step errors would outweigh the few longer ones
-        one, more = errors[: n_times - 1].mean(), errors[n_times - 1 :]
-        return one + more.mean() if n_steps > 1 else one

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
@@ -34,6 +35,7 @@ def make_card(
     n_parameters: int,
     history: Sequence[Mapping[str, float]],
     versions: Mapping[str, str],
+    decisions: pd.DataFrame | None = None,
     scores: Any = None,
 ) -> str:
     """Return the card of a forecaster; see `SavedForecaster.card`.
@@ -57,6 +59,8 @@ def make_card(
     history : sequence of mapping
         One record per epoch.
     versions : mapping of str to str
+    decisions : DataFrame or None
+        What held-out forecasts decided, by lead.
     scores : mapping, Dataset or None
     """
     about = (inspect.getdoc(cls) or "").splitlines()[0]
@@ -67,6 +71,7 @@ def make_card(
         "## Data\n\n" + table(("what", "value"), _data(grid, calendar, period, n_samples, missing_share)),
         *([] if scores is None else ["## Scores\n\n" + _scores(scores)]),
         "## Training\n\n" + table(("what", "value"), _training(n_parameters, history)),
+        *([] if decisions is None else ["## Decided by held-out forecasts\n\n" + _scores(decisions.to_xarray())]),
         "## Parameters that differ from the defaults\n\n" + _parameters(changed),
         "## Parameters at their defaults\n\n" + _parameters(kept),
         "## Versions\n\n" + table(("package", "version"), versions.items()),

@@ -61,12 +61,18 @@ class TrainingData:
         anomaly = self.scaling.climatology
         return None if anomaly is None else Cycle(anomaly.cycle_, anomaly.weights(self.scaled.times))
 
-    def validation(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
-        """Return contexts (n, context, channel, y, x) of the held-out forecasts, masks, first clocks, and the truth."""
+    def validation(self, horizon: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+        """Return contexts (n, context, channel, y, x) of the held-out forecasts, masks, first clocks, and the truth.
+
+        The truth, (n, horizon, channel, y, x), is NaN beyond the end of the series.
+        """
         first = self.held_out - (0, self.context - 1)  # (sample, step) where each context begins
-        blocks = self._read(first, self.context + 1)  # (n, context + 1, channel, y, x)
+        n, n_times = self.context + horizon, len(self.scaled.times)
+        blocks = np.full((len(first), n, *self.scaled.grid.shape), np.nan, dtype=np.float32)
+        for length in np.unique(lengths := np.minimum(n, n_times - first[:, 1])):
+            blocks[lengths == length, :length] = self._read(first[lengths == length], length)
         x, mask = fill_missing(blocks[:, : self.context], self.scaling.default)
-        return x, mask, None if self.clock is None else self.clock[first[:, 1]], blocks[:, self.context]
+        return x, mask, None if self.clock is None else self.clock[first[:, 1]], blocks[:, self.context :]
 
     @property
     def part(self) -> tuple[np.ndarray, int, int]:

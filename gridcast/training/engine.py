@@ -46,7 +46,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
     n_nodes, strategy, together = 1, "auto", int(os.environ.get("WORLD_SIZE", 1))
     if together > 1:  # started by torchrun
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", together))  # of this machine
-        n_nodes, strategy = together // devices, "ddp"
+        n_nodes, strategy = together // devices, "ddp_find_unused_parameters_true"  # stages
     try:
         fabric = Fabric(
             accelerator=accelerator,

@@ -22,7 +22,7 @@ from gridcast.persistence.refusal import shorten
 from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.engine import draw_apart, keep_freed_memory
 from gridcast.training.history import History
-from gridcast.training.plan import TrainingPlan
+from gridcast.training.plan import PROBE, TrainingPlan
 from gridcast.training.resumption import misfit
 from gridcast.training.streaming import Batch, WindowStream
 
@@ -39,7 +39,7 @@ class Trainable(Protocol):
         x: torch.Tensor,
         mask: torch.Tensor,
         origin: torch.Tensor | None,
-        annealing: float,
+        progress: float,
         target: torch.Tensor | None,
         clock: torch.Tensor | None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -91,25 +91,26 @@ class _Progress:
     """How far a training has come: what it needs, besides weights and moments, to go on.
 
     The last step began at `share` of the training. Within an epoch `batch` batches are done, `sums` of their finite
-    terms over `n_finite` of them; `order` is the stream's random state at the start of the epoch.
+    terms over `counts` of them; `order` is the stream's random state at the start of the epoch.
     """
 
     best: dict[str, torch.Tensor]
     epoch: int = 0
     batch: int = 0
     share: float = 0.0
-    n_finite: int = 0
     sums: Record = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     order: dict[str, Any] = field(default_factory=dict)
     history: list[Record] = field(default_factory=list)
     start_error: float | None = None
     best_error: float = math.inf
     since_best: int = 0
+    probed: bool = False
     finished: bool = False
 
     def begin(self, epoch: int) -> None:
-        self.epoch, self.batch, self.n_finite, self.sums, self.seconds = epoch, 0, 0, {}, 0.0
+        self.epoch, self.batch, self.sums, self.counts, self.seconds = epoch, 0, {}, {}, 0.0
 
 
 def train(
@@ -121,13 +122,14 @@ def train(
     checkpoints: Checkpoints | None = None,
     saved: dict[str, Any] | None = None,
     on_epoch_end: Callable[[list[Record]], bool] | None = None,
+    vain: Callable[[nn.Module], bool] | None = None,
 ) -> History:
     """Train `module` in place and leave its best weights in it.
 
     Parameters
     ----------
     module : Module
-        With a method ``loss(x, mask, origin, annealing, target, clock)``.
+        With a method ``loss(x, mask, origin, progress, target, clock)``.
     stream : WindowStream
         One pass over the training windows each time it is iterated.
     validate : callable or None
@@ -140,13 +142,14 @@ def train(
         A state that was written, to go on from.
     on_epoch_end : callable, optional
         Sees the records so far; training ends where it returns True.
+    vain : callable, optional
+        Says once, after the epoch that ends the first part of the training, `PROBE`, whether to train on is in vain.
 
     Returns
     -------
     History
         One record per epoch: ``epoch``, ``loss`` and its terms (``elbo``, ``nll``, ``kl``, ...; nats per observed
-        value), ``gradient_norm``, ``learning_rate``, ``annealing``, ``validation_error`` (scaled data squared),
-        ``seconds``.
+        value), ``gradient_norm``, ``learning_rate``, ``validation_error`` (scaled data squared), ``seconds``.
 
     Raises
     ------
@@ -168,6 +171,7 @@ def train(
             record = run.epoch()
             module.eval()
             run.judge(record, validate)
+            run.probe(vain)
             if on_epoch_end is not None and on_epoch_end(progress.history):
                 progress.finished = True
             if checkpoints is not None and progress.finished:
@@ -191,7 +195,7 @@ class _Run:
         checkpoints: Checkpoints | None,
     ) -> None:
         self.raw, self.stream, self.plan, self.fabric, self.checkpoints = module, stream, plan, fabric, checkpoints
-        optimizer = torch.optim.Adam(module.parameters(), lr=plan.learning_rate)
+        optimizer = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self.module: Any
         self.module, self.optimizer = fabric.setup(module, optimizer)
         # else the gradients of several processes would not be averaged
@@ -249,19 +253,18 @@ class _Run:
                 if share >= 1:
                     break
                 progress.share = share
-                rate, annealing = self._schedule(share)
                 for group in self.optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = self._rate(share)
                 draw_apart(self.seed, self.fabric.global_rank, n_before + progress.batch)
-                self._record(_step(batch, self.module, self.optimizer, self.plan, self.fabric, annealing))
+                self._record(_step(batch, self.module, self.optimizer, self.plan, self.fabric, share))
                 progress.batch += 1
                 progress.seconds = time.perf_counter() - began
                 if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
                     self.checkpoints.write(self.state)
-        rate, annealing = self._schedule(progress.share)  # of the last step
         # over finite steps only; an epoch without any has the loss NaN
-        means = {name: value / progress.n_finite for name, value in progress.sums.items()}
-        return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate, "annealing": annealing}
+        means = {name: value / progress.counts[name] for name, value in progress.sums.items()}
+        rate = self._rate(progress.share)  # of the last step
+        return {"epoch": progress.epoch, **(means or {"loss": math.nan}), "learning_rate": rate}
 
     def judge(self, record: Record, validate: Callable[[nn.Module], float] | None) -> None:
         """Close the epoch: keep its weights where they are the best, go back where they are not finite."""
@@ -288,6 +291,18 @@ class _Run:
         if self.plan.patience is not None and progress.since_best >= self.plan.patience:
             progress.finished = True
 
+    def probe(self, vain: Callable[[nn.Module], bool] | None) -> None:
+        """End the training where its first part has shown that nothing is to be gained."""
+        progress = self.progress
+        if vain is None or progress.probed or self._share(progress.epoch * len(self.stream)) < PROBE:
+            return
+        progress.probed = True
+        # the processes of a training decide together
+        if self.fabric.broadcast(vain(self.raw)):
+            progress.finished = True
+            if not self.bar.disable:
+                self.bar.write("training ends here: held-out forecasts gain nothing by it", file=sys.stderr)
+
     def _share(self, step: int) -> float:
         """Return the share of the training that is done before a step, by steps or, where that is more, by time."""
         share = step / self.n_steps
@@ -297,8 +312,8 @@ class _Run:
         # the processes of a training stop together
         return float(self.fabric.broadcast(max(share, spent / self.plan.max_seconds)))
 
-    def _schedule(self, share: float) -> tuple[float, float]:
-        return self.plan.learning_rate_at(share) * self.recovery.rate_factor, self.plan.annealing_at(share)
+    def _rate(self, share: float) -> float:
+        return self.plan.learning_rate_at(share) * self.recovery.rate_factor
 
     def _record(self, terms: Record) -> None:
         """Add the terms of a step to those of its epoch, or go back where one is not finite."""
@@ -307,9 +322,10 @@ class _Run:
         if not all(math.isfinite(value) for value in terms.values()):
             self.recovery.go_back("the loss or its gradient")
             return
-        progress.n_finite += 1
+        # each of its own: the terms of a stage are those of its steps alone
         for name, value in terms.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
+            progress.counts[name] = progress.counts.get(name, 0) + 1
         shown = {"epoch": progress.epoch, "loss": f"{terms['loss']:.4g}"}
         # no refresh: the bar redraws itself in its own time
         self.bar.set_postfix(shown | {k: f"{terms[k]:.4g}" for k in ("elbo", "nll", "kl") if k in terms}, refresh=False)
@@ -329,7 +345,7 @@ def _set_random_state(state: dict[str, Any]) -> None:
 
 
 def _step(
-    batch: Batch, module: Any, optimizer: Any, plan: TrainingPlan, fabric: Fabric, annealing: float
+    batch: Batch, module: Any, optimizer: Any, plan: TrainingPlan, fabric: Fabric, progress: float
 ) -> dict[str, float]:
     """Update the weights on one batch, unless its loss or gradient is not finite."""
     x, mask, origin, target, clock = (
@@ -338,7 +354,7 @@ def _step(
     )
     optimizer.zero_grad()
     with fabric.autocast():  # a method that is not `forward` runs in full precision otherwise
-        loss, terms = module.loss(x, mask, origin, annealing, target, clock)
+        loss, terms = module.loss(x, mask, origin, progress, target, clock)
     named = {"loss": loss.detach(), **terms}
     means: Any = fabric.all_reduce(torch.stack(list(named.values())), reduce_op="mean")  # the processes agree
     values = dict(zip(named, means.tolist(), strict=True))

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+PROBE = 0.15  # share of the training after which it is asked whether it pays
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -23,25 +25,28 @@ class TrainingPlan:
         One cycle warms up linearly over a tenth of the steps and decays with a cosine to a hundredth.
     gradient_clip : float or None
         Largest gradient norm.
-    annealing : (float, float)
-        Weight of the KL divergence at the start, and the share of the training after which it is 1.
     patience : int or None
         Epochs without a better validation error after which training ends.
     verbose : int
         Progress bar where 1.
     max_seconds : float or None
         Time after which training ends; schedules then follow whichever is further, the steps or the time.
+    stages : tuple of float
+        Shares of the training after which another stage begins, with a cycle of its own.
+    weight_decay : float
+        Share of a weight that a step takes off it, in units of the learning rate (Loshchilov and Hutter 2019).
     """
 
     max_epochs: int
     learning_rate: float
     schedule: Literal["one_cycle", "constant"] = "one_cycle"  # warm-up, then cosine decay (Smith and Topin 2019)
     gradient_clip: float | None = 1.0
-    annealing: tuple[float, float] = (0.2, 0.5)  # weight at the start; share of the training until it is 1
     patience: int | None = None
     verbose: int = 0
     max_steps: int | None = None
     max_seconds: float | None = None
+    stages: tuple[float, ...] = ()
+    weight_decay: float = 0.0
 
     def n_steps(self, steps_per_epoch: int) -> int:
         """Return the number of steps of the whole training."""
@@ -52,14 +57,13 @@ class TrainingPlan:
         """Return the learning rate after a share `progress` of all steps."""
         if self.schedule == "constant":
             return self.learning_rate
+        # within the stage
+        begin = max((s for s in self.stages if s <= progress), default=0.0)
+        end = min((s for s in self.stages if s > progress), default=1.0)
+        progress = (progress - begin) / (end - begin)
         warm = 0.1  # share of the steps: Adam's moments are poor estimates in the first ones
         if progress < warm:
             # not from zero: the first steps would be lost
             return self.learning_rate * (0.04 + 0.96 * progress / warm)
         decay = 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
         return self.learning_rate * (0.01 + 0.99 * decay)
-
-    def annealing_at(self, progress: float) -> float:
-        """Return the weight of the KL divergence after a share `progress` of all steps."""
-        start, share = self.annealing
-        return 1.0 if share <= 0 else min(1.0, start + (1 - start) * progress / share)

@@ -67,9 +67,12 @@ def _misfit(state: Any, example: Any, where: str = "state") -> str | None:
 def _misfit_of_progress(progress: dict[str, Any], n_batches: int) -> str | None:
     """Return what in a progress contradicts the rest of it, None where nothing does."""
     epoch, batch, history = progress["epoch"], progress["batch"], progress["history"]
-    if not (type(epoch) is type(batch) is type(progress["n_finite"]) is type(progress["since_best"]) is int):
+    counts = progress["counts"]
+    if not all(type(n) is int for n in (epoch, batch, progress["since_best"], *counts.values())):
         return "progress counts in fractions"
-    if epoch != len(history) or not 0 <= batch <= n_batches or not 0 <= progress["n_finite"] <= batch:
+    if set(counts) != set(progress["sums"]) or not all(0 < n <= batch for n in counts.values()):
+        return f"progress has the counts {counts!s:.100} of terms in {batch} batches"
+    if epoch != len(history) or not 0 <= batch <= n_batches:
         return f"progress is at batch {batch} of {n_batches} in epoch {epoch}, with {len(history)} records"
     for record in (*history, progress["sums"]):
         if not isinstance(record, dict) or not all(isinstance(k, str) and _is_number(v) for k, v in record.items()):

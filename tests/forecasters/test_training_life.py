@@ -163,7 +163,7 @@ def test_without_a_random_state_the_seed_is_that_of_the_checkpoint(series, tmp_p
 @pytest.mark.parametrize(
     ("change", "data", "expected"),
     [
-        ({"learning_rate": 0.5}, None, "learning_rate was 0.001 and is 0.5"),
+        ({"learning_rate": 0.5}, None, "learning_rate was 0.002 and is 0.5"),
         ({"random_state": 3}, None, "random_state was 0 and is 3"),
         ({"transformer__data_range": (-50, 50)}, None, r"transformer__data_range was None and is \(-50, 50\)"),
         ({}, lambda x: x * 2, "the values of X was"),

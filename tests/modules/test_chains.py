@@ -16,7 +16,7 @@ def transition(z):
     return torch.tanh(z), 0.5 + 0.1 * z.square()
 
 
-def combiner(previous, hidden, skip):
+def combiner(previous, hidden, skip, ahead):
     return 0.5 * previous + hidden, 0.3 + 0.1 * previous.square()
 
 
@@ -68,12 +68,35 @@ def test_a_filter_follows_its_means_and_a_posterior_its_draws():
     _, estimates = chains(filtering=True)
     means = estimates.steps(estimates.rsample()).loc
     torch.testing.assert_close(means[:, 1:], 0.5 * means[:, :-1] + estimates.hidden[:, 1:])
-    torch.testing.assert_close(estimates.means[1], means)  # the states of order one are the latents
+    torch.testing.assert_close(estimates.means.states, means)  # the states of order one are the latents
+
+
+def test_a_filter_corrects_the_forecast_from_its_own_means():
+    def correct(previous, hidden, skip, ahead):
+        return ahead + 0.5 * (hidden - ahead), torch.full_like(ahead, 0.3)
+
+    start = torch.randn(3, 2)
+    hidden = torch.randn(3, N_TIMES, 2)
+    chain = PosteriorChain(correct, hidden, None, start, filtering=True, forecast=lambda z: transition(z)[0])
+    steps, states = chain.means
+    before = torch.cat([start[:, None], states[:, :-1]], dim=1)
+    torch.testing.assert_close(steps.loc, 0.5 * (transition(before)[0] + hidden))
+
+
+@pytest.mark.parametrize("own_first", [False, True])
+def test_the_divergence_of_a_few_steps_is_on_average_that_of_all(own_first):
+    first = (torch.randn(3, 2), torch.rand(3, 2) + 0.5) if own_first else None
+    prior, posterior = chains(first=first)
+    posterior.rsample()
+    whole = kl_divergence(posterior, prior)
+    prior.n_steps = 1
+    few = torch.stack([kl_divergence(posterior, prior) for _ in range(3000)])
+    torch.testing.assert_close(few.mean(0), whole, rtol=0.05, atol=0.02)
 
 
 def test_repeated_entries_stand_next_to_each_other():
     _, posterior = chains(batch=2)
-    torch.testing.assert_close(posterior.repeat(3).means[0].loc, posterior.means[0].loc[[0, 0, 0, 1, 1, 1]])
+    torch.testing.assert_close(posterior.repeat(3).means.steps.loc, posterior.means.steps.loc[[0, 0, 0, 1, 1, 1]])
 
 
 def test_analytic_divergence_is_the_mean_of_the_monte_carlo_one():
@@ -126,7 +149,7 @@ def test_elbo_of_a_linear_gaussian_chain_is_bounded_by_the_kalman_likelihood_and
     steps.reverse()
     table = torch.tensor(steps, dtype=torch.float64)
 
-    def exact(previous, hidden, skip):
+    def exact(previous, hidden, skip, ahead):
         return hidden[:, :1] * previous + hidden[:, 1:2], hidden[:, 2:3]
 
     start = torch.zeros(1, 1, dtype=torch.float64)

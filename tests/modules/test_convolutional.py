@@ -5,7 +5,6 @@ import torch
 
 from gridcast.modules.convolutional import (
     EMISSION_FLOOR,
-    LATENT_FLOOR,
     ConvCombiner,
     ConvEmitter,
     ConvEncoder,
@@ -30,7 +29,7 @@ def test_every_part_has_its_shape_on_any_grid(downsampling, blocks, periodic):
     upsampler = Upsampler((6, 4), 2, 3, downsampling=downsampling, periodic=periodic)
     parts = {
         (2, 4, *blocks): [
-            ConvCombiner(4, 6, 4, 3, periodic=periodic)(z, features, None),
+            ConvCombiner(4, 6, 4, 3, periodic=periodic)(z, features, None, None),
             ConvTransition(4, 6, 4, 3, n_location=3, periodic=periodic)(z, place),
         ],
         (2, 2, *size): [ConvEmitter(4, upsampler, 3, n_location=3, periodic=periodic)(z, place)],
@@ -71,14 +70,6 @@ def test_a_tanh_head_stays_within_the_scaled_data():
     upsampler = Upsampler((6, 4), 2, 3, downsampling=4, head="tanh")
     loc, _ = upsampler(1e3 * torch.randn(3, 6, 4, 5))
     assert float(loc.detach().abs().max()) <= 1
-
-
-def test_a_transition_that_starts_as_zero_forecasts_nothing_with_a_scale_of_one():
-    transition = ConvTransition(4, 6, 4, 3, n_location=2)
-    transition.start_as_zero()
-    loc, scale = transition(torch.randn(2, 4, 3, 5), torch.randn(2, 2, 3, 5))
-    assert not loc.any()
-    torch.testing.assert_close(scale, torch.full_like(scale, 1 + LATENT_FLOOR))
 
 
 @pytest.mark.parametrize(("bias", "part"), [(-40.0, "linear"), (40.0, "jump")])

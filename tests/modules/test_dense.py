@@ -75,7 +75,7 @@ def test_what_patterns_leave_is_the_scale_of_the_untrained_emission():
 def test_the_untrained_posterior_is_the_observed_amplitudes(patterns):
     combiner = DenseCombiner(3, 5, n_clock=2, patterns=patterns)
     observed = torch.randn(4, 3)
-    loc, scale = combiner(torch.randn(4, 5), torch.randn(4, 5), observed)
+    loc, scale = combiner(torch.randn(4, 5), torch.randn(4, 5), observed, None)
     torch.testing.assert_close(loc, observed)
     assert scale.shape == (4, 3)
     assert float(scale.detach().min()) > 0
@@ -89,7 +89,7 @@ def test_shapes_without_patterns(downsampling):
     assert features.shape == (5, 7)
     emitter = DenseEmitter(3, (6, rows, columns), Upsampler((6, 4), 2, 3, downsampling=downsampling))
     for part, shape in [
-        (DenseCombiner(3, 7)(torch.randn(5, 3), features, None), (5, 3)),
+        (DenseCombiner(3, 7)(torch.randn(5, 3), features, None, None), (5, 3)),
         (DenseTransition(3, 4)(torch.randn(5, 3)), (5, 3)),
         (emitter(torch.randn(5, 3)), (5, 2, 8, 12)),
     ]:

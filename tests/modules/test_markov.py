@@ -12,7 +12,7 @@ from pyro import poutine
 from gridcast.data.statistics import field_statistics
 from gridcast.forecasters import CNMMForecaster, ConvLSTMForecaster, DMMForecaster
 from gridcast.modules.dense import Patterns, fit_patterns
-from gridcast.modules.markov import Objective
+from gridcast.modules.objective import Objective
 from gridcast.training.spec import ModuleSpec, location_channels
 
 SHAPE = (2, 8, 12)  # channels, rows, columns
@@ -88,10 +88,10 @@ def per_step_elbo(module, x, mask, z):
             pyro.sample(f"x_{t}", dist.Normal(loc, scale).mask(mask[:, t].bool()).to_event(loc.ndim), obs=x[:, t])
 
     def guide():
-        state = posterior.start
+        state, ahead = posterior.start, posterior.forecast
         for t in range(n_times):
             skip = None if posterior.skip is None else posterior.skip[:, t]
-            loc, scale = module.combiner(state, posterior.hidden[:, t], skip)
+            loc, scale = module.combiner(state, posterior.hidden[:, t], skip, None if ahead is None else ahead(state))
             latent = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(loc.ndim))
             state = module.memory.push(state, loc if posterior.filtering else latent)
 
@@ -141,8 +141,8 @@ def test_trace_elbo_of_pyro_takes_the_model_and_the_guide():
 @pytest.mark.parametrize("complete", [True, False])
 def test_every_parameter_of_every_module_has_a_gradient(forecaster, complete):
     module = build(forecaster, complete=complete)
-    loss, _ = module.loss(*windows())
-    loss.backward()
+    for progress in (0.0, 1.0):  # all stages together
+        module.loss(*windows(), progress=progress)[0].backward()
     without = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
 
@@ -155,15 +155,24 @@ def test_untrained_convlstm_forecasts_persistence():
     torch.testing.assert_close(loc[0, :, 0], x[:, -1])
 
 
-def test_untrained_cnmm_forecasts_what_its_linear_model_does():
+def test_untrained_cnmm_forecasts_persistence():
     module = untrained(small_cnmm())
     with torch.no_grad():
         module.combiner.gain.bias.fill_(40.0)  # observations without noise
         module.layout.model.linear.limit.fill_(math.inf)  # some of these are records
     x, mask = windows(missing=0.0)
-    linear, _ = module.layout.model.forecast(x, mask, 3)
     loc, _ = module.forecast(x, mask, 3)
-    torch.testing.assert_close(loc, linear, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(loc[0], x[:, -1:].expand_as(loc[0]), atol=1e-5, rtol=1e-4)
+
+
+def test_the_transition_is_kept_while_the_filter_is_trained():
+    module = build(small_cnmm())
+    for progress in (1.0, 0.0, 1.0):
+        module.zero_grad()
+        module.loss(*windows(), progress=progress)[0].backward()
+        taught, filtered = module.transition.network.inlet.weight.grad, module.combiner.gain.weight.grad
+        assert (taught is None) == (progress == 1.0)
+        assert (filtered is None) == (progress == 0.0)
 
 
 @pytest.mark.parametrize("make", [small_cnmm, small_dmm])
@@ -183,7 +192,7 @@ def test_a_filter_does_not_see_the_future_and_the_papers_posterior_does(architec
     later = x.clone()
     later[:, -1] += 1.0
     module = build(small_cnmm(architecture=architecture))
-    paths = [module._posterior(*module._prepare(v, mask)).means[0].loc[:, :-1] for v in (x, later)]
+    paths = [module._posterior(*module._prepare(v, mask)).means.steps.loc[:, :-1] for v in (x, later)]
     assert bool((paths[0] != paths[1]).any()) is sees
 
 

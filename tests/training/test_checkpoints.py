@@ -30,12 +30,12 @@ class Noisy(nn.Module):
         self.weight = nn.Parameter(torch.zeros(3))
         self.stop_after, self.calls = stop_after, 0
 
-    def loss(self, x, mask, origin, annealing, target=None, clock=None):
+    def loss(self, x, mask, origin, progress, target=None, clock=None):
         if self.calls == self.stop_after:
             raise KeyboardInterrupt
         self.calls += 1
         y = x.mean((0, 2, 3, 4))[:3] + 0.1 * torch.randn(3)
-        loss = annealing * (self.weight - y).square().mean()
+        loss = (1 + progress) * (self.weight - y).square().mean()
         return loss, {"nll": loss.detach()}
 
 

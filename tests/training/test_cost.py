@@ -15,7 +15,7 @@ class OneConvolution(nn.Module):
             self.conv = nn.Conv2d(n_in, n_out, kernel_size, padding="same", bias=False)
         self.seen = []
 
-    def loss(self, x, mask, origin=None, annealing=1.0, target=None, clock=None):
+    def loss(self, x, mask, origin=None, progress=1.0, target=None, clock=None):
         self.seen.append((tuple(x.shape), origin, clock, self.training))
         y = self.conv(x.flatten(0, 1))
         return y.square().mean(), {}

@@ -110,12 +110,14 @@ def test_a_series_without_room_for_a_window_is_an_error():
 def test_a_validation_context_ends_at_its_origin_and_the_truth_comes_next(n_samples, lazy):
     data = make_data(numbered(n_samples, 40), lazy=lazy)
     assert isinstance(data.scaled.values, da.Array) is lazy
-    x, mask, clock, truth = data.validation()
+    x, mask, clock, truth = data.validation(2)
     assert x.shape == mask.shape == (len(data.held_out), 3, *FIELD)
     assert clock is None
     at = data.held_out @ (1000, 1)
     np.testing.assert_allclose(x[..., 0, 0, 0], at[:, None] + np.arange(-2, 1))
-    np.testing.assert_allclose(truth[:, 0, 0, 0], at + 1)
+    np.testing.assert_allclose(truth[:, 0, 0, 0, 0], at + 1)
+    # the last origin is the step before the last
+    np.testing.assert_allclose(truth[:, 1, 0, 0, 0], np.where(at % 1000 == 38, np.nan, at + 2))
 
 
 @pytest.mark.parametrize(("n_samples", "lengths"), [(1, [30]), (4, [40] * 3)])

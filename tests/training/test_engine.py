@@ -70,7 +70,8 @@ def test_two_processes_end_with_the_same_weights(runs):
 
 def test_two_processes_learn_what_one_does_from_the_same_batches(runs):
     for alone, together in zip(runs["alone"]["history"], runs["0"]["history"], strict=True):
-        assert together["loss"] == pytest.approx(alone["loss"], rel=0.02)
+        # the step of a window at which the transition is taught is drawn, by each process apart
+        assert together["loss"] == pytest.approx(alone["loss"], rel=0.1)
         assert together["validation_error"] == pytest.approx(alone["validation_error"], rel=0.02)
 
 

@@ -20,11 +20,9 @@ class Mean(nn.Module):
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(()))
         self.fail_at, self.calls = set(fail_at), 0
-        self.annealings = []
 
-    def loss(self, x, mask, origin, annealing, target=None, clock=None):
+    def loss(self, x, mask, origin, progress, target=None, clock=None):
         self.calls += 1
-        self.annealings.append(annealing)
         loss = ((x - self.mean) ** 2).mean()
         loss = loss * math.nan if self.calls in self.fail_at else loss
         return loss, {"nll": loss.detach()}
@@ -51,7 +49,7 @@ def test_training_minimises_the_loss_and_records_every_epoch(stream, fabric):
     history = train(module, stream, None, plan(max_epochs=40), fabric)
     assert float(module.mean.detach()) == pytest.approx(3.0, abs=0.05)
     assert [r["epoch"] for r in history] == list(range(40))
-    assert set(history[0]) == {"epoch", "loss", "nll", "gradient_norm", "learning_rate", "annealing", "seconds"}
+    assert set(history[0]) == {"epoch", "loss", "nll", "gradient_norm", "learning_rate", "seconds"}
 
 
 def test_max_steps_ends_the_last_pass_early(stream, fabric):
@@ -127,10 +125,21 @@ def test_weights_after_a_failed_step_are_those_of_the_last_epoch(stream, fabric)
     assert kept[1] == kept[2]  # kept[0] is the start
 
 
-def test_annealing_grows_linearly_and_stays_at_one():
-    p = plan(annealing=(0.2, 0.5))
-    assert [p.annealing_at(s) for s in (0, 0.25, 0.5, 1)] == pytest.approx([0.2, 0.6, 1, 1])
-    assert plan(annealing=(1.0, 0.0)).annealing_at(0) == 1
+def test_each_stage_has_a_cycle_of_its_own():
+    whole, staged = (plan(schedule="one_cycle", learning_rate=1.0, stages=s) for s in ((), (0.8,)))
+    for share in (0.0, 0.3, 0.999):
+        assert staged.learning_rate_at(0.8 * share) == pytest.approx(whole.learning_rate_at(share))
+        assert staged.learning_rate_at(0.8 + 0.2 * share) == pytest.approx(whole.learning_rate_at(share))
+
+
+def test_terms_of_a_stage_are_means_over_its_own_steps(stream, fabric):
+    class Staged(Mean):
+        def loss(self, *batch, **options):
+            loss, terms = super().loss(*batch, **options)
+            return loss, terms | ({"late": loss.new_tensor(2.0)} if self.calls > 2 else {"early": loss.new_tensor(1.0)})
+
+    (record,) = train(Staged(), stream, None, plan(max_epochs=1), fabric)
+    assert (record["early"], record["late"]) == (1.0, 2.0)
 
 
 def test_one_cycle_warms_up_peaks_and_decays():

@@ -1,0 +1,127 @@
+"""Forecasts of each lead weighed against each other by held-out steps, and members spread as far as these err."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import nnls
+from torch import Tensor, nn
+
+PRIOR_CASES = 2.0  # held-out forecasts in which the trusted source was right, beside those that were made
+ERROR_FLOOR = 1e-12  # of squared scaled data: a perfect forecast has a logarithm
+MOST = 4.0  # factor that a spread is multiplied by
+
+
+class Blend(nn.Module):
+    """Weights of several forecasts at each lead; what they leave to one goes to the climatology, which is zero here.
+
+    Later leads take the weights of the last.
+
+    Parameters
+    ----------
+    sources : tuple of str
+        Names of the forecasts; until `fit` the first has the weight 1.
+    trusted : str
+        The one that is right where held-out forecasts are too few to tell.
+    horizon, n_channels : int
+
+    Attributes
+    ----------
+    weights : Tensor, (horizon, n_sources)
+    ratio : Tensor, (horizon, n_channels, 1, 1)
+        Factor of the members' deviations from their mean.
+    errors : Tensor, (horizon, n_sources + 3)
+        Mean squared error of the held-out forecasts of each source, of the climatology, of the weighted sum without the
+        first source and of that with it; infinite where none is that long.
+    """
+
+    weights: Tensor
+    ratio: Tensor
+    errors: Tensor
+
+    def __init__(self, sources: tuple[str, ...], trusted: str, horizon: int, n_channels: int) -> None:
+        super().__init__()
+        self.sources, self.trusted = sources, sources.index(trusted)
+        self.register_buffer("weights", torch.zeros(horizon, len(sources)))
+        self.register_buffer("ratio", torch.ones(horizon, n_channels, 1, 1))
+        self.reset()
+        self.register_buffer("errors", torch.full((horizon, len(sources) + 3), torch.inf))
+
+    def reset(self) -> None:
+        """Give the first source the weight 1, and the members their own spread."""
+        self.weights.zero_()[:, 0] = 1.0
+        self.ratio.fill_(1.0)
+
+    @torch.no_grad()
+    def fit(self, forecasts: Tensor, truth: Tensor) -> None:
+        """Take the weights of least squared error.
+
+        Parameters
+        ----------
+        forecasts : Tensor, (n_sources, n, horizon, channel, y, x)
+            Of steps that no source was fitted to.
+        truth : Tensor, (n, horizon, channel, y, x)
+            NaN where it is not known.
+        """
+        for lead in range(len(self.weights)):
+            seen = truth[:, lead].isfinite()
+            if not seen.any():  # no held-out forecast is that long
+                self.weights[lead] = self.weights[max(lead - 1, 0)]
+                continue
+            f, y = forecasts[:, :, lead][:, seen].double(), truth[:, lead][seen].double()
+            share = PRIOR_CASES / float(seen.flatten(1).any(1).sum())
+            # the prior is as many more cases in which the trusted source was right
+            gram, cross = (1 + share) * (f @ f.T), f @ y + share * (f @ f[self.trusted])
+            weights = _least_squares(gram, cross)
+            without = torch.cat([weights.new_zeros(1), _least_squares(gram[1:, 1:], cross[1:])])
+            self.weights[lead] = weights
+            made = (*f, torch.zeros_like(y), without @ f, weights @ f)
+            self.errors[lead] = torch.stack([(forecast - y).square().mean() for forecast in made])
+
+    def gain(self) -> float:
+        """Return the share by which the first source lowers the error of the sum, the geometric mean over leads."""
+        known = self.errors[self.errors[:, -1].isfinite(), -2:].double().clamp(min=ERROR_FLOOR)
+        return 1 - float((known[:, 1] / known[:, 0]).log().mean().exp()) if len(known) else 0.0
+
+    def table(self) -> pd.DataFrame:
+        """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""
+        errors = self.errors.double().cpu().numpy()
+        n = len(self.sources)
+        columns = dict(zip(self.sources, self.weights.cpu().numpy().T, strict=True))
+        columns["spread"] = self.ratio.mean((1, 2, 3)).cpu().numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # in units of the error of the climatology, which stands behind the sources
+            relative = errors / errors[:, n : n + 1]
+        columns |= {f"error_{name}": relative[:, i] for i, name in enumerate(self.sources)}
+        columns |= {"error": relative[:, -1], "gain": 1 - relative[:, -1] / relative[:, -2]}
+        return pd.DataFrame(columns, index=pd.RangeIndex(1, len(errors) + 1, name="lead"))
+
+    @torch.no_grad()
+    def fit_spread(self, mean: Tensor, variance: Tensor, truth: Tensor) -> None:
+        """Take the ratio of the error of blended means to the spread of members, each (n, horizon, channel, y, x)."""
+        seen = truth.isfinite()
+        error = torch.where(seen, truth - mean, 0.0).square().sum((0, 3, 4))  # (horizon, channel)
+        spread = torch.where(seen, variance, 0.0).sum((0, 3, 4))
+        n = seen.flatten(3).any(3).sum(0)
+        # towards 1 where held-out forecasts are few
+        ratio = (error / spread.clamp(min=1e-12) * n + PRIOR_CASES) / (n + PRIOR_CASES)
+        self.ratio.copy_(ratio.sqrt().clamp(1 / MOST, MOST)[:, :, None, None])
+
+    def mean(self, forecasts: Tensor) -> Tensor:
+        """Return the weighted sum of forecasts (n_sources, n, horizon, channel, y, x) over the sources."""
+        return torch.einsum("sbhcyx,hs->bhcyx", forecasts, self.weights[self.leads(forecasts.shape[2])])
+
+    def leads(self, horizon: int) -> Tensor:
+        """Return the leads whose weights a forecast of `horizon` steps takes."""
+        return torch.arange(horizon, device=self.weights.device).clamp(max=len(self.weights) - 1)
+
+
+def _least_squares(gram: Tensor, cross: Tensor) -> Tensor:
+    """Return the weights of least squares that are not negative, from sums of products."""
+    values, vectors = torch.linalg.eigh(gram)
+    root = values.clamp(min=0).sqrt()
+    # sources that say the same, or nothing, leave directions of which the sums tell nothing
+    right = torch.where(values > 1e-9 * values[-1], (vectors.T @ cross) / root.clamp(min=1e-150), 0.0)
+    # not negative: a forecast that is to be mistrusted is not to be turned around
+    return torch.from_numpy(nnls((root * vectors).T.numpy(), right.numpy())[0])

@@ -1,0 +1,106 @@
+"""Weights of leads against least squares, and what they never do."""
+
+import pytest
+import torch
+
+from gridcast.modules.blend import Blend
+
+SOURCES, HORIZON, N, CELLS = ("networks", "linear", "persistence"), 3, 400, (1, 2, 3)
+
+
+def made(weights, noise=0.0):
+    forecasts = torch.randn(len(SOURCES), N, HORIZON, *CELLS)
+    truth = torch.einsum("snhcyx,s->nhcyx", forecasts, torch.tensor(weights)) + noise * torch.randn(N, HORIZON, *CELLS)
+    return forecasts, truth
+
+
+def fitted(forecasts, truth):
+    blend = Blend(SOURCES, "linear", HORIZON, 1)
+    blend.fit(forecasts, truth)
+    return blend
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.3, 0.6, 0.1), (0.0, 0.0, 0.0)])
+def test_weights_are_those_of_least_squares_where_cases_are_many(weights):
+    blend = fitted(*made(weights, noise=0.1))
+    torch.testing.assert_close(blend.weights, torch.tensor(weights).expand(HORIZON, 3), atol=0.04, rtol=0)
+
+
+def test_until_it_is_fitted_a_blend_is_its_first_source():
+    forecasts, _ = made((0.0, 1.0, 0.0))
+    torch.testing.assert_close(Blend(SOURCES, "linear", HORIZON, 1).mean(forecasts), forecasts[0])
+
+
+def test_few_cases_hardly_move_the_weights_from_the_trusted_source_and_many_do():
+    forecasts, truth = made((1.0, 0.0, 0.0))
+    few, many = fitted(forecasts[:, :1], truth[:1]).weights, fitted(forecasts, truth).weights
+    assert few[:, 1].min() > 0.4
+    assert many[:, 1].max() < 0.1
+
+
+def test_after_a_reset_the_first_source_has_the_weight_again():
+    blend = fitted(*made((0.0, 1.0, 0.0)))
+    blend.reset()
+    assert torch.equal(blend.weights, torch.tensor([1.0, 0.0, 0.0]).expand(HORIZON, 3))
+
+
+def test_the_gain_is_what_the_first_source_takes_off_the_error():
+    forecasts, _ = made((0.0, 0.0, 0.0))
+    # half of the truth is what the first source says, the other half what the second says
+    truth = forecasts[0] + forecasts[1]
+    assert fitted(forecasts, truth + 0.01 * torch.randn_like(truth)).gain() > 0.99
+    assert fitted(forecasts, forecasts[1] + forecasts[2]).gain() == pytest.approx(0.0, abs=0.02)
+    assert Blend(SOURCES, "linear", HORIZON, 1).gain() == 0.0  # nothing was held out
+
+
+def test_errors_are_those_of_each_source_of_the_climatology_and_of_the_sums():
+    forecasts, truth = made((0.3, 0.6, 0.1), noise=0.5)
+    blend = fitted(forecasts, truth)
+    expected = [*((f - truth).square().mean((0, 2, 3, 4)) for f in forecasts), truth.square().mean((0, 2, 3, 4))]
+    torch.testing.assert_close(blend.errors[:, :4], torch.stack(expected, dim=1))
+    torch.testing.assert_close(blend.errors[:, 5], (blend.mean(forecasts) - truth).square().mean((0, 2, 3, 4)))
+    assert (blend.errors[:, 5] < blend.errors[:, 4]).all()
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
+def test_sources_that_say_the_same_or_nothing_are_no_harm(weights):
+    forecasts, truth = made(weights)
+    forecasts[2] = forecasts[1]
+    blended = fitted(forecasts, truth).mean(forecasts)
+    torch.testing.assert_close(blended, truth, atol=0.3, rtol=0)
+    nothing = fitted(torch.zeros_like(forecasts), torch.zeros_like(truth))
+    assert nothing.weights.isfinite().all()
+    assert nothing.gain() == 0.0
+
+
+def test_no_weight_is_negative():
+    assert fitted(*made((0.5, -0.7, 0.2))).weights.min() >= 0
+
+
+def test_a_lead_that_no_case_reached_takes_the_weights_before_it():
+    forecasts, truth = made((0.0, 1.0, 0.0))
+    truth[:, 1:] = torch.nan
+    weights = fitted(forecasts, truth).weights
+    torch.testing.assert_close(weights[1:], weights[:1].expand(2, 3))
+    assert weights[0, 1] > 0.9
+
+
+def test_what_was_not_observed_does_not_matter():
+    forecasts, truth = made((0.3, 0.6, 0.1))
+    truth[::3, :, :, 0] = torch.nan
+    wrong = forecasts.clone()
+    wrong[:, ::3, :, :, 0] = 100.0
+    torch.testing.assert_close(fitted(wrong, truth).weights, fitted(forecasts, truth).weights)
+
+
+def test_later_leads_take_the_weights_of_the_last():
+    blend = fitted(*made((0.3, 0.6, 0.1)))
+    longer = torch.randn(3, 2, HORIZON + 2, *CELLS)
+    torch.testing.assert_close(blend.mean(longer)[:, HORIZON:], blend.mean(longer[:, :, 2:])[:, 1:])
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_spread_is_brought_to_the_size_of_the_error(factor):
+    blend, mean = Blend(SOURCES, "linear", HORIZON, 1), torch.zeros(N, HORIZON, *CELLS)
+    blend.fit_spread(mean, torch.ones_like(mean), factor * torch.randn_like(mean))
+    torch.testing.assert_close(blend.ratio, torch.full_like(blend.ratio, factor), rtol=0.1, atol=0)
