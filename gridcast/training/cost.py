@@ -37,7 +37,7 @@ class Cost:
 def training_cost(
     module: nn.Module, shape: Sequence[int], *, patch: bool = False, n_clock: int = 0, device: str = "cpu"
 ) -> Cost:
-    """Count what a step on one window costs, for each of its frames.
+    """Count what a step of the last stage on one window costs, for each of its frames.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def training_cost(
         try:
             with saved_tensors_hooks(keep, lambda tensor: tensor):
                 loss, _ = module.loss(x, torch.ones_like(x), origin, 1.0, None, clock)  # type: ignore[operator]
-            # not `backward`: gradients that are there stay
-            torch.autograd.grad(loss, weights, allow_unused=True)
+            # not `backward`: gradients that are there stay; a stage may have taken weights out
+            torch.autograd.grad(loss, [p for p in weights if p.requires_grad], allow_unused=True)
         finally:
             module.train(was_training)
     return Cost(counter.get_total_flops() / shape[0], sum(kept.values()) / shape[0])

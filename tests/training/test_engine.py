@@ -72,7 +72,7 @@ def test_two_processes_learn_what_one_does_from_the_same_batches(runs):
     for alone, together in zip(runs["alone"]["history"], runs["0"]["history"], strict=True):
         # the step of a window at which the transition is taught is drawn, by each process apart
         assert together["loss"] == pytest.approx(alone["loss"], rel=0.1)
-        assert together["validation_error"] == pytest.approx(alone["validation_error"], rel=0.02)
+        assert together["validation_error"] == pytest.approx(alone["validation_error"], rel=0.1)
 
 
 def test_without_draws_two_processes_are_one(runs):
