@@ -23,7 +23,7 @@ from unittest import mock
 import numpy as np
 import torch
 import xarray as xr
-from benchmark_real import open_series
+from benchmark import open_series
 
 import gridcast as gc
 from gridcast.forecasters import cnmm

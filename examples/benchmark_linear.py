@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from benchmark_real import COMMIT, FILES, HORIZON, Autoregression, DampedPersistence, LinearInverseModel, open_series
+from benchmark import COMMIT, FILES, HORIZON, Autoregression, DampedPersistence, LinearInverseModel, open_series
 from scipy.stats import norm
 
 import gridcast as gc

@@ -232,7 +232,7 @@ def real_table(name: str, results: dict[str, Any]) -> str:
     land = [r["land_stays_missing"] for r in results.values() if "land_stays_missing" in r]
     machines = sorted({run["machine"] for run in results.values()})
     seeds = max(int(key.rpartition("/")[2]) for key in results) + 1
-    command = f"python examples/benchmark_real.py {name} --seeds {seeds} --threads 1 --out docs/results"
+    command = f"python examples/benchmark.py {name} --seeds {seeds} --threads 1 --out docs/results"
     text = f"`{command}`; {'; '.join(machines)}."
     if name == "sst":
         text += f" Land stays missing in every forecast: {all(land)}."

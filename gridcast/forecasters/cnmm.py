@@ -110,10 +110,10 @@ class CNMMForecaster(NeuralForecaster):
 
     @property
     def linear_(self) -> LinearForecaster:
-        """The linear model that the networks add to, fitted to the training part; it forecasts alone as well."""
+        """The linear model that the networks are weighed against, fitted to the training part; it forecasts alone too."""
         check_fitted(self)
         if self.module_.layout is None:
-            raise AttributeError(f"architecture={self.architecture!r} starts from no linear model")
+            raise AttributeError(f"architecture={self.architecture!r} has no linear model")
         shared = {name: getattr(self, name) for name in defaults(LinearForecaster)}
         # as many lags as the module was built with
         linear = LinearForecaster(**shared | {"lags": min(self.lags, self.window - 1)})
@@ -167,7 +167,7 @@ class CNMMForecaster(NeuralForecaster):
         return gain < LEAST_GAIN
 
     def _residual_module(self, spec: ModuleSpec) -> MarkovModule:
-        """Return the networks that add to a linear inverse model."""
+        """Return a deep transition and its filter, beside a linear inverse model."""
         frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_clock = clock.n_channels if clock else 0
         n_location = N_LOCATION if frames.n_static else 0

@@ -1,4 +1,4 @@
-"""The linear inverse model, and what the convolutional Markov model starts from."""
+"""The linear inverse model, which the convolutional Markov model is weighed against too."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LinearForecaster(ScaledForecaster):
     penalties are chosen by cross-validation. Forecasts of several steps run the model on and are damped towards the
     climatology as far as hindcasts of the last quarter of the training
     series ask. Members of an ensemble are paths of noise with the covariance of the one-step errors, as large at each
-    lead and cell as the errors of these hindcasts. `fit` takes seconds. It is what `CNMMForecaster` starts from.
+    lead and cell as the errors of these hindcasts. `fit` takes seconds. `CNMMForecaster` weighs its networks against it.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class LinearForecaster(ScaledForecaster):
 
     See Also
     --------
-    CNMMForecaster : networks that add to it.
+    CNMMForecaster : networks that are weighed against it.
     """
 
     lags: int = parameter(whole(), "int", "Past fields that a forecast sees, at most `context`.", default=6)

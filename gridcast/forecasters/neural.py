@@ -83,7 +83,7 @@ class NeuralForecaster(ScaledForecaster):
     architecture: str = parameter(
         choice("residual", "paper"),
         '{"residual", "paper"}',
-        'The networks: ``"residual"`` ones add to a reference forecast, a linear inverse model or persistence, and see '
+        'The networks: ``"residual"`` ones add to a reference forecast, persistence or a linear inverse model, and see '
         "where in the grid they are; those of Halim and Kawamoto 2020, with the objective of the paper.",
         default="residual",
     )

@@ -19,7 +19,7 @@ class History(list[dict[str, float]]):
     ----------
     records : iterable of dict
     start_error : float or None
-        Validation error before the first epoch: that of the linear model or the persistence that training starts from.
+        Validation error before the first epoch: that of the persistence or the linear model that training starts from.
         A saved forecaster does not keep it.
 
     Examples

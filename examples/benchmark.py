@@ -1,13 +1,21 @@
-"""Compare the forecasters on the real series that lie beside the project, with what climate scientists use today.
+"""Compare the forecasters on real series and on turbulence with what a user would pick instead.
 
-``python examples/benchmark_real.py air --models cnmm --seeds 3 --out docs/results`` trains on the first 70 % of the
+``python examples/benchmark.py air --models cnmm,unet --seeds 3 --out docs/results`` trains on the first 70 % of the
 steps and writes ``docs/results/real_air.json``; run again, it goes on where it was stopped. Errors are mean squared
 errors on data scaled to [-1, 1] by the range of the training part; multi-step forecasts start every fifth step.
+
+``turbulence`` trains on 64 simulations of `make_turbulence` and forecasts 16 others from their first ten fields. Errors
+are divided by the variance of the training fields, one step ahead for each of the last 20 fields. ``noisy`` is the
+error of the true fields one step ahead of fields with noise of a tenth of the standard deviation.
+
+``--seconds`` is what the U-Net, the ConvLSTM and, on turbulence, the CNMM are given to train; by default the U-Net and
+the ConvLSTM get the time that a fit of the CNMM took in the same file.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -21,6 +29,7 @@ import torch
 import xarray as xr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
+from unet import UNet
 
 import gridcast as gc
 
@@ -28,8 +37,10 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = {"air": "air_temperature.zarr", "era5": "era5_t2m_uk_2019-03_hourly.nc", "sst": "ersstv5_sst.mnmean.nc"}
 COMMIT = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 HORIZON, ORIGIN_STRIDE, N_MEMBERS = 20, 5, 20
+UNBOUNDED = 10**6  # epochs: the time ends a training
 NEURAL = {"convlstm": gc.ConvLSTMForecaster, "dmm": gc.DMMForecaster, "cnmm": gc.CNMMForecaster}
-RANDOM = (*NEURAL, "linear", "untrained")
+RANDOM = (*NEURAL, "linear", "unet")
+N_TRAIN, N_TEST, N_GIVEN, NOISE = 64, 16, 10, 0.1  # simulations, fields that are given, noise in standard deviations
 
 
 def main() -> None:
@@ -38,15 +49,22 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / f"real_{arguments.series}.json"
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    train, test = gc.train_test_split(open_series(arguments.series), test_fraction=0.3)
-    factor = 2 / float(train.max() - train.min())
+    if arguments.series != "turbulence":
+        train, test = gc.train_test_split(open_series(arguments.series), test_fraction=0.3)
+        factor = 2 / float(train.max() - train.min())
     for name in arguments.models.split(","):
+        seconds = arguments.seconds or np.median(
+            [r["fit_seconds"] for k, r in results.items() if k[:5] == "cnmm/"] or 300
+        )
         for seed in range(arguments.seeds if name.partition("+")[0] in RANDOM else 1):
             key = f"{name}/{seed}"
             if key in results:
                 continue
             print(f"{key} ...", flush=True)
-            results[key] = run(name, seed, train, test, factor)
+            if arguments.series == "turbulence":
+                results[key] = run_turbulence(name, seed, float(seconds))
+            else:
+                results[key] = run(name, seed, train, test, factor, float(seconds))
             temporary = path.with_suffix(".tmp")
             temporary.write_text(json.dumps(results, indent=1))
             temporary.replace(path)
@@ -55,9 +73,10 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("series", choices=list(FILES))
-    parser.add_argument("--models", default="persistence,climatology,damped,ar3,lim,linear,untrained,convlstm,dmm,cnmm")
+    parser.add_argument("series", choices=[*FILES, "turbulence"])
+    parser.add_argument("--models", default="persistence,climatology,damped,ar3,lim,linear,cnmm,unet,convlstm,dmm")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, help="of a training")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, help="of torch; all cores by default")
     return parser.parse_args()
@@ -161,23 +180,24 @@ def ahead(values: np.ndarray, lead: int) -> np.ndarray:
 PEERS = {"lim": LinearInverseModel, "damped": DampedPersistence, "ar3": Autoregression}
 
 
-def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: float) -> dict[str, Any]:
+def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: float, seconds: float) -> dict[str, Any]:
     """Fit and score one forecaster; errors in scaled units squared."""
     start = time.perf_counter()
     horizon = min(HORIZON, len(test) // 4)
     result: dict[str, Any] = {}
-    if name in PEERS:
-        model = PEERS[name]().fit(train)
+    if name in PEERS or name == "unet":
+        model = UNet(seconds, seed=seed).fit(train.values[None]) if name == "unet" else PEERS[name]().fit(train)
         fitted = time.perf_counter()
         # the last training step is the first origin
-        forecast = model.forecast(xr.concat([train[-1 - model.n_before :], test], train.dims[0]), horizon)
+        series = xr.concat([train[-1 - model.n_before :], test], train.dims[0])
+        forecast = model.forecast(series.values if name == "unet" else series, horizon)
         truth, n = test.values, len(test)
         result["one_step"] = float(np.nanmean(np.square(forecast[:n, 0] - truth)) * factor**2)
         origins = np.arange(0, n - horizon + 1, ORIGIN_STRIDE)
         errors = [np.nanmean(np.square(forecast[origins, k] - truth[origins + k])) for k in range(horizon)]
         result["multi_step"] = [float(e) * factor**2 for e in errors]
     else:
-        model = build(name, seed, train).fit(train)
+        model = build(name, seed, train, seconds).fit(train)
         fitted = time.perf_counter()
         one = gc.backtest(model, test, 1)
         result["one_step"] = float(gc.metrics.mse(one, test.sel(time=one.time), weights=None)) * factor**2
@@ -195,7 +215,55 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
         result["history"] = getattr(model, "history_", [])
         result["start_error"] = getattr(result["history"], "start_error", None)
         result["parameters"] = getattr(model, "n_parameters_", 0)
-    return result | {
+    return result | described(start, fitted)
+
+
+def run_turbulence(name: str, seed: int, seconds: float) -> dict[str, Any]:
+    """Fit and score one forecaster on turbulence; errors in units of the variance of the training fields."""
+    train, test = simulations()
+    variance, horizon = float(train.var()), test.sizes["time"] - N_GIVEN
+    noise = NOISE * variance**0.5 * np.random.default_rng(2).normal(size=test.shape)
+    noisy = test.copy(data=(test.values + noise).astype(test.dtype))
+    start = time.perf_counter()
+    if name == "unet":
+        model: Any = UNet(seconds, (True, True), seed).fit(train.values)
+        fitted = time.perf_counter()
+        multi = model.continued(test.values[:, :N_GIVEN], horizon)
+
+        def one_step(given: xr.DataArray) -> np.ndarray:
+            past = (given.values[:, t - N_GIVEN : t] for t in range(N_GIVEN, N_GIVEN + horizon))
+            return np.concatenate([model.continued(fields, 1) for fields in past], 1)
+    else:
+        model = build(name, seed, train, seconds)
+        if name != "persistence":
+            model.set_params(periodic=("y", "x"))
+        if name == "cnmm":
+            budget = gc.Training(max_minutes=seconds / 60)
+            model.set_params(training=budget, max_steps=None, max_epochs=UNBOUNDED)
+        model.fit(train)
+        fitted = time.perf_counter()
+        multi = model.predict(test[:, :N_GIVEN], horizon).values
+
+        def one_step(given: xr.DataArray) -> np.ndarray:
+            return model.predict(given[:, :-1], horizon, mode="one_step").values
+
+    truth = test.values[:, N_GIVEN:]
+    errors = {"one_step": one_step(test) - truth, "noisy": one_step(noisy) - truth}
+    result: dict[str, Any] = {key: float(np.square(error).mean()) / variance for key, error in errors.items()}
+    result["multi_step"] = (np.square(multi - truth).mean((0, 2, 3)) / variance).tolist()
+    result["history"] = getattr(model, "history_", [])
+    return result | described(start, fitted)
+
+
+@functools.cache
+def simulations() -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the turbulence that is learned and that which is forecast."""
+    return gc.datasets.make_turbulence(N_TRAIN, random_state=0), gc.datasets.make_turbulence(N_TEST, random_state=1)
+
+
+def described(start: float, fitted: float) -> dict[str, Any]:
+    """Return how long a fit and its scores took, and on what."""
+    return {
         "fit_seconds": fitted - start,
         "predict_seconds": time.perf_counter() - fitted,
         "commit": COMMIT,
@@ -204,16 +272,16 @@ def run(name: str, seed: int, train: xr.DataArray, test: xr.DataArray, factor: f
     }
 
 
-def build(name: str, seed: int, train: xr.DataArray) -> Any:
+def build(name: str, seed: int, train: xr.DataArray, seconds: float) -> Any:
     """Return a forecaster with its default parameters; ``+time`` or ``+static`` adds the covariate of that name."""
     if name == "linear":
         return gc.LinearForecaster(random_state=seed)
-    if name == "untrained":
-        return gc.CNMMForecaster(max_steps=1, learning_rate=1e-9, random_state=seed)
     model, _, covariate = name.partition("+")
     if model not in NEURAL:
         return gc.NaiveForecaster(name, random_state=seed)
     parameters: dict[str, Any] = {}
+    if model == "convlstm":
+        parameters |= {"training": gc.Training(max_minutes=seconds / 60), "max_steps": None, "max_epochs": UNBOUNDED}
     if covariate == "time":
         parameters["time_features"] = ("season", "day") if len(train) > 1000 else "day"
     elif covariate == "static":
@@ -228,17 +296,22 @@ def diurnal_range(train: xr.DataArray) -> xr.DataArray:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Return medians (worst) over seeds, MSE x 1e4."""
+    """Return medians (worst) over seeds."""
+    turbulent = "noisy" in next(iter(results.values()))
+    unit, scale = ("MSE in units of the variance", 1) if turbulent else ("MSE x 1e4 on data scaled to [-1, 1]", 1e4)
+    extra, digits = ["noisy"] if turbulent else [], 4
     horizon = max(len(r["multi_step"]) for r in results.values())
     leads = [k for k in (1, 5, 10, 20) if k <= horizon]
-    lines = ["MSE x 1e4 on data scaled to [-1, 1]; median (worst) of seeds"]
-    lines.append("model".ljust(14) + "".join(c.rjust(18) for c in ("one-step", *(f"lead {k}" for k in leads), "fit s")))
+    lines = [f"{unit}; median (worst) of seeds"]
+    head = ("one-step", *(f"lead {k}" for k in leads), *extra, "fit s")
+    lines.append("model".ljust(14) + "".join(c.rjust(18) for c in head))
     for name in dict.fromkeys(key.partition("/")[0] for key in results):
         runs = [r for key, r in results.items() if key.partition("/")[0] == name]
-        columns = [[1e4 * r["one_step"] for r in runs]]
-        columns += [[1e4 * r["multi_step"][k - 1] for r in runs] for k in leads]
+        columns = [[scale * r["one_step"] for r in runs]]
+        columns += [[scale * r["multi_step"][k - 1] for r in runs] for k in leads]
+        columns += [[r[key] for r in runs] for key in extra]
         columns.append([r["fit_seconds"] for r in runs])
-        cells = (f"{np.median(c):.2f} ({max(c):.2f})" for c in columns)
+        cells = (f"{np.median(c):.{digits}g} ({max(c):.{digits}g})" for c in columns)
         lines.append(f"{name} [{len(runs)}]".ljust(14) + "".join(c.rjust(18) for c in cells))
     return "\n".join(lines)
 
