@@ -110,7 +110,7 @@ class CNMMForecaster(NeuralForecaster):
 
     @property
     def linear_(self) -> LinearForecaster:
-        """The linear model that the networks are weighed against, fitted to the training part; it forecasts alone too."""
+        """The linear model that the networks are weighed against, fitted to the training part."""
         check_fitted(self)
         if self.module_.layout is None:
             raise AttributeError(f"architecture={self.architecture!r} has no linear model")

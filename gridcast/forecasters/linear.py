@@ -48,9 +48,9 @@ class LinearForecaster(ScaledForecaster):
     The next field is a linear function of the last `lags` ones: of the neighbourhood of each place, the same
     everywhere, and of the leading patterns of the whole field; see `gridcast.modules.linear.LinearForecast`. Ridge
     penalties are chosen by cross-validation. Forecasts of several steps run the model on and are damped towards the
-    climatology as far as hindcasts of the last quarter of the training
-    series ask. Members of an ensemble are paths of noise with the covariance of the one-step errors, as large at each
-    lead and cell as the errors of these hindcasts. `fit` takes seconds. `CNMMForecaster` weighs its networks against it.
+    climatology as far as hindcasts of the last quarter of the training series ask. Members of an ensemble are paths of
+    noise with the covariance of the one-step errors, as large at each lead and cell as the errors of these hindcasts.
+    `fit` takes seconds. `CNMMForecaster` weighs its networks against it.
 
     Attributes
     ----------
