@@ -9,14 +9,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from gridcast.data.grid import Series
 from gridcast.data.parameters import channels, defaults, parameter, real, whole
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.linear import (
     HORIZON,
     N_PATTERNS,
     LinearForecaster,
-    check_memory,
     fit_inverse_model,
     inverse_model,
 )
@@ -134,10 +132,6 @@ class CNMMForecaster(NeuralForecaster):
         if self.module_.blend is None:
             raise AttributeError(f"architecture={self.architecture!r} decides nothing by held-out forecasts")
         return self.module_.blend.table()
-
-    def _check_need(self, series: Series) -> None:
-        if self.architecture != "paper":
-            check_memory(series.grid.shape[0], min(self.lags, self.window - 1))
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         return self._paper_module(spec) if self.architecture == "paper" else self._residual_module(spec)

@@ -35,8 +35,7 @@ N_PATTERNS = 40  # more change little: those of small variance are drawn towards
 HORIZON = 20  # leads with a damping and a spread of their own
 EARLIER = 0.75  # of the training part, from which the rest is forecast
 N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
-FIT_BYTES = 8 * 2**30  # for the regressions, whose matrices grow with the square of channels and lags
-N_MATRICES = 9  # in double precision at once: a fold each, their sum, and what is solved
+MOST_TOGETHER = 36  # channels times lags whose neighbourhoods see each other: more regressors would take over 2 GiB
 BATCH = 16  # hindcasts made at once
 HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the model itself sees
 
@@ -83,7 +82,6 @@ class LinearForecaster(ScaledForecaster):
                 f"X has {len(series)} steps, lags={self.lags!r} needs at least {self.lags + 1}: give a longer "
                 "series or fewer lags"
             )
-        check_memory(series.grid.shape[0], self.lags)
         # the shortest stretch that holds a pair
         window = min(self.lags + 1, len(series))
         windows, held_out = divide(
@@ -121,22 +119,6 @@ class LinearForecaster(ScaledForecaster):
         return self
 
 
-def check_memory(n_channels: int, n_lags: int) -> None:
-    """Raise a ValueError if the regression on neighbouring blocks would take more than `FIT_BYTES`."""
-    n_each = DOWNSAMPLING**2 * KERNEL_SIZE**2  # regressors of a channel and lag
-    n_bytes = 8 * N_MATRICES * (n_channels * n_lags * n_each) ** 2
-    if n_bytes <= FIT_BYTES:
-        return
-    most = math.isqrt(FIT_BYTES // (8 * N_MATRICES)) // n_each  # channels times lags
-    ways = [f"lags={most // n_channels}"] if n_channels <= most else []
-    ways += [f"at most {most // n_lags} channels"] if n_lags <= most else []
-    raise ValueError(
-        f"X has {n_channels} channels: the linear model of lags={n_lags} would take about {n_bytes / 2**30:.0f} GiB, "
-        f"more than {FIT_BYTES / 2**30:.0f}; give {' or '.join(ways) or 'fewer of both'}, fit channels apart, "
-        'or use a forecaster without it, such as CNMMForecaster(architecture="paper")'
-    )
-
-
 def inverse_model(spec: ModuleSpec, n_lags: int, *, n_patterns: int = N_PATTERNS) -> LinearInverseModel:
     """Return a linear inverse model that is not fitted yet.
 
@@ -150,7 +132,15 @@ def inverse_model(spec: ModuleSpec, n_lags: int, *, n_patterns: int = N_PATTERNS
     channels, *size = spec.shape
     rows, columns = (-(-n // DOWNSAMPLING) for n in size)  # rounded up: `Frames` pads
     shape = (channels, rows * DOWNSAMPLING, columns * DOWNSAMPLING)
-    linear = LinearForecast(shape, DOWNSAMPLING, n_lags, KERNEL_SIZE, n_patterns=n_patterns, periodic=spec.periodic)
+    linear = LinearForecast(
+        shape,
+        DOWNSAMPLING,
+        n_lags,
+        KERNEL_SIZE,
+        n_patterns=n_patterns,
+        apart=channels * n_lags > MOST_TOGETHER,
+        periodic=spec.periodic,
+    )
     noise = CorrelatedNoise(sample_size(math.prod(shape), spec.n_windows), (linear.n_folded, rows, columns))
     frames = Frames(None, multiple=DOWNSAMPLING, periodic=spec.periodic)
     return LinearInverseModel(linear, noise, frames, (size[0], size[1]), HORIZON)

@@ -122,9 +122,6 @@ class NeuralForecaster(ScaledForecaster):
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         """Fit what the networks start from to the training part; nothing, unless a subclass says so."""
 
-    def _check_need(self, series: Series) -> None:
-        """Raise a ValueError if `fit` would need too much memory; nothing is read yet."""
-
     def summary(self) -> Summary:
         """Return what the fitted model is made of and what training it costs; print it, or show it in a notebook.
 
@@ -153,7 +150,6 @@ class NeuralForecaster(ScaledForecaster):
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         self.check_parameters()
         self._check_patches()
-        self._check_need(series)
         windows, held_out = divide(
             series.values.shape,
             window=self.window,

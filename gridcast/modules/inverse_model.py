@@ -13,7 +13,7 @@ from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
 from gridcast.modules.regression import fit_linear_forecast, measure_errors
 
-N_DRAWS = 100  # of the noise, from which its growth with lead time is told to a tenth
+N_DRAWS, DRAWN_TOGETHER = 100, 10  # of the noise, from which its growth with lead time is told to a tenth
 # candidates, dense near 1: a small damping adds up over the leads
 DAMPINGS = (1.0, 0.999, 0.997, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.9, 0.85, 0.8)  # a step
 PRIOR_SHARE = 1.0  # of hindcasts that ask for no damping, beside those that were made: a tail may be unlike what comes
@@ -91,9 +91,11 @@ class LinearInverseModel(nn.Module):
     def calibrate(self, hindcasts: Hindcasts) -> None:
         """Set damping and scale by hindcasts: forecasts of steps that the model was not fitted to."""
         self.damping.copy_(hindcasts.damping())
-        paths = self.deviations(N_DRAWS, len(self.damping))  # (draw, horizon, channel, y, x)
+        # a few at a time: (draw, horizon, channel, y, x) is the largest of all that a fit needs
+        parts = (self.deviations(DRAWN_TOGETHER, len(self.damping)) for _ in range(N_DRAWS // DRAWN_TOGETHER))
+        variance = sum((paths.square().sum(0) for paths in parts), torch.zeros_like(self.ratio)) / N_DRAWS
         # after the damping, which makes the error smaller
-        self.ratio.copy_(hindcasts.ratio(paths.square().mean(0), self.damping))
+        self.ratio.copy_(hindcasts.ratio(variance, self.damping))
 
     @torch.no_grad()
     def forecast(

@@ -44,12 +44,13 @@ class GridConv2d(nn.Conv2d):
         kernel_size: int,
         *,
         stride: int = 1,
+        groups: int = 1,
         periodic: Around = BOUNDED,
         bias: bool = True,
     ) -> None:
         half = kernel_size // 2
         padding = (0 if periodic[0] else half, 0 if periodic[1] else half)
-        super().__init__(n_in, n_out, kernel_size, stride=stride, padding=padding, bias=bias)
+        super().__init__(n_in, n_out, kernel_size, stride=stride, padding=padding, groups=groups, bias=bias)
         self.reach, self.periodic, self.around = half, periodic, True  # `around` is set by `go_around` for each call
 
     def forward(self, x: Tensor) -> Tensor:

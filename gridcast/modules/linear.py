@@ -39,11 +39,16 @@ class LinearForecast(nn.Module):
         Neighbouring blocks that it sees, on a side.
     n_patterns : int
         Patterns; 0 for fields of another size than `shape`, such as patches.
+    apart : bool
+        A channel sees the neighbourhoods of its own alone: the regressors would grow with the square of the channels.
+        The patterns tie the channels together all the same.
     periodic : (bool, bool)
         Whether rows and columns go around.
 
     Attributes
     ----------
+    n_groups : int
+        Groups of channels that see each other's neighbourhoods.
     n_folded : int
         Coefficients of a block, ``n_channels * d ** 2``.
     scale, change, step : Tensor, (n_folded, 1, 1)
@@ -81,9 +86,11 @@ class LinearForecast(nn.Module):
         kernel_size: int = 3,
         *,
         n_patterns: int = 0,
+        apart: bool = False,
         periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
+        self.n_groups = shape[0] if apart else 1
         n_channels, rows, columns = shape
         self.downsampling, self.n_lags, self.periodic = downsampling, n_lags, periodic
         self.n_folded, self.n_patterns = n_channels * downsampling**2, n_patterns
@@ -101,7 +108,14 @@ class LinearForecast(nn.Module):
         for name in ("cell_std", "cell_step"):
             self.register_buffer(name, torch.ones(n_channels, 1, 1))
         # no bias: anomalies have mean zero, and a forecast of zero stays zero
-        self.conv = GridConv2d(n_lags * self.n_folded, self.n_folded, kernel_size, periodic=periodic, bias=False)
+        self.conv = GridConv2d(
+            n_lags * self.n_folded,
+            self.n_folded,
+            kernel_size,
+            groups=self.n_groups,
+            periodic=periodic,
+            bias=False,
+        )
         weight = torch.zeros_like(self.conv.weight)
         del self.conv.weight  # a buffer: it is not trained
         self.conv.register_buffer("weight", weight)
@@ -166,7 +180,13 @@ class LinearForecast(nn.Module):
     @single_precision
     def neighbouring(self, features: Tensor) -> Tensor:
         """Return the forecast from the blocks around, without the patterns, (n, n_folded, y, x)."""
-        return self.autoregressed(features) + self.conv(features)
+        seen = torch.cat([self.of_group(features, group) for group in range(self.n_groups)], dim=1)
+        return self.autoregressed(features) + self.conv(seen)
+
+    def of_group(self, features: Tensor, group: int) -> Tensor:
+        """Return the features (n, n_lags * n_folded / n_groups, y, x) of a group of channels."""
+        # features have the lags before the channels, which a grouped convolution has the other way round
+        return features.unflatten(1, (self.n_lags, self.n_groups, -1))[:, :, group].flatten(1, 2)
 
     @single_precision
     def correction(self, now: Tensor, ahead: Tensor) -> Tensor:

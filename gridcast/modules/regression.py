@@ -106,7 +106,8 @@ def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_row
     linear.change.copy_(_rms(linear.fold(fields).diff(dim=0) for fields in sample.fields()))
     # in this order: each part is fitted to what those before it leave
     linear.own.copy_(_autoregress(linear, sample.pairs()))
-    linear.conv.weight.copy_(_regress_on_neighbours(linear, sample, most_rows))
+    of_groups = (_regress_on_neighbours(linear, sample, most_rows, group) for group in range(linear.n_groups))
+    linear.conv.weight.copy_(torch.cat(list(of_groups)))
     if linear.n_patterns:  # else the model works on patches, which do not say where they are
         _fit_patterns(linear, runs)
         # last: the correction is learned of the forecast that it corrects
@@ -177,8 +178,8 @@ def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]])
     return torch.stack(weights, dim=1).float()[..., None, None]
 
 
-def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: int) -> Tensor:
-    """Return the kernel for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
+def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: int, group: int) -> Tensor:
+    """Return a group's kernel for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
     folds = _Folds(len(sample))
     # neighbouring steps tell much the same; the regressors are many, and their products the cost of the fit
     every = max(1, len(sample) * sample.n_blocks // most_rows)
@@ -188,12 +189,13 @@ def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: i
 
     for features, following in sample.pairs():
         # in units of the change: one penalty then suits all coefficients
-        left = (following - linear.autoregressed(features)) / linear.change
+        left = ((following - linear.autoregressed(features)) / linear.change).chunk(linear.n_groups, dim=1)[group]
+        features = linear.of_group(features, group)
         for frames, targets in zip(features.split(FRAMES), left.split(FRAMES), strict=True):
             folds.add(frames, targets, measure)
     # (n_folded, kernel, kernel, channel) -> as a convolution has it
     weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
-    return weights * linear.change[..., None]
+    return weights * linear.change.chunk(linear.n_groups)[group][..., None]
 
 
 def _padded(features: Tensor, linear: LinearForecast) -> Tensor:

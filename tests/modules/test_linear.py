@@ -83,6 +83,17 @@ def test_a_random_walk_is_forecast_by_persistence():
     assert float(linear.cell_step) == pytest.approx(1.0, rel=0.1)
 
 
+def test_channels_apart_are_what_each_is_alone():
+    run = torch.cat([diffusing(80), 3.0 * diffusing(80, seed=1)], dim=1)
+    alone = [fitted(run[:, [channel]], 2, 2) for channel in range(2)]
+    both = LinearForecast(run.shape[1:], 2, 2, apart=True)
+    fit_linear_forecast(both, [run])
+    torch.testing.assert_close(both.conv.weight, torch.cat([linear.conv.weight for linear in alone]))
+    features, _ = both.pair(run)
+    expected = torch.cat([linear(linear.pair(run[:, [channel]])[0]) for channel, linear in enumerate(alone)], dim=1)
+    torch.testing.assert_close(both(features), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_two_runs_are_not_joined():
     x = diffusing(300)
     whole, parted = fitted(x, 4, 2), fitted([x[:150], x[150:] + 100.0], 4, 2)
