@@ -48,7 +48,8 @@ N_ROLLED = 4  # steps that the transition forecasts in the second stage
 N_TRAINED, N_AHEAD = 2, 1  # steps of a window at which the filter is compared with the transition, and leads from one
 # Shares of the training after which it forecasts several steps, and after which the filter is trained: its steps cost
 # many times as much
-TAUGHT = (0.55, 0.95)
+TAUGHT = (0.7, 0.95)
+RATES = (1.0, 1.0, 0.25, 1.0)  # of the stages: several steps refine what one has taught; the filter begins anew
 WEIGHT_DECAY = 0.3  # a series of a few thousand fields is soon learned by heart
 LEAST_GAIN = 0.005  # of the error of held-out forecasts, for which a training goes on
 N_MEMBERS = 4  # of an ensemble whose spread is compared with its error, many times
@@ -140,7 +141,7 @@ class CNMMForecaster(NeuralForecaster):
         if self.architecture == "paper":
             return None
         # a cycle of its own for the part after which it is asked whether the training pays: its end tells
-        return {"stages": (PROBE, *TAUGHT), "weight_decay": WEIGHT_DECAY}
+        return {"stages": (PROBE, *TAUGHT), "rates": RATES, "weight_decay": WEIGHT_DECAY}
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         if module.layout is not None:

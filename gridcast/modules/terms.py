@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from gridcast.modules.chains import Memory
-from gridcast.modules.layers import log_rms
+from gridcast.modules.layers import ERROR_FLOOR, log_rms
 from gridcast.modules.objective import Objective
 from gridcast.modules.residual import LatentLayout
 
@@ -31,8 +31,9 @@ def teaching_terms(
     Returns
     -------
     loss : Tensor, scalar
-        The squared error of the fields, in units of the linear forecast's one step ahead, and the negative
-        log-likelihood of the coefficients of the first as a function of the scale alone.
+        The squared error of the fields, in units of the linear forecast's one step ahead, of several steps the mean
+        logarithm of it, and the negative log-likelihood of the coefficients of the first as a function of the scale
+        alone.
     terms : dict of scalar Tensor
         ``mse`` and ``taught``.
     """
@@ -43,10 +44,11 @@ def teaching_terms(
     # detached: the likelihood would weigh quiet fields and small coefficients as much as all others
     likelihood = Normal(loc[:, 0].detach(), first, validate_args=False).log_prob(linear.fold(truth[:, 0]))
     taught = -(likelihood * share).sum() / share.sum().clamp(min=1)
-    error = (linear.unfold(loc.flatten(0, 1)) - truth.flatten(0, 1)) / linear.cell_step
-    seen = seen.flatten(0, 1)
-    mse = (error.square() * seen).sum() / seen.sum().clamp(min=1)
-    return mse + taught, {"mse": mse.detach(), "taught": taught.detach()}
+    error = (linear.unfold(loc.flatten(0, 1)).unflatten(0, loc.shape[:2]) - truth) / linear.cell_step
+    mse = (error.square() * seen).sum((0, 2, 3, 4)) / seen.sum((0, 2, 3, 4)).clamp(min=1)  # (steps,)
+    # of several steps the logarithms: else the last, with the largest errors, would decide alone
+    fields = mse.mean() if len(mse) == 1 else torch.log(mse + ERROR_FLOOR).mean()
+    return fields + taught, {"mse": mse.mean().detach(), "taught": taught.detach()}
 
 
 def forecast_term(

@@ -33,6 +33,8 @@ class TrainingPlan:
         Time after which training ends; schedules then follow whichever is further, the steps or the time.
     stages : tuple of float
         Shares of the training after which another stage begins, with a cycle of its own.
+    rates : tuple of float
+        Peak of each stage, in units of the learning rate; the same for all by default.
     weight_decay : float
         Share of a weight that a step takes off it, in units of the learning rate (Loshchilov and Hutter 2019).
     """
@@ -46,6 +48,7 @@ class TrainingPlan:
     max_steps: int | None = None
     max_seconds: float | None = None
     stages: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
     weight_decay: float = 0.0
 
     def n_steps(self, steps_per_epoch: int) -> int:
@@ -58,12 +61,14 @@ class TrainingPlan:
         if self.schedule == "constant":
             return self.learning_rate
         # within the stage
-        begin = max((s for s in self.stages if s <= progress), default=0.0)
+        began = [s for s in self.stages if s <= progress]
+        begin = max(began, default=0.0)
         end = min((s for s in self.stages if s > progress), default=1.0)
         progress = (progress - begin) / (end - begin)
+        peak = self.learning_rate * (self.rates[len(began)] if self.rates else 1.0)
         warm = 0.1  # share of the steps: Adam's moments are poor estimates in the first ones
         if progress < warm:
             # not from zero: the first steps would be lost
-            return self.learning_rate * (0.04 + 0.96 * progress / warm)
+            return peak * (0.04 + 0.96 * progress / warm)
         decay = 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
-        return self.learning_rate * (0.01 + 0.99 * decay)
+        return peak * (0.01 + 0.99 * decay)

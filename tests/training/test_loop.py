@@ -132,6 +132,38 @@ def test_each_stage_has_a_cycle_of_its_own():
         assert staged.learning_rate_at(0.8 + 0.2 * share) == pytest.approx(whole.learning_rate_at(share))
 
 
+def test_each_stage_has_a_rate_of_its_own():
+    staged = plan(schedule="one_cycle", learning_rate=1.0, stages=(0.5,), rates=(1.0, 0.25))
+    rates = [staged.learning_rate_at(share) for share in np.linspace(0, 0.999, 200)]
+    assert max(rates[:100]) == pytest.approx(1.0, rel=0.05)
+    assert max(rates[100:]) == pytest.approx(0.25, rel=0.05)
+
+
+def test_a_training_in_vain_ends_after_its_first_part_and_is_asked_once(stream, fabric, capsys):
+    asked = []
+    whole = train(Mean(), stream, None, plan(max_epochs=10), fabric, vain=lambda m: bool(asked.append(m)))
+    assert len(asked) == 1
+    assert len(whole) == 10
+    ended = train(Mean(), stream, None, plan(max_epochs=10, verbose=1), fabric, vain=lambda m: True)
+    assert len(ended) == 2  # the first epoch that ends beyond a share of 0.15
+    assert "gain nothing" in capsys.readouterr().err
+
+
+def test_weights_decay_by_the_share_of_the_rate(stream, fabric):
+    class Idle(Mean):
+        def __init__(self):
+            super().__init__()
+            self.idle = nn.Parameter(torch.ones(()))
+
+        def loss(self, *batch, **options):
+            loss, terms = super().loss(*batch, **options)
+            return loss + 0 * self.idle, terms  # no gradient: Adam alone would leave it
+
+    module = Idle()
+    train(module, stream, None, plan(max_epochs=1, learning_rate=0.1, weight_decay=0.5), fabric)
+    assert float(module.idle.detach()) == pytest.approx(0.95 ** len(stream), rel=1e-5)
+
+
 def test_terms_of_a_stage_are_means_over_its_own_steps(stream, fabric):
     class Staged(Mean):
         def loss(self, *batch, **options):
