@@ -24,7 +24,7 @@ NAMES = {
     "convlstm": "ConvLSTM",
     "dmm": "DMM",
     "linear": "LinearForecaster",
-    "untrained": "CNMM, untrained",
+    "unet": "plain U-Net (`examples/unet.py`), trained for the CNMM's seconds",
     "damped": "damped persistence of anomalies, each cell and lead",
     "ar3": "AR(3) of anomalies, each cell",
 }
@@ -32,6 +32,7 @@ TITLES = {
     "air": "Six-hourly air temperature over North America (25 x 53)",
     "era5": "Hourly 2 m temperature over the United Kingdom (33 x 49)",
     "sst": "Monthly sea-surface temperature of the globe, land missing (89 x 180)",
+    "turbulence": "Two-dimensional turbulence on a torus (64 x 64)",
 }
 HEAT_TEXT = """
 Trained on 30 simulations of emission 1 (900 windows of 30 steps), tested on {windows} windows of 25 other simulations,
@@ -45,6 +46,11 @@ of 30 steps and 815 test windows that share no step with them. No limit is known
 """
 REAL_TEXT = """
 Trained on the first 70 % of the steps, tested on the rest; multi-step forecasts start every fifth step.
+"""
+TURBULENCE_TEXT = """
+`gridcast.datasets.make_turbulence`: trained on 64 simulations of 30 fields, tested on 16 others of which ten fields are
+given. Errors are in units of the variance of the training fields; one-step forecasts are of the last 20 fields, from
+those before each, and from those with noise of a tenth of the standard deviation.
 """
 Reading = Callable[[dict[str, Any]], float]
 LENGTHS = ("5", "10", "15", "20")
@@ -61,7 +67,8 @@ def main() -> None:
         parts += ["## Made precipitation like CMAP's", PRECIPITATION_TEXT, paper_tables(found["precipitation"])]
     for name, title in TITLES.items():
         if f"real_{name}" in found:
-            parts += [f"## {title}", REAL_TEXT, real_table(name, found[f"real_{name}"])]
+            text = TURBULENCE_TEXT if name == "turbulence" else REAL_TEXT
+            parts += [f"## {title}", text, real_table(name, found[f"real_{name}"])]
     if "linear" in found:
         parts += ["## The linear model against what is obvious", linear_table(found["linear"])]
     if "speed" in found:
@@ -209,30 +216,27 @@ def real_table(name: str, results: dict[str, Any]) -> str:
     """Return the table of a real series."""
     horizon = min(len(run["multi_step"]) for run in results.values())
     leads = [k for k in (1, 5, 10, 20) if k <= horizon]
-    lines = header(
-        [
-            "MSE x 1e4",
-            "one-step",
-            *(f"lead {k}" for k in leads),
-            "spread-skill",
-            "start error x 1e4",
-            "fit [s]",
-            "commit",
-        ]
-    )
+    turbulent = name == "turbulence"
+    unit, scale = ("NMSE", 1.0) if turbulent else ("MSE x 1e4", 1e4)
+    last = "one-step from noisy fields" if turbulent else "spread-skill"
+    lines = header([unit, "one-step", *(f"lead {k}" for k in leads), last, "fit [s]", "commit"])
     for model in dict.fromkeys(key.partition("/")[0] for key in results):
         runs = [run for key, run in results.items() if key.partition("/")[0] == model]
-        cells = [summary([1e4 * r["one_step"] for r in runs])]
-        cells += [summary([1e4 * r["multi_step"][k - 1] for r in runs]) for k in leads]
-        cells += [span([v for r in runs for v in r.get("spread_skill", [])])]
-        starts = [1e4 * r["start_error"] for r in runs if r.get("start_error") is not None]
-        cells += [summary(starts) if starts else ""]
+        digits = 4 if turbulent else 3
+        cells = [summary([scale * r["one_step"] for r in runs], digits)]
+        cells += [summary([scale * r["multi_step"][k - 1] for r in runs], digits) for k in leads]
+        cells += [
+            summary([r["noisy"] for r in runs], digits)
+            if turbulent
+            else span([v for r in runs for v in r.get("spread_skill", [])])
+        ]
         cells += [summary([r["fit_seconds"] for r in runs], 0), commits(runs)]
         lines.append(line([f"{NAMES.get(model, model)}, {len(runs)} seed(s)", *cells]))
     land = [r["land_stays_missing"] for r in results.values() if "land_stays_missing" in r]
     machines = sorted({run["machine"] for run in results.values()})
+    given = {"turbulence": " --seconds 200"}.get(name, "")
     seeds = max(int(key.rpartition("/")[2]) for key in results) + 1
-    command = f"python examples/benchmark.py {name} --seeds {seeds} --threads 1 --out docs/results"
+    command = f"python examples/benchmark.py {name} --seeds {seeds}{given} --threads 1 --out docs/results"
     text = f"`{command}`; {'; '.join(machines)}."
     if name == "sst":
         text += f" Land stays missing in every forecast: {all(land)}."
