@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
 PRIOR_CASES = 2.0  # held-out forecasts in which the trusted source was right, beside those that were made
 ERROR_FLOOR = 1e-12  # of squared scaled data: a perfect forecast has a logarithm
+MOST_WEIGHT = 1.5  # of a source
 MOST = 4.0  # factor that a spread is multiplied by
 
 
@@ -118,10 +119,10 @@ class Blend(nn.Module):
 
 
 def _least_squares(gram: Tensor, cross: Tensor) -> Tensor:
-    """Return the weights of least squares that are not negative, from sums of products."""
+    """Return the weights of least squares between 0 and `MOST_WEIGHT`, from sums of products."""
     values, vectors = torch.linalg.eigh(gram)
     root = values.clamp(min=0).sqrt()
     # sources that say the same, or nothing, leave directions of which the sums tell nothing
     right = torch.where(values > 1e-9 * values[-1], (vectors.T @ cross) / root.clamp(min=1e-150), 0.0)
-    # not negative: a forecast that is to be mistrusted is not to be turned around
-    return torch.from_numpy(nnls((root * vectors).T.numpy(), right.numpy())[0])
+    # a forecast that is to be mistrusted is not to be turned around, and one that says next to nothing not blown up
+    return torch.from_numpy(lsq_linear((root * vectors).T.numpy(), right.numpy(), (0.0, MOST_WEIGHT)).x)

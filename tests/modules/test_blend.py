@@ -77,6 +77,11 @@ def test_no_weight_is_negative():
     assert fitted(*made((0.5, -0.7, 0.2))).weights.min() >= 0
 
 
+def test_a_source_that_says_next_to_nothing_is_not_blown_up():
+    forecasts, truth = made((0.0, 1.0, 0.0))
+    assert fitted(torch.cat([forecasts[:1], 1e-3 * forecasts[1:]]), truth).weights.max() == pytest.approx(1.5)
+
+
 def test_a_lead_that_no_case_reached_takes_the_weights_before_it():
     forecasts, truth = made((0.0, 1.0, 0.0))
     truth[:, 1:] = torch.nan
