@@ -22,7 +22,7 @@ from gridcast.persistence.refusal import shorten
 from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.engine import draw_apart, keep_freed_memory
 from gridcast.training.history import History
-from gridcast.training.plan import PROBE, TrainingPlan
+from gridcast.training.plan import PROBE, PROBE_STEPS, TrainingPlan
 from gridcast.training.resumption import misfit
 from gridcast.training.streaming import Batch, WindowStream
 
@@ -294,7 +294,8 @@ class _Run:
     def probe(self, vain: Callable[[nn.Module], bool] | None) -> None:
         """End the training where its first part has shown that nothing is to be gained."""
         progress = self.progress
-        if vain is None or progress.probed or self._share(progress.epoch * len(self.stream)) < PROBE:
+        step = progress.epoch * len(self.stream)
+        if vain is None or progress.probed or step < PROBE_STEPS or self._share(step) < PROBE:
             return
         progress.probed = True
         # the processes of a training decide together

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-PROBE = 0.15  # share of the training after which it is asked whether it pays
+# Share of the training after which it is asked whether it pays, and steps that tell: fewer cost little anyway
+PROBE, PROBE_STEPS = 0.15, 100
 
 
 @dataclass(frozen=True)

@@ -139,8 +139,10 @@ def test_each_stage_has_a_rate_of_its_own():
     assert max(rates[100:]) == pytest.approx(0.25, rel=0.05)
 
 
-def test_a_training_in_vain_ends_after_its_first_part_and_is_asked_once(stream, fabric, capsys):
+def test_a_training_in_vain_ends_after_its_first_part_and_is_asked_once(stream, fabric, capsys, monkeypatch):
     asked = []
+    assert len(train(Mean(), stream, None, plan(max_epochs=10), fabric, vain=lambda m: True)) == 10  # too few steps
+    monkeypatch.setattr(loop, "PROBE_STEPS", 5)
     whole = train(Mean(), stream, None, plan(max_epochs=10), fabric, vain=lambda m: bool(asked.append(m)))
     assert len(asked) == 1
     assert len(whole) == 10
