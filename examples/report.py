@@ -302,7 +302,8 @@ def real_ablation_table(results: dict[str, Any]) -> str:
     ]
     runs = results["runs"]
     for series, budget, variant in dict.fromkeys(tuple(key.split("/")[:3]) for key in runs):
-        reference_of = "new default" if variant.startswith("new") else "default"
+        kind = variant.split()[0]  # each kind of transition has a default of its own
+        reference_of = f"{kind} default" if kind in ("new", "deep") else "default"
         seeds = [key.rpartition("/")[2] for key in runs if key.rpartition("/")[0] == f"{series}/{budget}/{variant}"]
         own, base = ([runs[f"{series}/{budget}/{name}/{seed}"] for seed in seeds] for name in (variant, reference_of))
         cells = []
