@@ -155,12 +155,12 @@ def table(results: dict[str, Any]) -> str:
             for variant in VARIANTS
         }
         for variant, runs in of.items():
-            if not runs or not of["new default"]:
+            if not runs or not of["deep default"]:
                 continue
             cells = []
             for name in ("one_step", "mse", "crps"):
                 found = np.array([np.atleast_1d(r[name]) for r in runs])
-                base = np.array([np.atleast_1d(r[name]) for r in of["new default"]]).mean(0)
+                base = np.array([np.atleast_1d(r[name]) for r in of["deep default"]]).mean(0)
                 cells += [
                     f"{100 * (m - 1):+.1f}±{50 * s:.1f}"
                     for m, s in zip((found / base).mean(0), np.ptp(found / base, axis=0), strict=True)
