@@ -24,7 +24,7 @@ NAMES = {
     "convlstm": "ConvLSTM",
     "dmm": "DMM",
     "linear": "LinearForecaster",
-    "unet": "plain U-Net (`examples/unet.py`), trained for the CNMM's seconds",
+    "unet": "plain U-Net (`examples/unet.py`)",
     "damped": "damped persistence of anomalies, each cell and lead",
     "ar3": "AR(3) of anomalies, each cell",
 }
