@@ -65,6 +65,7 @@ def main() -> None:
                 results[key] = run_turbulence(name, seed, float(seconds))
             else:
                 results[key] = run(name, seed, train, test, factor, float(seconds))
+            results[key]["seconds"] = arguments.seconds
             temporary = path.with_suffix(".tmp")
             temporary.write_text(json.dumps(results, indent=1))
             temporary.replace(path)

@@ -234,7 +234,7 @@ def real_table(name: str, results: dict[str, Any]) -> str:
         lines.append(line([f"{NAMES.get(model, model)}, {len(runs)} seed(s)", *cells]))
     land = [r["land_stays_missing"] for r in results.values() if "land_stays_missing" in r]
     machines = sorted({run["machine"] for run in results.values()})
-    given = {"turbulence": " --seconds 200"}.get(name, "")
+    given = "".join(f" --seconds {s:g}" for s in {run["seconds"] for run in results.values() if run.get("seconds")})
     seeds = max(int(key.rpartition("/")[2]) for key in results) + 1
     command = f"python examples/benchmark.py {name} --seeds {seeds}{given} --threads 1 --out docs/results"
     text = f"`{command}`; {'; '.join(machines)}."

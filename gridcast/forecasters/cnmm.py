@@ -128,10 +128,19 @@ class CNMMForecaster(NeuralForecaster):
         of each and of the weighted sum, in units of that of the climatology; ``gain`` is the share of the error that
         the networks take off the best sum without them. NaN, with all weight on the networks, where nothing was held
         out.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        AttributeError
+            With ``architecture="paper"``, whose forecast is that of its networks alone.
         """
         check_fitted(self)
         if self.module_.blend is None:
-            raise AttributeError(f"architecture={self.architecture!r} decides nothing by held-out forecasts")
+            raise AttributeError(
+                f'architecture={self.architecture!r} decides nothing by held-out forecasts; use "residual"'
+            )
         return self.module_.blend.table()
 
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
@@ -159,7 +168,7 @@ class CNMMForecaster(NeuralForecaster):
         gain = module.blend.gain()
         # the training goes on as it was: what is held out decides between networks, not between sums
         module.blend.reset()
-        return gain < LEAST_GAIN
+        return gain < LEAST_GAIN  # False where nothing that was held out was observed
 
     def _residual_module(self, spec: ModuleSpec) -> MarkovModule:
         """Return a deep transition and its filter, beside a linear inverse model."""

@@ -81,9 +81,12 @@ class Blend(nn.Module):
             self.errors[lead] = torch.stack([(forecast - y).square().mean() for forecast in made])
 
     def gain(self) -> float:
-        """Return the share by which the first source lowers the error of the sum, the geometric mean over leads."""
+        """Return the share by which the first source lowers the error of the sum, the geometric mean over leads.
+
+        NaN where no held-out forecast tells.
+        """
         known = self.errors[self.errors[:, -1].isfinite(), -2:].double().clamp(min=ERROR_FLOOR)
-        return 1 - float((known[:, 1] / known[:, 0]).log().mean().exp()) if len(known) else 0.0
+        return 1 - float((known[:, 1] / known[:, 0]).log().mean().exp())
 
     def table(self) -> pd.DataFrame:
         """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""

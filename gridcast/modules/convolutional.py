@@ -13,7 +13,6 @@ from gridcast.modules.layers import (
     Around,
     GridConv2d,
     GridConvTranspose2d,
-    LocatedConv2d,
     positive,
     softplus_inverse,
     zero_,
@@ -84,8 +83,6 @@ class ConvTransition(nn.Module):
     n_in, n_hidden, n_out : int
         Channels of z, of the hidden layers and of the result.
     kernel_size : int
-    n_location : int
-        Channels of what is known of each place.
     """
 
     def __init__(
@@ -95,23 +92,23 @@ class ConvTransition(nn.Module):
         n_out: int,
         kernel_size: int,
         *,
-        n_location: int = 0,
         periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
-        self.gate_in = LocatedConv2d(n_in, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        self.gate_in = GridConv2d(n_in, n_hidden, kernel_size, periodic=periodic)
         self.gate_out = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
-        self.jump_in = LocatedConv2d(n_in, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
+        self.jump_in = GridConv2d(n_in, n_hidden, kernel_size, periodic=periodic)
         self.jump_out = GridConv2d(n_hidden, n_out, kernel_size, periodic=periodic)
-        self.linear = LocatedConv2d(n_in, n_out, kernel_size, n_location=n_location, periodic=periodic)
+        self.linear = GridConv2d(n_in, n_out, kernel_size, periodic=periodic)
         # from the jump, n_out channels, as equation (15) has it
         self.scale = GridConv2d(n_out, n_out, kernel_size, periodic=periodic)
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return loc and scale (n, n_out, y, x) of the latent field after `z`."""
-        gate = torch.sigmoid(self.gate_out(F.relu(self.gate_in(z, location))))
-        jump = self.jump_out(F.relu(self.jump_in(z, location)))
-        loc = torch.lerp(self.linear(z, location), jump, gate)  # (1 - gate) * linear + gate * jump
+        """Return loc and scale (n, n_out, y, x) of the latent field after `z`; these networks see no `location`."""
+        del location
+        gate = torch.sigmoid(self.gate_out(F.relu(self.gate_in(z))))
+        jump = self.jump_out(F.relu(self.jump_in(z)))
+        loc = torch.lerp(self.linear(z), jump, gate)  # (1 - gate) * linear + gate * jump
         return loc.float(), positive(self.scale(F.relu(jump)), LATENT_FLOOR)
 
 
@@ -163,16 +160,15 @@ class ConvEmitter(nn.Module):
     ``l = ReLU(DCN_L(ReLU(CNN_L(z))))``, ``loc = tanh(DCN(l))``, ``scale = softplus(DCN(l))``.
     """
 
-    def __init__(
-        self, n_latent: int, upsampler: Upsampler, kernel_size: int, *, n_location: int = 0, periodic: Around = BOUNDED
-    ) -> None:
+    def __init__(self, n_latent: int, upsampler: Upsampler, kernel_size: int, *, periodic: Around = BOUNDED) -> None:
         super().__init__()
-        self.trunk = LocatedConv2d(n_latent, upsampler.n_in, kernel_size, n_location=n_location, periodic=periodic)
+        self.trunk = GridConv2d(n_latent, upsampler.n_in, kernel_size, periodic=periodic)
         self.upsampler = upsampler
 
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, channel, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
-        return self.upsampler(self.trunk(z, location))
+        del location
+        return self.upsampler(self.trunk(z))
 
 
 class ConvLocator(nn.Module):

@@ -21,8 +21,8 @@ class Objective:
     forecast_steps : int
         Steps that the forecast from the random step looks ahead; at most the window allows.
     n_steps : int or None
-        Steps of a window, drawn at random, at which the divergence and the one-step forecasts are evaluated; the
-        filter's own forecasts are not trained then. None takes all.
+        Steps of a window, drawn at random, at which the divergence and the one-step forecasts are evaluated; None takes
+        all.
     taught : (float, float)
         Shares of the training. Up to the second the transition alone is trained, on observed states: no filter and no
         recurrence, so that a step costs a fraction; from the first on it forecasts several steps.

@@ -209,7 +209,8 @@ class _Run:
         quiet = not (plan.verbose and fabric.is_global_zero)
         # a line in a log file now and then; a terminal and a notebook redraw theirs
         redrawn = sys.stderr.isatty() or "ipykernel" in sys.modules
-        self.bar = tqdm(total=self.n_steps, disable=quiet, unit="step", mininterval=0.5 if redrawn else LOG_SECONDS)
+        total = None if plan.max_seconds is not None else self.n_steps  # the time ends it, after nobody knows how many
+        self.bar = tqdm(total=total, disable=quiet, unit="step", mininterval=0.5 if redrawn else LOG_SECONDS)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the rest of the training depends on."""

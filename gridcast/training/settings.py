@@ -77,7 +77,7 @@ class Training(Parameters):
         "float or None",
         "Time that training takes at most, beside `max_epochs` and `max_steps`: the schedule of the learning rate fits "
         "into whichever ends first. The weights then depend on how fast the machine is; None makes them depend on "
-        "`random_state` alone. The start, a linear model, comes before it.",
+        "`random_state` alone. The start, a linear model, comes before it, and the weighing of each lead after it.",
         default=None,
     )
     checkpoint_dir: Any = parameter(

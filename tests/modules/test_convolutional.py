@@ -30,9 +30,9 @@ def test_every_part_has_its_shape_on_any_grid(downsampling, blocks, periodic):
     parts = {
         (2, 4, *blocks): [
             ConvCombiner(4, 6, 4, 3, periodic=periodic)(z, features, None, None),
-            ConvTransition(4, 6, 4, 3, n_location=3, periodic=periodic)(z, place),
+            ConvTransition(4, 6, 4, 3, periodic=periodic)(z),
         ],
-        (2, 2, *size): [ConvEmitter(4, upsampler, 3, n_location=3, periodic=periodic)(z, place)],
+        (2, 2, *size): [ConvEmitter(4, upsampler, 3, periodic=periodic)(z)],
     }
     for shape, pairs in parts.items():
         for loc, scale in pairs:
