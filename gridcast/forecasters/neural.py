@@ -21,6 +21,7 @@ from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
+from gridcast.modules.layers import ERROR_FLOOR
 from gridcast.persistence.forms import check
 from gridcast.training.callbacks import Watch
 from gridcast.training.checkpoints import Checkpoints
@@ -37,7 +38,6 @@ from gridcast.training.summary import Summary, summarise
 from gridcast.transformers.scaling import Scaling
 
 VALIDATION_LEADS = 8  # steps that a held-out forecast looks ahead
-ERROR_FLOOR = 1e-12  # of squared scaled data: a perfect forecast has a logarithm
 # What may differ between the runs of one training
 FREE_PARAMETERS = (
     "device", "verbose", "training", "training__callbacks", "training__checkpoint_dir", "training__checkpoint_every",

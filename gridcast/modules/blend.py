@@ -8,8 +8,9 @@ import torch
 from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
+from gridcast.modules.layers import ERROR_FLOOR
+
 PRIOR_CASES = 2.0  # held-out forecasts in which the trusted source was right, beside those that were made
-ERROR_FLOOR = 1e-12  # of squared scaled data: a perfect forecast has a logarithm
 MOST_WEIGHT = 1.5  # of a source
 MOST = 4.0  # factor that a spread is multiplied by
 
