@@ -1,0 +1,62 @@
+"""What the neural forecasters leave to held-out forecasts: weights, spread, and whether to train on."""
+
+from __future__ import annotations
+
+import torch
+
+from gridcast.forecasters.linear import N_PATTERNS, inverse_model
+from gridcast.modules.calibration import HeldOut, calibrate, weigh
+from gridcast.modules.censored import Bounds
+from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.training.data import TrainingData
+from gridcast.training.spec import ModuleSpec
+
+LEAST_GAIN = 0.005  # of the error of held-out forecasts, for which a training goes on
+
+
+def combination(spec: ModuleSpec, n_lags: int, *, patches: bool) -> Combination:
+    """Return a linear inverse model, not fitted yet, beside which networks are weighed.
+
+    Parameters
+    ----------
+    spec : ModuleSpec
+    n_lags : int
+    patches : bool
+        Whether the networks learn from patches.
+    """
+    # a patch does not show how large its patterns are
+    model = inverse_model(spec, n_lags, n_patterns=0 if patches else N_PATTERNS)
+    return Combination(model, spec.shape[0])
+
+
+def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> None:
+    """Set, after a training, the weights and the spread of each lead."""
+    if module.combination is not None and len(data.held_out):
+        calibrate(module, _held_out(module.combination, data, bounded))
+
+
+def gains_nothing(module: CombinedModule, data: TrainingData) -> bool:
+    """Say, after a short part of a training, whether the networks add nothing to the forecasts beside them."""
+    if module.combination is None or not len(data.held_out):
+        return False
+    weigh(module, _held_out(module.combination, data, False))
+    gain = module.combination.blend.gain()
+    # the training goes on as it was: what is held out decides between networks, not between sums
+    module.combination.reset()
+    return gain < LEAST_GAIN  # False where nothing that was held out was observed
+
+
+def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
+    """Return the held-out forecasts, where the module is."""
+    device, horizon = made.blend.weights.device, len(made.blend.weights)
+    x, mask, clock, truth = data.validation(horizon)
+    limits = data.bounds(data.held_out[:, 1], horizon) if bounded else None
+    bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))
+    return HeldOut(
+        torch.as_tensor(x, device=device),
+        torch.as_tensor(mask, device=device),
+        None if clock is None else torch.as_tensor(clock, device=device),
+        torch.as_tensor(truth, device=device),
+        bounds,
+        torch.as_tensor(data.independent(horizon), device=device),
+    )

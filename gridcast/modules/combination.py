@@ -1,0 +1,137 @@
+"""Forecast combination: networks beside a linear model and persistence, weighed by held-out steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from gridcast.modules.blend import Blend
+from gridcast.modules.censored import Bounds
+from gridcast.modules.inverse_model import LinearInverseModel
+from gridcast.modules.spread import Spread
+
+SOURCES = ("networks", "linear", "persistence")
+
+
+class Combination(nn.Module):
+    """What makes one forecast of several; until it is fitted, the networks' own (Bates and Granger 1969).
+
+    Parameters
+    ----------
+    linear : LinearInverseModel
+        Fitted by its owner, before the networks.
+    n_channels : int
+    """
+
+    def __init__(self, linear: LinearInverseModel, n_channels: int) -> None:
+        super().__init__()
+        horizon = len(linear.damping)
+        self.linear = linear
+        self.blend = Blend(SOURCES, "linear", horizon)
+        self.spread = Spread(horizon, n_channels)
+        self.reset()
+
+    def reset(self) -> None:
+        """Leave the forecast, and its members, to the networks."""
+        self.blend.reset()
+        self.spread.networks.fill_(1.0)
+        self.spread.paths.zero_()
+
+    def sources(self, mean: Tensor, x: Tensor) -> Tensor:
+        """Return what is weighed, (n_sources, batch, horizon, channel, y, x), from the networks' forecast."""
+        linear = self.linear.mean(x, mean.shape[1])
+        return torch.stack([mean, linear, x[:, -1:].expand_as(mean)])
+
+    @torch.no_grad()
+    def fit_spread(self, mean: Tensor, variance: Tensor, truth: Tensor, bounds: Bounds | None, cases: Tensor) -> None:
+        """Take the spread of each lead that held-out forecasts ask for.
+
+        Parameters
+        ----------
+        mean, variance : Tensor, (n, horizon, channel, y, x)
+            The combined forecasts, and the variance of the networks' members.
+        truth : Tensor, same shape
+            NaN where it is not known.
+        bounds : Bounds or None
+        cases : Tensor, (horizon,)
+            Independent forecasts of each lead.
+        """
+        mean, variance, truth = (t.flatten(3) for t in (mean, variance, truth))
+        limits = None if bounds is None else Bounds(*(b.flatten(3) for b in bounds))
+        self.spread.fit(mean, variance, self.linear.std.flatten(2), truth, limits, cases)
+
+    def table(self) -> pd.DataFrame:
+        """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""
+        table, n = self.blend.table(), len(SOURCES)
+        for i, (name, factor) in enumerate((("networks", self.spread.networks), ("linear", self.spread.paths))):
+            table.insert(n + i, f"spread_{name}", factor.mean((1, 2, 3)).cpu().numpy())
+        return table
+
+
+class CombinedModule(nn.Module, ABC):
+    """Base of the modules whose forecast may be combined with a linear one.
+
+    Parameters
+    ----------
+    combination : Combination or None
+    """
+
+    def __init__(self, combination: Combination | None) -> None:
+        super().__init__()
+        self.combination = combination
+
+    @abstractmethod
+    def forecast_alone(
+        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean (batch, horizon, channel, y, x) and members and their scale, without the combination.
+
+        Parameters are those of `forecast`; without samples the only member is the mean.
+        """
+
+    @torch.no_grad()
+    def forecast(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        horizon: int,
+        n_samples: int = 0,
+        clock: Tensor | None = None,
+        bounds: Bounds | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Forecast the fields after a context.
+
+        Parameters
+        ----------
+        x, mask : Tensor, (batch, context, channel, y, x)
+            Whole grids, as in `loss`.
+        horizon : int
+            Steps to forecast.
+        n_samples : int
+            Number of members drawn for each context. 0 carries means on, which gives the predictive mean to first order
+            in the noise.
+        clock : Tensor, (batch, n_clock), optional
+            Time features of the first step of the context.
+        bounds : Bounds, optional
+            Natural bounds of each step that is forecast.
+
+        Returns
+        -------
+        loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
+            Mean and scale of the observation of each member.
+        """
+        mean, loc, scale = self.forecast_alone(x, mask, horizon, n_samples, clock)
+        if self.combination is None:
+            return loc, scale
+        combined = self.combination.blend.mean(self.combination.sources(mean, x))
+        linear, spread = self.combination.linear, self.combination.spread
+        std = linear.std[linear.leads(horizon)]
+        if not n_samples:
+            return spread.mean(combined, std, bounds)[None], scale
+        deviations = loc - mean + scale * torch.randn_like(loc)
+        paths = linear.paths(n_samples * len(x), horizon).unflatten(0, (n_samples, len(x)))
+        members = spread.members(combined, deviations, paths, std, bounds)
+        return members, torch.zeros_like(scale[:1, :1, :1]).expand(scale.shape)

@@ -1,0 +1,144 @@
+"""How far members of an ensemble lie from their mean, as held-out errors say."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from gridcast.modules.censored import FLOOR, Bounds, CensoredForecast
+
+PRIOR_CASES = 2.0  # held-out forecasts in which the spread was right, beside those that were made
+MOST = 4.0  # factor that a spread is multiplied by
+LEAST_CASES = 4.0  # from fewer it can not be told how the spread depends on the state
+SHARES = [k / 10 for k in range(11)]  # of the variance, candidates
+FITTED = (1, 2, 3, 5, 8, 13, 20)  # leads of which a censored distribution is fitted: it takes a while
+MOST_VALUES = 1500  # of a lead and channel: a fit is no better for more
+
+
+class Spread(nn.Module):
+    """Deviations of members: those of the networks and paths of the linear model's noise, in shares of each lead.
+
+    Channels with natural bounds have `censored` instead, whose noise are the paths.
+
+    Parameters
+    ----------
+    horizon, n_channels : int
+
+    Attributes
+    ----------
+    networks, paths : Tensor, (horizon, n_channels, 1, 1)
+        Factors of the deviations.
+    """
+
+    networks: Tensor
+    paths: Tensor
+
+    def __init__(self, horizon: int, n_channels: int) -> None:
+        super().__init__()
+        for name, value in (("networks", 0.0), ("paths", 1.0)):
+            self.register_buffer(name, torch.full((horizon, n_channels, 1, 1), value))
+        self.censored = CensoredForecast(horizon, n_channels)
+
+    def leads(self, horizon: int) -> Tensor:
+        """Return the leads whose factors a forecast of `horizon` steps takes."""
+        return torch.arange(horizon, device=self.paths.device).clamp(max=len(self.paths) - 1)
+
+    def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds | None) -> Tensor:
+        """Return the mean (batch, horizon, channel, y, x) for a forecast and `std` (horizon, channel, y, x)."""
+        if bounds is None:
+            return forecast
+        return self.censored.mean(forecast, std, bounds, self.leads(forecast.shape[1]))
+
+    def members(
+        self, forecast: Tensor, deviations: Tensor, paths: Tensor, std: Tensor, bounds: Bounds | None
+    ) -> Tensor:
+        """Return members around the mean, (member, batch, horizon, channel, y, x).
+
+        Parameters
+        ----------
+        forecast : Tensor, (batch, horizon, channel, y, x)
+        deviations : Tensor, (member, batch, horizon, channel, y, x)
+            Of the networks' members from their mean.
+        paths : Tensor, (member, batch, horizon, channel, y, x)
+            Noise of the linear model.
+        std : Tensor, (horizon, channel, y, x)
+            Its standard deviation.
+        bounds : Bounds or None
+        """
+        lead = self.leads(forecast.shape[1])
+        members = forecast + self.networks[lead] * deviations + self.paths[lead] * paths
+        if bounds is None:
+            return members
+        censored = self.censored.members(
+            self.mean(forecast, std, bounds), paths / std.clamp(min=FLOOR), std, bounds, lead
+        )
+        return torch.where(bounds.low.isfinite() | bounds.high.isfinite(), censored, members)
+
+    @torch.no_grad()
+    def fit(
+        self,
+        forecast: Tensor,
+        variance: Tensor | None,
+        std: Tensor,
+        truth: Tensor,
+        bounds: Bounds | None,
+        cases: Tensor,
+    ) -> None:
+        """Take the factors that held-out forecasts ask for.
+
+        Parameters
+        ----------
+        forecast : Tensor, (n, horizon, channel, cell)
+            Of steps that nothing was fitted to.
+        variance : Tensor or None, same shape
+            Of the networks' members.
+        std : Tensor, (horizon, channel, cell)
+            Of the paths.
+        truth : Tensor, same shape as `forecast`
+            NaN where it is not known.
+        bounds : Bounds or None
+            Each (n, horizon, channel, cell).
+        cases : Tensor, (horizon,)
+            Independent forecasts of each lead.
+        """
+        for lead, channel in itertools.product(range(len(self.paths)), range(self.paths.shape[1])):
+            at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
+            if not len(at):
+                continue  # with the factors of the lead before
+            at = at[torch.linspace(0, len(at) - 1, min(len(at), MOST_VALUES), device=at.device).long()]
+
+            def pick(t: Tensor, lead: int = lead, channel: int = channel, at: Tensor = at) -> Tensor:
+                return t[:, lead, channel].flatten()[at]
+
+            f, y, s = pick(forecast), pick(truth), pick(std.expand(forecast.shape))
+            if bounds is not None:
+                limits = Bounds(pick(bounds.low), pick(bounds.high))
+                if any(bool(limit.isfinite().any()) for limit in limits):
+                    if lead + 1 in FITTED:
+                        self.censored.fit(lead, channel, f, y, s, limits)
+                    continue
+            v = None if variance is None or cases[lead] < LEAST_CASES else pick(variance)
+            factors = _fit_shares((y - f).square(), v, s.square(), float(cases[lead]))
+            for buffer, factor in zip((self.networks, self.paths), factors, strict=True):
+                # later leads, which held-out forecasts may not reach, take it too
+                buffer[lead:, channel] = factor
+
+
+def _fit_shares(squared: Tensor, networks: Tensor | None, paths: Tensor, cases: float) -> tuple[float, float]:
+    """Return factors of both deviations for the squared errors; the first 0 without `networks`."""
+
+    def level(variance: Tensor) -> Tensor:
+        # towards 1 where held-out forecasts are few
+        ratio = (squared.mean() / variance.mean().clamp(min=1e-12) * cases + PRIOR_CASES) / (cases + PRIOR_CASES)
+        return ratio.clamp(MOST**-2, MOST**2)
+
+    def cost(variance: Tensor) -> float:
+        return float((variance.log() + squared / variance).mean())  # the negative log-likelihood
+
+    if networks is None:
+        return 0.0, float(level(paths).sqrt())
+    first, second, least = level(networks), level(paths), 1e-4 * squared.mean() + 1e-12
+    share = min(SHARES, key=lambda w: cost(w * first * networks + (1 - w) * second * paths + least))
+    return (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5

@@ -1,0 +1,80 @@
+"""Factors of the deviations of members against the errors that they are to have."""
+
+import pytest
+import torch
+
+from gridcast.modules.censored import Bounds
+from gridcast.modules.spread import Spread
+
+HORIZON, N, CELLS = 3, 300, 12
+MANY = torch.full((HORIZON,), 300.0)
+
+
+def errors(std):
+    torch.manual_seed(0)
+    return std * torch.randn(N, HORIZON, 1, CELLS)
+
+
+def fitted(truth, variance, std=1.0, cases=MANY, bounds=None):
+    spread = Spread(HORIZON, 1)
+    spread.fit(torch.zeros_like(truth), variance, torch.full((HORIZON, 1, CELLS), std), truth, bounds, cases)
+    return spread
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_paths_are_brought_to_the_size_of_the_error(factor):
+    spread = fitted(errors(factor), None)
+    torch.testing.assert_close(spread.paths, torch.full_like(spread.paths, factor), rtol=0.05, atol=0)
+    assert not spread.networks.any()
+
+
+def test_where_errors_follow_the_state_the_networks_have_the_spread():
+    torch.manual_seed(1)
+    std = 0.2 + 2 * torch.rand(N, HORIZON, 1, CELLS)
+    spread = fitted(errors(std), 4 * std.square())  # twice too wide
+    assert spread.paths.max() < 0.4
+    torch.testing.assert_close(spread.networks, torch.full_like(spread.networks, 0.5), atol=0.06, rtol=0)
+
+
+def test_where_errors_have_nothing_to_do_with_the_state_the_paths_have_it():
+    torch.manual_seed(1)
+    spread = fitted(errors(1.0), (0.05 + 3 * torch.rand(N, HORIZON, 1, CELLS)).square())
+    assert spread.networks.max() < 0.5
+    assert spread.paths.min() > 0.8
+
+
+def test_few_cases_leave_the_spread_to_the_paths_and_near_what_it_is():
+    spread = fitted(errors(3.0), torch.ones(N, HORIZON, 1, CELLS), cases=torch.ones(HORIZON))
+    assert not spread.networks.any()
+    assert spread.paths.square().max() == pytest.approx((9 + 2) / 3, rel=0.1)
+
+
+def test_a_lead_that_no_case_reached_has_the_factors_before_it():
+    truth = errors(2.0)
+    truth[:, 1:] = torch.nan
+    paths = fitted(truth, None).paths
+    assert torch.equal(paths[1:], paths[:1].expand(2, 1, 1, 1))
+
+
+def test_a_channel_without_bounds_beside_one_with_them_keeps_its_own_spread():
+    torch.manual_seed(0)
+    truth = torch.randn(N, HORIZON, 2, CELLS)
+    truth[:, :, 1] = truth[:, :, 1].clamp(min=0)
+    low = torch.full_like(truth, -torch.inf)
+    low[:, :, 1] = 0.0
+    spread, std = Spread(HORIZON, 2), torch.ones(HORIZON, 2, CELLS)
+    bounds = Bounds(low, torch.full_like(low, torch.inf))
+    spread.fit(torch.zeros_like(truth), None, std, truth, bounds, MANY)
+    torch.testing.assert_close(spread.paths[:, 0], torch.ones(HORIZON, 1, 1), rtol=0.1, atol=0)
+
+    field = (1, HORIZON, 2, 3, 4)
+    one = Bounds(*(b[:1].reshape(field) for b in bounds))
+    paths = torch.randn(500, *field)
+    members = spread.members(torch.zeros(field), torch.zeros(1, *field), paths, std.reshape(field[1:]), one)
+    torch.testing.assert_close(members[:, :, :, 0], (spread.paths * paths)[:, :, :, 0])
+    assert members[:, :, :, 1].min() == 0
+    assert (members[:, :, :, 1] > 0).any()
+
+
+def test_later_leads_take_the_factors_of_the_last():
+    assert Spread(3, 1).leads(5).tolist() == [0, 1, 2, 2, 2]
