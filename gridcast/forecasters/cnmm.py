@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import nn
 
-from gridcast.data.parameters import channels, defaults, parameter, real, whole
-from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.linear import (
-    HORIZON,
-    N_PATTERNS,
-    LinearForecaster,
-    fit_inverse_model,
-    inverse_model,
-)
+from gridcast.data.parameters import channels, parameter, real, whole
+from gridcast.forecasters.decisions import combination
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
-from gridcast.modules.blend import Blend
-from gridcast.modules.calibration import calibrate, weigh
 from gridcast.modules.convolutional import (
     ConvCombiner,
     ConvEmitter,
@@ -43,7 +33,6 @@ from gridcast.training.spec import ModuleSpec
 
 N_LOCATION = 16  # channels of what is known of a place
 TRANSITION_DEPTH = 4  # residual blocks
-SOURCES = ("networks", "linear", "persistence")
 N_ROLLED = 4  # steps that the transition forecasts in the second stage
 N_TRAINED, N_AHEAD = 2, 1  # steps of a window at which the filter is compared with the transition, and leads from one
 # Shares of the training after which it forecasts several steps, and after which the filter is trained: its steps cost
@@ -51,8 +40,6 @@ N_TRAINED, N_AHEAD = 2, 1  # steps of a window at which the filter is compared w
 TAUGHT = (0.7, 0.95)
 RATES = (1.0, 1.0, 0.25, 1.0)  # of the stages: several steps refine what one has taught; the filter begins anew
 WEIGHT_DECAY = 0.3  # a series of a few thousand fields is soon learned by heart
-LEAST_GAIN = 0.005  # of the error of held-out forecasts, for which a training goes on
-N_MEMBERS = 4  # of an ensemble whose spread is compared with its error, many times
 
 
 @forecaster
@@ -107,42 +94,6 @@ class CNMMForecaster(NeuralForecaster):
         default=(32, 16),
     )
 
-    @property
-    def linear_(self) -> LinearForecaster:
-        """The linear model that the networks are weighed against, fitted to the training part."""
-        check_fitted(self)
-        if self.module_.layout is None:
-            raise AttributeError(f"architecture={self.architecture!r} has no linear model")
-        shared = {name: getattr(self, name) for name in defaults(LinearForecaster)}
-        # as many lags as the module was built with
-        linear = LinearForecaster(**shared | {"lags": min(self.lags, self.window - 1)})
-        return linear.with_model(self, self.module_.layout.model)
-
-    @property
-    def decisions_(self) -> pd.DataFrame:
-        """What forecasts of the held-out part decided, one row for each lead.
-
-        The columns ``networks``, ``linear`` and ``persistence`` are the weights of the forecast of the trained
-        networks, of `linear_` and of the last field; what they leave to 1 goes to the climatology. ``spread`` is the
-        factor of the members' deviations from their mean. ``error_networks``, ... and ``error`` are the squared errors
-        of each and of the weighted sum, in units of that of the climatology; ``gain`` is the share of the error that
-        the networks take off the best sum without them. NaN, with all weight on the networks, where nothing was held
-        out.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        AttributeError
-            With ``architecture="paper"``, whose forecast is that of its networks alone.
-        """
-        check_fitted(self)
-        if self.module_.blend is None:
-            raise AttributeError(
-                f'architecture={self.architecture!r} decides nothing by held-out forecasts; use "residual"'
-            )
-        return self.module_.blend.table()
-
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         return self._paper_module(spec) if self.architecture == "paper" else self._residual_module(spec)
 
@@ -154,30 +105,15 @@ class CNMMForecaster(NeuralForecaster):
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         if module.layout is not None:
-            fit_inverse_model(module.layout.model, data)
-            module.layout.take_steps()  # after the fit: the steps are its errors
-
-    def _calibrate(self, module: Any, data: TrainingData) -> None:
-        if module.blend is not None and len(data.held_out):
-            calibrate(module, *_held_out(module, data), N_MEMBERS)
-
-    def _gains_nothing(self, module: Any, data: TrainingData) -> bool | None:
-        if module.blend is None or not len(data.held_out):
-            return None
-        weigh(module, *_held_out(module, data))
-        gain = module.blend.gain()
-        # the training goes on as it was: what is held out decides between networks, not between sums
-        module.blend.reset()
-        return gain < LEAST_GAIN  # False where nothing that was held out was observed
+            module.layout.take_steps()  # after the fit of the linear model: the steps are its errors
 
     def _residual_module(self, spec: ModuleSpec) -> MarkovModule:
         """Return a deep transition and its filter, beside a linear inverse model."""
         frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_clock = clock.n_channels if clock else 0
         n_location = N_LOCATION if frames.n_static else 0
-        n_patterns = 0 if self.patch_size else N_PATTERNS  # a patch does not show how large its patterns are
-        model = inverse_model(spec, min(self.lags, self.window - 1), n_patterns=n_patterns)
-        layout = LatentLayout(model)
+        combined = combination(spec, min(self.lags, self.window - 1), patches=self.patch_size is not None)
+        model, layout = combined.linear, LatentLayout(combined.linear)
         transition = DeepTransition(
             model.linear.n_lags * spec.shape[0],
             self.transition_channels,
@@ -206,7 +142,7 @@ class CNMMForecaster(NeuralForecaster):
             filtering=True,
             clock=clock,
             objective=Objective(forecast_steps=N_AHEAD, n_steps=N_TRAINED, taught=TAUGHT, taught_steps=N_ROLLED),
-            blend=Blend(SOURCES, "linear", HORIZON, spec.shape[0]),
+            combination=combined,
         )
 
     def _paper_module(self, spec: ModuleSpec) -> MarkovModule:
@@ -241,10 +177,3 @@ class CNMMForecaster(NeuralForecaster):
 
     def _encoder(self, n_inputs: int, periodic: Around) -> ConvEncoder:
         return ConvEncoder(n_inputs, self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic)
-
-
-def _held_out(module: nn.Module, data: TrainingData) -> tuple[Any, Any, Any, Any]:
-    """Return contexts, masks, clocks and truth of the held-out forecasts, where the module is."""
-    device = next(module.parameters()).device
-    x, mask, clock, truth = (None if t is None else torch.as_tensor(t, device=device) for t in data.validation(HORIZON))
-    return x, mask, clock, truth

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from gridcast.data.parameters import parameter, whole
+from gridcast.forecasters.decisions import combination
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
@@ -58,4 +59,5 @@ class ConvLSTMForecaster(NeuralForecaster):
             teacher_forcing=residual,
             relative=residual,
             periodic=spec.periodic,
+            combination=combination(spec, self._n_lags(), patches=self.patch_size is not None) if residual else None,
         )

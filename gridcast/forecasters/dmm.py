@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gridcast.data.parameters import channels, parameter, whole
+from gridcast.forecasters.decisions import combination
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
@@ -104,6 +105,7 @@ class DMMForecaster(NeuralForecaster):
             filtering=not paper,
             clock=clock,
             objective=PAPER_OBJECTIVE if paper else Objective(),
+            combination=None if paper else combination(spec, self._n_lags(), patches=False),
         )
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:

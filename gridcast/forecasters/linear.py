@@ -18,8 +18,10 @@ from gridcast.data.random import draw_seed
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import ScaledForecaster
+from gridcast.modules.censored import Bounds
 from gridcast.modules.frames import Frames
-from gridcast.modules.inverse_model import Hindcasts, LinearInverseModel
+from gridcast.modules.hindcasts import Hindcasts
+from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise, sample_size
 from gridcast.training.data import TrainingData, divide
@@ -93,7 +95,7 @@ class LinearForecaster(ScaledForecaster):
         data = TrainingData(scaled, scaling, window, self.context, windows, held_out)
         with seeded(draw_seed(self.random_state)):
             model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
-            fit_inverse_model(model, data)
+            fit_inverse_model(model, data, self.bounded)
         return {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
@@ -146,8 +148,16 @@ def inverse_model(spec: ModuleSpec, n_lags: int, *, n_patterns: int = N_PATTERNS
     return LinearInverseModel(linear, noise, frames, (size[0], size[1]), HORIZON)
 
 
-def fit_inverse_model(model: LinearInverseModel, data: TrainingData) -> None:
-    """Fit a new linear inverse model to the training part, its damping and spread to hindcasts of the end of it."""
+def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bool) -> None:
+    """Fit a new linear inverse model to the training part, its damping and spread to hindcasts of the end of it.
+
+    Parameters
+    ----------
+    model : LinearInverseModel
+    data : TrainingData
+    bounded : bool
+        Whether natural bounds of the series shape its members.
+    """
     n_lags = model.linear.n_lags
     divided = data.divided(EARLIER)
     if divided is not None:
@@ -158,9 +168,10 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData) -> None:
         hindcasts = Hindcasts(model.ratio.shape)
         made = earlier.hindcasts(begins, data.part[2], HORIZON, N_HINDCASTS)
         while batch := list(itertools.islice(made, BATCH)):
-            contexts, truths = (torch.from_numpy(np.concatenate(part)) for part in zip(*batch, strict=True))
-            forecast, _ = past.forecast(contexts, torch.ones(()), HORIZON)
-            hindcasts.add(forecast[0], truths)
+            contexts, truths, origins = (np.concatenate(part) for part in zip(*batch, strict=True))
+            limits = earlier.bounds(origins, HORIZON) if bounded else None
+            bounds = None if limits is None else Bounds(*map(torch.from_numpy, limits))
+            hindcasts.add(past.mean(torch.from_numpy(contexts), HORIZON), torch.from_numpy(truths), bounds)
     model.fit(data.runs(n_lags + 1))
     if divided is not None:
         model.calibrate(hindcasts)

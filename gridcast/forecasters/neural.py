@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from lightning_fabric import Fabric
 from torch import nn
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import check_time_features, make_time_features, static_fields
 from gridcast.data.grid import Series
-from gridcast.data.parameters import anything, choice, parameter, real, whole
+from gridcast.data.parameters import anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
+from gridcast.forecasters.decisions import decide, gains_nothing
 from gridcast.forecasters.fitted import check_fitted
+from gridcast.forecasters.linear import LinearForecaster, fit_inverse_model
 from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
+from gridcast.modules.combination import Combination
 from gridcast.modules.layers import ERROR_FLOOR
 from gridcast.persistence.forms import check
 from gridcast.training.callbacks import Watch
@@ -30,7 +34,7 @@ from gridcast.training.engine import compiled, make_fabric, place, seeded
 from gridcast.training.history import History
 from gridcast.training.identity import describe, digest, digest_labels, digest_series
 from gridcast.training.loop import train
-from gridcast.training.plan import TrainingPlan
+from gridcast.training.plan import PROBE, TrainingPlan
 from gridcast.training.settings import Training, checkpoint_interval
 from gridcast.training.spec import ModuleSpec
 from gridcast.training.streaming import WindowStream
@@ -110,14 +114,8 @@ class NeuralForecaster(ScaledForecaster):
 
     _learns_from_patches = True  # False where the latent describes the whole grid
 
-    def _calibrate(self, module: Any, data: TrainingData) -> None:
-        """Set, after the training, what held-out forecasts decide; nothing, unless a subclass says so."""
-
-    def _gains_nothing(self, module: Any, data: TrainingData) -> bool | None:
-        """Say, after a short part of the training, whether to go on is in vain; no, unless a subclass says so."""
-
     def _regime(self) -> dict[str, Any] | None:
-        """Stages and weight decay of the plan; one stage without decay, unless a subclass says so."""
+        """Stages and weight decay of the plan, where a subclass has its own."""
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         """Fit what the networks start from to the training part; nothing, unless a subclass says so."""
@@ -146,6 +144,44 @@ class NeuralForecaster(ScaledForecaster):
             n_clock=n_clock,
             device=str(next(self.module_.parameters()).device),
         )
+
+    @property
+    def linear_(self) -> LinearForecaster:
+        """The linear model that the networks are weighed against, fitted to the training part."""
+        model = self._combination("has no linear model").linear
+        shared = {name: getattr(self, name) for name in defaults(LinearForecaster) if hasattr(self, name)}
+        linear = LinearForecaster(**shared | {"lags": model.linear.n_lags})
+        return linear.with_model(self, model)
+
+    @property
+    def decisions_(self) -> pd.DataFrame:
+        """What forecasts of the held-out part decided, one row for each lead.
+
+        The columns ``networks``, ``linear`` and ``persistence`` are the weights of the forecast of the trained
+        networks, of `linear_` and of the last field; what they leave to 1 goes to the climatology. ``spread_networks``
+        and ``spread_linear`` are the factors of the deviations of the networks' members and of the noise of `linear_`.
+        ``error_networks``, ... and ``error`` are the squared errors of each and of the weighted sum, in units of that
+        of the climatology; ``gain`` is the share of the error that the networks take off the best sum without them.
+        NaN, with all weight on the networks, where nothing was held out.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        AttributeError
+            With ``architecture="paper"``, whose forecast is that of its networks alone.
+        """
+        return self._combination('decides nothing by held-out forecasts; use "residual"').table()
+
+    def _combination(self, lacks: str) -> Combination:
+        check_fitted(self)
+        if self.module_.combination is None:
+            raise AttributeError(f"architecture={self.architecture!r} {lacks}")
+        return self.module_.combination
+
+    def _n_lags(self) -> int:
+        """Return the lags of the linear model of a forecaster without a parameter for them."""
+        return min(defaults(LinearForecaster)["lags"], self.window - 1, self.context)
 
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         self.check_parameters()
@@ -196,7 +232,9 @@ class NeuralForecaster(ScaledForecaster):
         # weights, noise and draws of the training; the user's random numbers stay as they were
         with seeded(seed):
             spec = self._spec(series.grid, scaling.statistics, time_features, len(data.windows))
-            module = self._build_module(spec)
+            module: Any = self._build_module(spec)
+            if module.combination is not None:
+                fit_inverse_model(module.combination.linear, data, self.bounded)
             self._fit_start(module, data)
             learned["module_"] = place(module, fabric)
             learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
@@ -211,9 +249,9 @@ class NeuralForecaster(ScaledForecaster):
                     checkpoints,
                     saved,
                     watch.on_epoch_end,
-                    lambda trained: bool(self._gains_nothing(trained, data)),
+                    lambda trained: gains_nothing(trained, data),  # type: ignore[arg-type]
                 )
-            self._calibrate(module, data)
+            decide(module, data, self.bounded)
         watch.on_fit_end(learned["history_"])
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
@@ -301,7 +339,7 @@ class NeuralForecaster(ScaledForecaster):
             total = []
             for i in range(0, len(x), n_batch):
                 part = slice(i, i + n_batch)
-                inputs = x[part], mask[part], None if clock is None else clock[part]
+                inputs = x[part], mask[part], None if clock is None else clock[part], None
                 total.append(forecast_scaled(module, inputs, VALIDATION_LEADS, 0)[0])
             squared = np.square(np.concatenate(total) - truth, dtype=np.float64)
             seen = np.isfinite(truth)
@@ -320,6 +358,8 @@ class NeuralForecaster(ScaledForecaster):
         return None if (rows, columns) == shape[1:] else (rows, columns)
 
     def _plan(self) -> TrainingPlan:
+        # a cycle of its own for the part after which it is asked whether the training pays: its end tells
+        stages = {"stages": (PROBE,)} if self.architecture == "residual" else {}
         return TrainingPlan(
             max_epochs=self.max_epochs,
             max_steps=self.max_steps,
@@ -329,5 +369,5 @@ class NeuralForecaster(ScaledForecaster):
             patience=self.training.patience,
             max_seconds=None if self.training.max_minutes is None else 60 * self.training.max_minutes,
             verbose=self.verbose,
-            **self._regime() or {},
+            **self._regime() or stages,
         )

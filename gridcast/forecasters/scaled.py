@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
@@ -18,6 +19,7 @@ from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.registry import forecaster
+from gridcast.modules.censored import Bounds
 from gridcast.persistence.encoding import MISFITS
 from gridcast.persistence.forms import check, check_array, check_transformer, take
 from gridcast.training.engine import seeded
@@ -72,8 +74,10 @@ class ScaledForecaster(BaseForecaster):
     bounded: bool = parameter(
         flag,
         "bool",
-        "Clip forecasts to the smallest or largest value of the training series where at least a hundredth of its "
-        "values are there: rain stays non-negative, a concentration at most 1. A temperature has no such bound.",
+        "Take the smallest or largest value of the training series for a natural bound where at least a hundredth of "
+        "its values are there: rain stays non-negative, a concentration at most 1, and members of an ensemble are at "
+        "the bound as often as forecasts of held-out steps ask for (a censored normal distribution). A temperature has "
+        "no such bound.",
         default=True,
     )
     transformer: Any = parameter(
@@ -126,11 +130,14 @@ class ScaledForecaster(BaseForecaster):
         n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
         n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
         batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
+        # the last origins forecast beyond the history
+        times = extend(history.times, self._times_after(history, horizon))
         # one seed for the whole call: an integer gives the same members again; a mean draws nothing, and never waits
         with seeded(draw_seed(self.random_state)) if n_samples else nullcontext():
             start = 0
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
-                inputs = *context, self._clocks(history, batch)  # values, mask, clocks
+                bounds = self._bounds(history, times, batch, horizon)
+                inputs = *context, self._clocks(history, batch), bounds  # values, mask, clocks, bounds
                 for member in range(0, n_samples or 1, n_members):
                     n = min(n_members, (n_samples or 1) - member) if n_samples else 0
                     values = forecast_scaled(self.module_, inputs, horizon, n)
@@ -138,10 +145,18 @@ class ScaledForecaster(BaseForecaster):
                         -1, n_series, len(batch), *values.shape[2:]
                     )
                 start += len(batch)
-        # the last origins forecast beyond the history
-        times = extend(history.times, self._times_after(history, horizon))
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)
+
+    def _bounds(
+        self, history: Series, times: pd.Index, origins: np.ndarray, horizon: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the natural bounds of what is forecast from `origins`, (sample * origin, horizon, channel, y, x)."""
+        bounds = self.scaling_.bounds([times[origins + 1 + lead] for lead in range(horizon)]) if self.bounded else None
+        if bounds is None:
+            return None
+        low, high = (np.tile(bound, (history.values.shape[0], 1, 1, 1, 1)) for bound in bounds)
+        return low, high
 
     def _clocks(self, history: Series, origins: np.ndarray) -> np.ndarray | None:
         """Return the time features of the first step of each context, (sample * origin, n_clock)."""
@@ -208,14 +223,18 @@ class ScaledForecaster(BaseForecaster):
 
 
 def forecast_scaled(
-    module: nn.Module, inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None], horizon: int, n_samples: int
+    module: nn.Module,
+    inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None],
+    horizon: int,
+    n_samples: int,
 ) -> np.ndarray:
-    """Return scaled means, or draws, (member, batch, horizon, channel, y, x), from contexts, masks and clocks."""
+    """Return scaled means, or draws, (member, batch, horizon, channel, y, x), from contexts, masks, clocks, bounds."""
     # the state, not the parameters: a linear model has buffers alone
     device = next(iter(module.state_dict().values())).device
-    x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs)
+    x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs[:3])
+    bounds = None if inputs[3] is None else Bounds(*(torch.as_tensor(b, device=device) for b in inputs[3]))
     forecast: Any = module.forecast
-    loc, scale = forecast(x, mask, horizon, n_samples, clock)
+    loc, scale = forecast(x, mask, horizon, n_samples, clock, bounds)
     # members are observations, so they have the emission's noise too
     values = loc + scale * torch.randn_like(loc) if n_samples else loc
     return values.float().cpu().numpy()

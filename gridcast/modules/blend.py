@@ -1,4 +1,4 @@
-"""Forecasts of each lead weighed against each other by held-out steps, and members spread as far as these err."""
+"""Forecasts of each lead weighed against each other by held-out steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from gridcast.modules.layers import ERROR_FLOOR
 
 PRIOR_CASES = 2.0  # held-out forecasts in which the trusted source was right, beside those that were made
 MOST_WEIGHT = 1.5  # of a source
-MOST = 4.0  # factor that a spread is multiplied by
 
 
 class Blend(nn.Module):
@@ -26,37 +25,32 @@ class Blend(nn.Module):
         Names of the forecasts; until `fit` the first has the weight 1.
     trusted : str
         The one that is right where held-out forecasts are too few to tell.
-    horizon, n_channels : int
+    horizon : int
 
     Attributes
     ----------
     weights : Tensor, (horizon, n_sources)
-    ratio : Tensor, (horizon, n_channels, 1, 1)
-        Factor of the members' deviations from their mean.
     errors : Tensor, (horizon, n_sources + 3)
         Mean squared error of the held-out forecasts of each source, of the climatology, of the weighted sum without the
         first source and of that with it; infinite where none is that long.
     """
 
     weights: Tensor
-    ratio: Tensor
     errors: Tensor
 
-    def __init__(self, sources: tuple[str, ...], trusted: str, horizon: int, n_channels: int) -> None:
+    def __init__(self, sources: tuple[str, ...], trusted: str, horizon: int) -> None:
         super().__init__()
         self.sources, self.trusted = sources, sources.index(trusted)
         self.register_buffer("weights", torch.zeros(horizon, len(sources)))
-        self.register_buffer("ratio", torch.ones(horizon, n_channels, 1, 1))
         self.reset()
         self.register_buffer("errors", torch.full((horizon, len(sources) + 3), torch.inf))
 
     def reset(self) -> None:
-        """Give the first source the weight 1, and the members their own spread."""
+        """Give the first source the weight 1."""
         self.weights.zero_()[:, 0] = 1.0
-        self.ratio.fill_(1.0)
 
     @torch.no_grad()
-    def fit(self, forecasts: Tensor, truth: Tensor) -> None:
+    def fit(self, forecasts: Tensor, truth: Tensor, cases: Tensor) -> None:
         """Take the weights of least squared error.
 
         Parameters
@@ -65,6 +59,8 @@ class Blend(nn.Module):
             Of steps that no source was fitted to.
         truth : Tensor, (n, horizon, channel, y, x)
             NaN where it is not known.
+        cases : Tensor, (horizon,)
+            Independent forecasts of each lead: those that overlap err alike.
         """
         for lead in range(len(self.weights)):
             seen = truth[:, lead].isfinite()
@@ -72,7 +68,7 @@ class Blend(nn.Module):
                 self.weights[lead] = self.weights[max(lead - 1, 0)]
                 continue
             f, y = forecasts[:, :, lead][:, seen].double(), truth[:, lead][seen].double()
-            share = PRIOR_CASES / float(seen.flatten(1).any(1).sum())
+            share = PRIOR_CASES / float(cases[lead])
             # the prior is as many more cases in which the trusted source was right
             gram, cross = (1 + share) * (f @ f.T), f @ y + share * (f @ f[self.trusted])
             weights = _least_squares(gram, cross)
@@ -94,24 +90,12 @@ class Blend(nn.Module):
         errors = self.errors.double().cpu().numpy()
         n = len(self.sources)
         columns = dict(zip(self.sources, self.weights.cpu().numpy().T, strict=True))
-        columns["spread"] = self.ratio.mean((1, 2, 3)).cpu().numpy()
         with np.errstate(divide="ignore", invalid="ignore"):
             # in units of the error of the climatology, which stands behind the sources
             relative = errors / errors[:, n : n + 1]
         columns |= {f"error_{name}": relative[:, i] for i, name in enumerate(self.sources)}
         columns |= {"error": relative[:, -1], "gain": 1 - relative[:, -1] / relative[:, -2]}
         return pd.DataFrame(columns, index=pd.RangeIndex(1, len(errors) + 1, name="lead"))
-
-    @torch.no_grad()
-    def fit_spread(self, mean: Tensor, variance: Tensor, truth: Tensor) -> None:
-        """Take the ratio of the error of blended means to the spread of members, each (n, horizon, channel, y, x)."""
-        seen = truth.isfinite()
-        error = torch.where(seen, truth - mean, 0.0).square().sum((0, 3, 4))  # (horizon, channel)
-        spread = torch.where(seen, variance, 0.0).sum((0, 3, 4))
-        n = seen.flatten(3).any(3).sum(0)
-        # towards 1 where held-out forecasts are few
-        ratio = (error / spread.clamp(min=1e-12) * n + PRIOR_CASES) / (n + PRIOR_CASES)
-        self.ratio.copy_(ratio.sqrt().clamp(1 / MOST, MOST)[:, :, None, None])
 
     def mean(self, forecasts: Tensor) -> Tensor:
         """Return the weighted sum of forecasts (n_sources, n, horizon, channel, y, x) over the sources."""
@@ -129,4 +113,5 @@ def _least_squares(gram: Tensor, cross: Tensor) -> Tensor:
     # sources that say the same, or nothing, leave directions of which the sums tell nothing
     right = torch.where(values > 1e-9 * values[-1], (vectors.T @ cross) / root.clamp(min=1e-150), 0.0)
     # a forecast that is to be mistrusted is not to be turned around, and one that says next to nothing not blown up
-    return torch.from_numpy(lsq_linear((root * vectors).T.numpy(), right.numpy(), (0.0, MOST_WEIGHT)).x)
+    bounded = lsq_linear((root * vectors).T.cpu().numpy(), right.cpu().numpy(), (0.0, MOST_WEIGHT))
+    return gram.new_tensor(bounded.x)

@@ -1,73 +1,76 @@
-"""What held-out steps decide of a Markov module: the weights of its forecasts, and the spread of its members."""
+"""What held-out steps decide of a module: the weights of its forecasts, and the spread of its members."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gridcast.modules.blend import Blend
-from gridcast.modules.markov import MarkovModule
+from gridcast.modules.censored import Bounds
+from gridcast.modules.combination import Combination, CombinedModule
+
+N_MEMBERS = 10  # from which a spread is told
+EVERY = 2  # contexts of which one has members: they cost the most
 
 
-@torch.no_grad()
-def weigh(module: MarkovModule, x: Tensor, mask: Tensor, clock: Tensor | None, truth: Tensor) -> Tensor:
-    """Weigh the forecasts of each lead by held-out steps.
+@dataclass(frozen=True)
+class HeldOut:
+    """Contexts of steps that a module was not trained on, and what followed.
 
     Parameters
     ----------
-    module : MarkovModule
-        With a blend, whose weights are set.
-    x, mask, clock
-        Contexts, as in `MarkovModule.forecast`.
-    truth : Tensor, (batch, horizon, channel, y, x)
-        What followed, NaN where it is not known.
-
-    Returns
-    -------
-    Tensor, (n_sources, batch, horizon, channel, y, x)
-        The forecasts that were weighed.
+    x, mask : Tensor, (n, context, channel, y, x)
+    clock : Tensor, (n, n_clock), or None
+        Of the first step of each context.
+    truth : Tensor, (n, horizon, channel, y, x)
+        NaN where it is not known.
+    bounds : Bounds or None
+        Of the truth.
+    cases : Tensor, (horizon,)
+        Independent forecasts of each lead.
     """
-    blend = _blend(module)
-    blend.reset()
-    # one by one: a forecast of each takes the memory of a batch
-    made = [
-        module.sources(module.forecast(*one, truth.shape[1], clock=at)[0][0], *one, truth.shape[1])
-        for one, at in _each(x, mask, clock)
-    ]
+
+    x: Tensor
+    mask: Tensor
+    clock: Tensor | None
+    truth: Tensor
+    bounds: Bounds | None
+    cases: Tensor
+
+    def alone(self, module: CombinedModule, i: int, n_samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, members and their scale of the `i`-th forecast of the networks alone."""
+        # one by one: a forecast of each takes the memory of a batch
+        one = slice(i, i + 1)
+        clock = None if self.clock is None else self.clock[one]
+        return module.forecast_alone(self.x[one], self.mask[one], self.truth.shape[1], n_samples, clock)
+
+
+@torch.no_grad()
+def weigh(module: CombinedModule, held_out: HeldOut) -> Tensor:
+    """Weigh the forecasts of each lead by held-out steps; return them, (n_sources, n, horizon, channel, y, x)."""
+    combination = _combination(module)
+    made = [combination.sources(held_out.alone(module, i, 0)[0], held_out.x[i : i + 1]) for i in range(len(held_out.x))]
     forecasts = torch.cat(made, dim=1)
-    blend.fit(forecasts, truth)
+    combination.blend.fit(forecasts, held_out.truth, held_out.cases)
     return forecasts
 
 
 @torch.no_grad()
-def calibrate(
-    module: MarkovModule, x: Tensor, mask: Tensor, clock: Tensor | None, truth: Tensor, n_samples: int
-) -> None:
-    """Weigh the forecasts, as `weigh`, and set the spread of members to the error of the weighted mean.
-
-    Parameters
-    ----------
-    module, x, mask, clock, truth
-        As in `weigh`.
-    n_samples : int
-        Members from which the spread is told.
-    """
-    blend, forecasts = _blend(module), weigh(module, x, mask, clock, truth)
-    weights = blend.weights.clone()
-    blend.reset()  # members of the networks alone
+def calibrate(module: CombinedModule, held_out: HeldOut) -> None:
+    """Weigh the forecasts, as `weigh`, and set the spread of members to the errors of the weighted mean."""
+    combination, forecasts = _combination(module), weigh(module, held_out)
+    chosen = list(range(0, len(held_out.x), EVERY))
     variances = []
-    for (one, at), mean in zip(_each(x, mask, clock), forecasts[0], strict=True):
-        loc, scale = module.forecast(*one, truth.shape[1], n_samples, at)
-        variances.append((loc[:, 0] - mean).square().mean(0) + scale[:, 0].square().mean(0))
-    blend.weights.copy_(weights)
-    blend.fit_spread(blend.mean(forecasts), torch.stack(variances), truth)
+    for i in chosen:
+        mean, loc, scale = held_out.alone(module, i, N_MEMBERS)
+        variances.append((loc - mean).square().mean(0) + scale.square().mean(0))
+    bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
+    mean = combination.blend.mean(forecasts[:, chosen])
+    combination.fit_spread(mean, torch.cat(variances), held_out.truth[chosen], bounds, held_out.cases)
 
 
-def _blend(module: MarkovModule) -> Blend:
-    if module.blend is None:
-        raise ValueError("blend=None: the module has nothing to weigh")
-    return module.blend
-
-
-def _each(x: Tensor, mask: Tensor, clock: Tensor | None) -> list[tuple[tuple[Tensor, Tensor], Tensor | None]]:
-    return [((x[i : i + 1], mask[i : i + 1]), None if clock is None else clock[i : i + 1]) for i in range(len(x))]
+def _combination(module: CombinedModule) -> Combination:
+    if module.combination is None:
+        raise ValueError("combination=None: the module has nothing to weigh")
+    return module.combination

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.clock import Clock, spread
+from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.modules.frames import Frames
 from gridcast.modules.layers import BOUNDED, Around, LocatedConv2d, go_around, identity_, log_rms, zero_
 from gridcast.modules.recurrent import ConvLSTM
@@ -17,7 +18,7 @@ SCALE_FLOOR = 1e-3  # of scaled data: a field that never errs would have an infi
 SCALE_PACE = 10.0  # the logarithm of the scale goes as many times as far in a training step as a weight
 
 
-class ConvLSTMModule(nn.Module):
+class ConvLSTMModule(CombinedModule):
     """One ConvLSTM layer; the last `n_states` hidden states and a 1 x 1 convolution give the next frame.
 
     ``x_{t+1} = sum_k W_k h_{t-k}``, ``k < n_states``, which is the 1 x 1 convolution of the concatenated states. With
@@ -49,6 +50,7 @@ class ConvLSTMModule(nn.Module):
         Also train on the one-step forecasts inside the context.
     relative : bool
         Train on the logarithm of each field's error, else on the mean of all squared errors.
+    combination : Combination or None
     """
 
     def __init__(
@@ -68,8 +70,9 @@ class ConvLSTMModule(nn.Module):
         teacher_forcing: bool = True,
         relative: bool = True,
         periodic: Around = BOUNDED,
+        combination: Combination | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(combination)
         self.relative = relative
         self.frames, self.locator, self.clock = frames, locator, clock
         self.context, self.n_states = context, n_states
@@ -161,33 +164,26 @@ class ConvLSTMModule(nn.Module):
         # single precision: the exponential of a rounded logarithm is off by percents
         return torch.exp(SCALE_PACE * self.raw_scale.float()) + SCALE_FLOOR
 
-    @torch.no_grad()
-    def forecast(
-        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0, clock: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Forecast the fields after a context.
+    def forecast_alone(
+        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean, members and their scale; see `CombinedModule`.
 
-        Parameters
-        ----------
-        x, mask : Tensor, (batch, context, channel, y, x)
-            Whole grids.
-        horizon : int
-        n_samples : int
-            Number of forecasts that feed a draw back; 0 feeds the mean back.
-        clock : Tensor, (batch, n_clock), optional
-            Time features of the first step of the context.
-
-        Returns
-        -------
-        loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
+        The mean feeds itself back, a member a draw around it.
         """
+        mean = self._fed_back(x, mask, horizon, 0, clock)
+        # of one step: what noise grows to later is in the members
+        loc = self._fed_back(x, mask, horizon, n_samples, clock) if n_samples else mean
+        return mean[0], loc, self.scale.expand(loc.shape)
+
+    def _fed_back(self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None) -> Tensor:
+        """Return forecasts, (max(n_samples, 1), batch, horizon, channel, y, x)."""
         batch, size, members = x.shape[0], (x.shape[-2], x.shape[-1]), max(n_samples, 1)
         go_around(self, True)
         static = self.frames.static_of(None, size)
         padded, padded_mask = self.frames.pad(x), self.frames.pad_mask(mask)
         _, out = self._run(padded, padded_mask, horizon, static, clock, members, noisy=n_samples > 0)
-        loc = self.frames.crop(out, size).unflatten(0, (batch, members)).transpose(0, 1)
-        return loc, self.scale.expand(loc.shape)  # of one step: what noise grows to later is in the members
+        return self.frames.crop(out, size).unflatten(0, (batch, members)).transpose(0, 1)
 
     def _run(
         self,

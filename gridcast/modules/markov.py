@@ -12,9 +12,9 @@ from pyro.distributions import Normal
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from gridcast.modules.blend import Blend
 from gridcast.modules.chains import FirstOrder, Memory, PosteriorChain, PriorChain
 from gridcast.modules.clock import Clock, ClockedMemory, spread
+from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.modules.frames import Frames
 from gridcast.modules.known import Covariates
 from gridcast.modules.layers import go_around, positive, softplus_inverse
@@ -23,7 +23,7 @@ from gridcast.modules.residual import LatentLayout
 from gridcast.modules.terms import forecast_term, teaching_terms
 
 
-class MarkovModule(nn.Module):
+class MarkovModule(CombinedModule):
     """Deep Markov model of a window; DMM and CNMM differ in the parts alone.
 
     ======== ================================================ ==============================================
@@ -61,8 +61,7 @@ class MarkovModule(nn.Module):
     clock : Clock or None
         How the time features go on.
     objective : Objective
-    blend : Blend or None
-        Weights of each lead's forecasts.
+    combination : Combination or None
     """
 
     def __init__(
@@ -82,15 +81,15 @@ class MarkovModule(nn.Module):
         filtering: bool = False,
         clock: Clock | None = None,
         objective: Objective | None = None,
-        blend: Blend | None = None,
+        combination: Combination | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(combination)
         self.encoder, self.rnn, self.combiner = encoder, rnn, combiner
         self.transition, self.emitter, self.locator = transition, emitter, locator
         self.start = nn.Parameter(start)  # (latent,) or (latent, y', x')
         self.frames = frames
         self.skip, self.layout, self.clock = skip, layout, clock
-        self.filtering, self.blend = filtering, blend
+        self.filtering = filtering
         # with a layout the state before z_1 is made of the first field itself: a transition from it would forecast z_2
         free_start = free_start or layout is not None
         # scale 1 at the start: latents are coefficients or amplitudes in standard deviations
@@ -184,46 +183,22 @@ class MarkovModule(nn.Module):
             loss = loss + self.objective.forecast_weight * terms["forecast"]
         return loss, {name: value.detach() for name, value in terms.items()}
 
-    @torch.no_grad()
-    def forecast(
-        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int = 0, clock: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Forecast the fields after a context.
+    def forecast_alone(
+        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean, members and their scale; see `CombinedModule`.
 
-        Parameters
-        ----------
-        x, mask : Tensor, (batch, context, channel, y, x)
-            Whole grids, as in `loss`.
-        horizon : int
-            Steps to forecast.
-        n_samples : int
-            Number of latent sequences drawn for each context. 0 carries the means of the posterior and of the
-            transition on, which gives the predictive mean to first order in the latent noise.
-        clock : Tensor, (batch, n_clock), optional
-            Time features of the first step of the context.
-
-        Returns
-        -------
-        loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
-            Mean and scale of the emission.
+        Members are latent sequences drawn for each context; the mean carries those of the posterior and of the
+        transition on.
         """
         padded, seen, known = self._prepare(x, mask, None, clock)
-        posterior = self._posterior(padded, seen, known)
-        size = (x.shape[-2], x.shape[-1])
-        loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, n_samples))
-        if self.blend is None:
-            return loc, scale
-        mean = self.frames.crop(self._continue(posterior, known, horizon, 0)[0], size) if n_samples else loc
-        blended = self.blend.mean(self.sources(mean[0], x, mask, horizon))
-        ratio = self.blend.ratio[self.blend.leads(horizon)]
-        return blended + ratio * (loc - mean), ratio * scale
-
-    def sources(self, mean: Tensor, x: Tensor, mask: Tensor, horizon: int) -> Tensor:
-        """Return what `blend` weighs: the given forecast, the linear one and persistence, (3, batch, horizon, ...)."""
-        if self.layout is None:
-            raise ValueError("layout=None: without a linear model there is nothing to weigh")
-        linear = self.layout.model.forecast(x, mask, horizon)[0][0]
-        return torch.stack([mean, linear, x[:, -1:].expand_as(mean)])
+        posterior, size = self._posterior(padded, seen, known), (x.shape[-2], x.shape[-1])
+        loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, 0))
+        mean = loc[0]
+        # only a combination needs both
+        if n_samples:
+            loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, n_samples))
+        return mean, loc, scale
 
     # Pieces
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -74,6 +75,25 @@ class TrainingData:
         x, mask = fill_missing(blocks[:, : self.context], self.scaling.default)
         return x, mask, None if self.clock is None else self.clock[first[:, 1]], blocks[:, self.context :]
 
+    def independent(self, horizon: int) -> np.ndarray:
+        """Return how many of the held-out forecasts of each lead are independent, (horizon,): overlapping ones are not.
+
+        Those from one sample are as many as leads fit in between the first and the last, and one more.
+        """
+        n = np.zeros(horizon)
+        for lead, sample in itertools.product(range(1, horizon + 1), np.unique(self.held_out[:, 0])):
+            origins = self.held_out[self.held_out[:, 0] == sample, 1]
+            origins = origins[origins + lead < len(self.scaled.times)]  # the others have no truth
+            if len(origins):
+                n[lead - 1] += min(len(origins), 1 + np.ptp(origins) / lead)
+        return n
+
+    def bounds(self, origins: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the natural bounds of the steps after `origins`, see `Scaling.bounds`."""
+        # beyond the end no truth is known, and any bound will do
+        later = np.minimum(origins[:, None] + 1 + np.arange(horizon), len(self.scaled.times) - 1)
+        return self.scaling.bounds([self.scaled.times[lead] for lead in later.T])
+
     @property
     def part(self) -> tuple[np.ndarray, int, int]:
         """The training part: its samples, its first step and the step after its last."""
@@ -123,8 +143,8 @@ class TrainingData:
 
     def hindcasts(
         self, begins: np.ndarray, stop: int, horizon: int, most: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield contexts (n, context, channel, y, x) and the fields after them, (n, horizon, channel, y, x).
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield contexts (1, context, channel, y, x), the fields after them and their origins, (1,).
 
         Parameters
         ----------
@@ -147,7 +167,8 @@ class TrainingData:
             truth = np.concatenate([block, np.full((horizon, *block.shape[1:]), np.nan, block.dtype)])
             origins = np.arange(self.context, length)  # the first step that is forecast
             for origin in origins[np.linspace(0, len(origins) - 1, min(len(origins), -(-most // n_runs))).astype(int)]:
-                yield filled[None, origin - self.context : origin], truth[None, origin : origin + horizon]
+                contexts = filled[None, origin - self.context : origin]
+                yield contexts, truth[None, origin : origin + horizon], np.array([start + origin - 1])
 
     @property
     def _most_fields(self) -> int:

@@ -24,6 +24,7 @@ from gridcast.data.statistics import (
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 
+ROUNDED = 2e-6  # of values between -1 and 1
 OURS = (MinMaxTransformer, Anomaly)  # exact types: a subclass may change what `transform` does
 CYCLE_BYTES = 2**30  # an hourly cycle of a year fits for 30 000 cells
 
@@ -109,6 +110,24 @@ class Scaling:
             contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
             yield fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
 
+    def bounds(self, leads: list[pd.Index]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the natural bounds of the anomalies at times of each lead, or None where there are none.
+
+        Both are (time, lead, channel, y, x), infinite in channels without.
+        """
+        limits = tuple(b[:, None, None] for b in (self.statistics.low, self.statistics.high))
+        if not any(np.isfinite(limit).any() for limit in limits):
+            return None
+        shape = len(leads[0]), len(leads), *self.statistics.mean.shape
+        low, high = (np.broadcast_to(limit, shape).astype(np.float32) for limit in limits)
+        # the climatology is taken away from a bound too
+        if self.climatology is not None:
+            for lead, times in enumerate(leads):
+                cycle = self.climatology.climatology(times)
+                low[:, lead] -= cycle
+                high[:, lead] -= cycle
+        return low, high
+
     def restore(self, values: np.ndarray, history: Series, leads: list[pd.Index], bounded: bool) -> np.ndarray:
         """Return `values` (member, sample, origin, lead, channel, y, x) in physical units, in place.
 
@@ -123,7 +142,10 @@ class Scaling:
                 values[:, :, :, lead] += self.climatology.climatology(times)
             if bounded:
                 low, high = (b[:, None, None] for b in (self.statistics.low, self.statistics.high))
-                np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
+                part = np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
+                # the climatology, taken away and added again, has rounded what was at a bound
+                for limit in (low, high):
+                    np.copyto(part, limit, where=np.abs(part - limit) < ROUNDED)
             values[:, :, :, lead] = _restored(self.transformer, values[:, :, :, lead], times, history)
         return values
 

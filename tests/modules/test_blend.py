@@ -15,9 +15,9 @@ def made(weights, noise=0.0):
     return forecasts, truth
 
 
-def fitted(forecasts, truth):
-    blend = Blend(SOURCES, "linear", HORIZON, 1)
-    blend.fit(forecasts, truth)
+def fitted(forecasts, truth, cases=None):
+    blend = Blend(SOURCES, "linear", HORIZON)
+    blend.fit(forecasts, truth, torch.full((HORIZON,), float(len(truth))) if cases is None else cases)
     return blend
 
 
@@ -29,7 +29,7 @@ def test_weights_are_those_of_least_squares_where_cases_are_many(weights):
 
 def test_until_it_is_fitted_a_blend_is_its_first_source():
     forecasts, _ = made((0.0, 1.0, 0.0))
-    torch.testing.assert_close(Blend(SOURCES, "linear", HORIZON, 1).mean(forecasts), forecasts[0])
+    torch.testing.assert_close(Blend(SOURCES, "linear", HORIZON).mean(forecasts), forecasts[0])
 
 
 def test_few_cases_hardly_move_the_weights_from_the_trusted_source_and_many_do():
@@ -37,6 +37,12 @@ def test_few_cases_hardly_move_the_weights_from_the_trusted_source_and_many_do()
     few, many = fitted(forecasts[:, :1], truth[:1]).weights, fitted(forecasts, truth).weights
     assert few[:, 1].min() > 0.4
     assert many[:, 1].max() < 0.1
+
+
+def test_cases_that_overlap_count_as_few():
+    forecasts, truth = made((1.0, 0.0, 0.0))
+    weights = fitted(forecasts, truth, torch.tensor([400.0, 20.0, 1.0])).weights[:, 1]
+    assert weights[0] < 0.05 < weights[1] < 0.2 < weights[2]
 
 
 def test_after_a_reset_the_first_source_has_the_weight_again():
@@ -51,7 +57,7 @@ def test_the_gain_is_what_the_first_source_takes_off_the_error():
     truth = forecasts[0] + forecasts[1]
     assert fitted(forecasts, truth + 0.01 * torch.randn_like(truth)).gain() > 0.99
     assert fitted(forecasts, forecasts[1] + forecasts[2]).gain() == pytest.approx(0.0, abs=0.02)
-    assert np.isnan(Blend(SOURCES, "linear", HORIZON, 1).gain())  # nothing was held out
+    assert np.isnan(Blend(SOURCES, "linear", HORIZON).gain())  # nothing was held out
 
 
 def test_errors_are_those_of_each_source_of_the_climatology_and_of_the_sums():
@@ -103,10 +109,3 @@ def test_later_leads_take_the_weights_of_the_last():
     blend = fitted(*made((0.3, 0.6, 0.1)))
     longer = torch.randn(3, 2, HORIZON + 2, *CELLS)
     torch.testing.assert_close(blend.mean(longer)[:, HORIZON:], blend.mean(longer[:, :, 2:])[:, 1:])
-
-
-@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
-def test_the_spread_is_brought_to_the_size_of_the_error(factor):
-    blend, mean = Blend(SOURCES, "linear", HORIZON, 1), torch.zeros(N, HORIZON, *CELLS)
-    blend.fit_spread(mean, torch.ones_like(mean), factor * torch.randn_like(mean))
-    torch.testing.assert_close(blend.ratio, torch.full_like(blend.ratio, factor), rtol=0.1, atol=0)
