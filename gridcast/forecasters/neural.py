@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from gridcast.data.covariates import check_time_features, make_time_features, st
 from gridcast.data.grid import Series
 from gridcast.data.parameters import anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
-from gridcast.forecasters.decisions import decide, gains_nothing
+from gridcast.forecasters.decisions import decide, gains_nothing, seconds_to_decide
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.linear import LinearForecaster, fit_inverse_model
 from gridcast.forecasters.markov import DOWNSAMPLING
@@ -41,6 +42,7 @@ from gridcast.training.streaming import WindowStream
 from gridcast.training.summary import Summary, summarise
 from gridcast.transformers.scaling import Scaling
 
+LEAST_SECONDS = 1.0  # of a training whose budget the start has used up
 VALIDATION_LEADS = 8  # steps that a held-out forecast looks ahead
 # What may differ between the runs of one training
 FREE_PARAMETERS = (
@@ -184,6 +186,7 @@ class NeuralForecaster(ScaledForecaster):
         return min(defaults(LinearForecaster)["lags"], self.window - 1, self.context)
 
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
+        began = time.perf_counter()
         self.check_parameters()
         self._check_patches()
         windows, held_out = divide(
@@ -210,7 +213,7 @@ class NeuralForecaster(ScaledForecaster):
             "history_": [],
         }
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
-            self._train(series, calendar, data, learned, seed, fabric, checkpoints)
+            self._train(series, calendar, data, learned, seed, fabric, checkpoints, began)
         return learned | {"n_observed": scaled.n_observed}
 
     def _train(
@@ -222,8 +225,9 @@ class NeuralForecaster(ScaledForecaster):
         seed: int,
         fabric: Fabric,
         checkpoints: Checkpoints | None,
+        began: float,
     ) -> None:
-        """Add to `learned` what is trained."""
+        """Add to `learned` what is trained, by a fit that began at a time of `time.perf_counter`."""
         saved = None
         if checkpoints is not None:
             saved = checkpoints.read()
@@ -239,12 +243,13 @@ class NeuralForecaster(ScaledForecaster):
             learned["module_"] = place(module, fabric)
             learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
             watch = Watch(self.training.callbacks, self._as_fitted(learned | self._origin(learned, series, calendar)))
+            plan = self._plan(module, data, began)
             with compiled(module, self.training.compile):
                 learned["history_"] = train(
                     module,
                     self._stream(data, spec, seed, fabric),
                     self._validation(data),
-                    self._plan(),
+                    plan,
                     fabric,
                     checkpoints,
                     saved,
@@ -357,9 +362,14 @@ class NeuralForecaster(ScaledForecaster):
         # a patch as large as the grid is the grid: it may go around the globe
         return None if (rows, columns) == shape[1:] else (rows, columns)
 
-    def _plan(self) -> TrainingPlan:
+    def _plan(self, module: Any, data: TrainingData, began: float) -> TrainingPlan:
         # a cycle of its own for the part after which it is asked whether the training pays: its end tells
         stages = {"stages": (PROBE,)} if self.architecture == "residual" else {}
+        seconds = None
+        if self.training.max_minutes is not None:
+            # the budget is that of the whole fit: what came before and what comes after the training is part of it
+            after = seconds_to_decide(module, data)
+            seconds = max(LEAST_SECONDS, 60 * self.training.max_minutes - (time.perf_counter() - began) - after)
         return TrainingPlan(
             max_epochs=self.max_epochs,
             max_steps=self.max_steps,
@@ -367,7 +377,7 @@ class NeuralForecaster(ScaledForecaster):
             schedule=self.training.schedule,  # type: ignore[arg-type]
             gradient_clip=self.training.gradient_clip,
             patience=self.training.patience,
-            max_seconds=None if self.training.max_minutes is None else 60 * self.training.max_minutes,
+            max_seconds=seconds,
             verbose=self.verbose,
             **self._regime() or stages,
         )

@@ -107,6 +107,7 @@ class _Progress:
     best_error: float = math.inf
     since_best: int = 0
     probed: bool = False
+    in_vain: bool = False
     finished: bool = False
 
     def begin(self, epoch: int) -> None:
@@ -143,7 +144,7 @@ def train(
     on_epoch_end : callable, optional
         Sees the records so far; training ends where it returns True.
     vain : callable, optional
-        Says once, after the epoch that ends the first part of the training, `PROBE`, whether to train on is in vain.
+        Says once, after the first part of the training, `PROBE`, whether to train on is in vain.
 
     Returns
     -------
@@ -168,10 +169,9 @@ def train(
     with run.bar:
         while not progress.finished:
             module.train()
-            record = run.epoch()
+            record = run.epoch(vain)
             module.eval()
             run.judge(record, validate)
-            run.probe(vain)
             if on_epoch_end is not None and on_epoch_end(progress.history):
                 progress.finished = True
             if checkpoints is not None and progress.finished:
@@ -238,8 +238,11 @@ class _Run:
         self.recovery.good, self.recovery.failures = state["good"], state["failures"]
         self.bar.update(self.progress.epoch * len(self.stream) + self.progress.batch)
 
-    def epoch(self) -> Record:
-        """Take one step for each batch that is left of the epoch and return the mean of what they recorded."""
+    def epoch(self, vain: Callable[[nn.Module], bool] | None) -> Record:
+        """Take one step for each batch that is left of the epoch and return the mean of what they recorded.
+
+        It ends early where the time is over, or to train on is in vain.
+        """
         progress, began = self.progress, time.perf_counter() - self.progress.seconds
         n_before = progress.epoch * len(self.stream)
         if progress.batch:
@@ -262,6 +265,9 @@ class _Run:
                 progress.seconds = time.perf_counter() - began
                 if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
                     self.checkpoints.write(self.state)
+                # within the epoch: one may be longer than the part of the training that tells
+                if self._ends_here(vain, n_before + progress.batch):
+                    break
         # over finite steps only; an epoch without any has the loss NaN
         means = {name: value / progress.counts[name] for name, value in progress.sums.items()}
         rate = self._rate(progress.share)  # of the last step
@@ -278,7 +284,7 @@ class _Run:
         progress.history.append(record)
         # before anything is written: a checkpoint then goes on with the next epoch
         progress.begin(progress.epoch + 1)
-        progress.finished = self._share(progress.epoch * len(self.stream)) >= 1
+        progress.finished = progress.in_vain or self._share(progress.epoch * len(self.stream)) >= 1
         if not math.isfinite(error):
             self.recovery.go_back("the validation error" if validate else "the loss")
             return
@@ -292,18 +298,18 @@ class _Run:
         if self.plan.patience is not None and progress.since_best >= self.plan.patience:
             progress.finished = True
 
-    def probe(self, vain: Callable[[nn.Module], bool] | None) -> None:
-        """End the training where its first part has shown that nothing is to be gained."""
-        progress = self.progress
-        step = progress.epoch * len(self.stream)
-        if vain is None or progress.probed or step < PROBE_STEPS or self._share(step) < PROBE:
-            return
-        progress.probed = True
+    def _ends_here(self, vain: Callable[[nn.Module], bool] | None, step: int) -> bool:
+        """Say, once, whether the first part of the training has shown that nothing is to be gained."""
+        if vain is None or self.progress.probed or step < PROBE_STEPS or not PROBE <= self._share(step) < 1:
+            return False
+        self.progress.probed = True
+        self.raw.eval()
         # the processes of a training decide together
-        if self.fabric.broadcast(vain(self.raw)):
-            progress.finished = True
-            if not self.bar.disable:
-                self.bar.write("training ends here: held-out forecasts gain nothing by it", file=sys.stderr)
+        self.progress.in_vain = bool(self.fabric.broadcast(vain(self.raw)))
+        self.raw.train()
+        if self.progress.in_vain and not self.bar.disable:
+            self.bar.write("training ends here: held-out forecasts gain nothing by it", file=sys.stderr)
+        return self.progress.in_vain
 
     def _share(self, step: int) -> float:
         """Return the share of the training that is done before a step, by steps or, where that is more, by time."""

@@ -75,9 +75,10 @@ class Training(Parameters):
     max_minutes: float | None = parameter(
         real(lambda v: v > 0, "be positive", none=True),
         "float or None",
-        "Time that training takes at most, beside `max_epochs` and `max_steps`: the schedule of the learning rate fits "
-        "into whichever ends first. The weights then depend on how fast the machine is; None makes them depend on "
-        "`random_state` alone. The start, a linear model, comes before it, and the weighing of each lead after it.",
+        "Time that a fit takes at most, beside `max_epochs` and `max_steps`: the schedule of the learning rate fits "
+        "into whichever ends first, what the start before and the weighing of each lead after the training take "
+        "counted in. The weights then depend on how fast the machine is; None makes them depend on `random_state` "
+        "alone.",
         default=None,
     )
     checkpoint_dir: Any = parameter(
