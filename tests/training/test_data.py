@@ -194,25 +194,53 @@ def test_hindcasts_have_contexts_right_before_truths_and_nothing_behind_the_end(
     found = list(data.hindcasts(begins, stop, horizon, most))
     # every origin that has a context and a step after it: 17 of the first run and 7 of the second
     assert len(found) == {1: 1, 5: 6, 100: 24}[most]
-    for context, truth in found:
+    for context, truth, origin in found:
         assert context.shape == (1, 3, *FIELD)
         assert truth.shape == (1, horizon, *FIELD)
         (steps, after), last = (steps_of(part[0]) for part in (context, truth)), context[0, -1, 0, 0, 0]
         assert steps == [last - 2, last - 1, last]
+        assert origin == last % 1000
         ahead = last + np.arange(1, horizon + 1)
         known = ahead % 1000 < stop
         assert known[0]
         np.testing.assert_array_equal(after, np.where(known, ahead, np.nan))
 
 
+def test_forecasts_that_overlap_are_not_independent():
+    data = make_data(numbered(1, 40), validation_fraction=0.5)  # origins 19 to 38
+    n = data.independent(25)
+    assert n[0] == 20
+    assert n[4] == 1 + 15 / 5  # of 16 origins with five steps after them
+    assert n[18] == 1 + 1 / 19
+    assert not n[20:].any()
+    samples = make_data(numbered(8, 40), validation_fraction=0.5)
+    assert samples.independent(4)[0] == len(samples.held_out)
+    assert samples.independent(30)[29] >= 4  # one of each sample at least
+
+
+def test_bounds_of_the_steps_after_origins_are_those_of_the_anomalies():
+    values = np.maximum(numbered(1, 40).astype(float) % 7 - 3, 0)
+    data = make_data(values, validation_fraction=0.25)
+    low, high = data.bounds(np.array([5, 38]), 4)
+    assert low.shape == high.shape == (2, 4, *FIELD)
+    scaled = data.scaling.subtract(np.zeros((1, 4, *FIELD)) + data.scaling.statistics.low[:, None, None], data.scaled.times[6:10])
+    np.testing.assert_allclose(low[0], scaled[0], atol=1e-6)
+    assert np.isinf(high).all() or (high > low).all()
+    assert np.isfinite(low).all()  # beyond the end too
+
+
+def test_a_series_without_natural_bounds_has_none():
+    assert make_data(numbered(1, 400), validation_fraction=0.25).bounds(np.array([5]), 4) is None
+
+
 def test_gaps_are_filled_in_the_contexts_of_hindcasts_and_stay_in_their_truth():
     values = numbered(1, 40).astype(float)
     values[0, 15] = np.nan
     data = make_data(values, validation_fraction=0.0)
-    for context, truth in data.hindcasts(np.array([[0, 10]]), 20, 2, 100):
+    for context, truth, _ in data.hindcasts(np.array([[0, 10]]), 20, 2, 100):
         assert not np.isnan(context).any()
         assert 15 not in truth[:, :, 0, 0, 0]
-    assert sum(np.isnan(truth[0, 0]).all() for _, truth in data.hindcasts(np.array([[0, 10]]), 20, 2, 100)) == 1
+    assert sum(np.isnan(truth[0, 0]).all() for _, truth, _ in data.hindcasts(np.array([[0, 10]]), 20, 2, 100)) == 1
 
 
 def test_noise_has_the_level_of_the_changes_and_comes_to_a_quarter_of_the_windows():
