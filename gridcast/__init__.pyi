@@ -18,4 +18,5 @@ from .pipeline import ForecastPipeline as ForecastPipeline
 from .training import callbacks as callbacks
 from .training.settings import Training as Training
 from .transformers.anomaly import Anomaly as Anomaly
+from .transformers.log import LogTransformer as LogTransformer
 from .transformers.minmax import MinMaxTransformer as MinMaxTransformer

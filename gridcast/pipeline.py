@@ -136,8 +136,8 @@ def _encoded(name: str, step: Any, encoder: Encoder) -> Any:
 
 def _not_saved(name: str, step: Any, why: str) -> str:
     return (
-        f"steps: {name}={shown(step)} can not be saved ({why}): use MinMaxTransformer or Anomaly in front of a "
-        "forecaster of gridcast, or keep the pipeline with joblib.dump"
+        f"steps: {name}={shown(step)} can not be saved ({why}): use MinMaxTransformer, LogTransformer or Anomaly "
+        "in front of a forecaster of gridcast, or keep the pipeline with joblib.dump"
     )
 
 

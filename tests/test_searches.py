@@ -9,6 +9,7 @@ from seasonal import PERIOD, make_cnmm, make_series, steps
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import Pipeline
+from small import small
 
 import gridcast as gc
 
@@ -61,6 +62,25 @@ def test_search_over_nested_and_training_parameters(series):
     assert search.best_estimator_.transformer_.data_range == search.best_params_["transformer__data_range"]
     assert 250 < search.best_estimator_.predict(5).mean() < 310
     assert make_cnmm().get_params()["transformer__data_range"] is None
+
+
+def test_search_over_transformers_and_their_offset(series):
+    rain = np.maximum(series - 281, 0) ** 2
+    cv, scoring = gc.WindowSplitter(window=8, n_splits=2), gc.make_scorer("crps", horizon=1, n_samples=5)
+    transformers = [gc.MinMaxTransformer(), gc.LogTransformer(), gc.LogTransformer(bound=-3)]
+    search = GridSearchCV(
+        small("linear"), {"transformer": transformers}, scoring=scoring, cv=cv, error_score="raise"
+    ).fit(rain)
+    assert len(set(search.cv_results_["mean_test_score"])) == 3
+    assert type(search.best_estimator_.transformer_) is type(search.best_params_["transformer"])
+    assert not hasattr(transformers[1], "offset_")
+    model = small("linear", transformer=gc.LogTransformer())
+    search = GridSearchCV(model, {"transformer__offset": ["auto", 0.5, 50.0]}, scoring=scoring, cv=cv).fit(rain)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.transformer_.offset == search.best_params_["transformer__offset"]
+    pipeline = gc.ForecastPipeline([("log", gc.LogTransformer()), ("naive", gc.NaiveForecaster(random_state=0))])
+    search = GridSearchCV(pipeline, {"log__offset": [0.5, 50.0]}, cv=cv, error_score="raise").fit(rain)
+    np.testing.assert_allclose(search.predict(2)[0], rain[-1], rtol=1e-4, atol=1e-4)
 
 
 def test_search_over_a_plain_pipeline_forecasts_a_history(series):

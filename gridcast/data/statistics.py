@@ -38,7 +38,8 @@ def check_resolved(values: Any) -> None:
         Read once more where they are in double precision or whole numbers.
     """
     if values.dtype not in (np.float16, np.float32):  # single precision has told apart what is told apart
-        check_precision(*extremes(values)[:2], values.dtype)
+        smallest, largest, *_ = extremes(values)
+        check_precision(smallest, largest, values.dtype)
 
 
 def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) -> None:
@@ -64,10 +65,24 @@ def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) 
             )
 
 
-def extremes(
-    values: Any, given: tuple[np.ndarray, np.ndarray] | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return per channel the extremes and the count, and how many cells lie outside `given`, in one pass."""
+def extremes(values: Any, given: tuple[np.ndarray, np.ndarray] | None = None, *also: Any) -> tuple[Any, ...]:
+    """Return per channel the extremes and the count, and how many cells lie outside `given`, in one pass.
+
+    Parameters
+    ----------
+    values : numpy or dask array, (sample, time, channel, y, x)
+    given : (ndarray, ndarray), (channel,), optional
+        Limits from below and above.
+    *also : array
+        What else is computed from `values`, perhaps lazily: it is read in the same pass and stands behind the others.
+
+    Returns
+    -------
+    smallest, largest : ndarray, (channel,)
+        Infinite where nothing is observed.
+    n_observed : ndarray of int, (channel,)
+    n_outside : int
+    """
     library = da if isinstance(values, da.Array) else np
     axes, observed = (
         (0, 1, 3, 4),
@@ -80,8 +95,15 @@ def extremes(
         bottom, top = (limit.reshape(-1, 1, 1) for limit in given)
         outside = ((values < bottom) | (values > top)).sum()
     # one call: the file is read once for all of them
-    low, high, count, outside = dask.compute(low, high, observed.sum(axes), outside)
-    return low.astype(float), high.astype(float), count, int(outside)
+    low, high, count, outside, *others = dask.compute(low, high, observed.sum(axes), outside, *also)
+    return low.astype(float), high.astype(float), count, int(outside), *others
+
+
+def sums_above(values: Any, bound: np.ndarray) -> tuple[Any, Any]:
+    """Return per channel the sum and the count of the values above `bound` (channel,), lazy if `values` are."""
+    library = da if isinstance(values, da.Array) else np
+    above = values > bound.reshape(-1, 1, 1)  # NaN is not
+    return library.where(above, values, 0).sum((0, 1, 3, 4), dtype=float), above.sum((0, 1, 3, 4))
 
 
 def beyond_precision(value: float, unit: float | None = None) -> ValueError:

@@ -172,8 +172,8 @@ class ScaledForecaster(BaseForecaster):
         # exact types: a subclass may hold what the file has no form for
         if type(transformer) not in OURS:
             raise ValueError(
-                f"transformer={self.transformer!r} can not be saved: use MinMaxTransformer or Anomaly, or keep the "
-                "forecaster with joblib.dump"
+                f"transformer={self.transformer!r} can not be saved: use MinMaxTransformer, LogTransformer or Anomaly, "
+                "or keep the forecaster with joblib.dump"
             )
         return {
             "transformer": transformer,

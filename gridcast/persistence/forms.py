@@ -16,12 +16,18 @@ from gridcast.data.statistics import FieldStatistics
 from gridcast.data.times import as_index
 from gridcast.persistence.encoding import Attributes, Form, check_variables, variables_of
 from gridcast.transformers.anomaly import Anomaly
+from gridcast.transformers.channels import ChannelTransformer
+from gridcast.transformers.log import LogTransformer
 from gridcast.transformers.minmax import MinMaxTransformer
+from gridcast.transformers.scaling import OURS
 
 # of the CF conventions, as cftime names them
 CALENDARS = "standard gregorian proleptic_gregorian julian noleap 365_day all_leap 366_day 360_day"
 CALENDAR_FIELDS = tuple(field.name for field in dataclasses.fields(Calendar))
 AXES = ("datetime64", "number", *CALENDARS.split())  # what `Calendar.axis` may be
+# what the transformers of channels learn
+SCALED = ("data_min_", "data_max_")
+LOG = (*SCALED, "bound_", "offset_")
 STATE_WORDS = 624  # of the Mersenne twister
 
 
@@ -52,7 +58,7 @@ def check_array(value: Any, shape: tuple[int | None, ...], what: str, kind: str 
 
 def check_transformer(value: Any, shape: tuple[int, int, int], what: str) -> None:
     """Raise a ValueError unless `value` is a transformer that was fitted on fields of this shape."""
-    if isinstance(check(value, (MinMaxTransformer, Anomaly), what), Anomaly):
+    if isinstance(check(value, OURS, what), Anomaly):
         check_array(vars(value).get("cycle_"), (None, *shape), f"{what}/cycle_")
     else:
         check_array(vars(value).get("data_min_"), shape[:1], f"{what}/data_min_", "iuf")
@@ -112,12 +118,29 @@ def _statistics(
     )
 
 
-def _check_scaled(transformer: MinMaxTransformer) -> None:
-    shape = check_array(transformer.data_min_, (None,), "data_min_", "iuf").shape
-    check_array(transformer.data_max_, shape, "data_max_", "iuf")
+def _check_channels(transformer: ChannelTransformer, *learned: str) -> None:
+    """Raise a ValueError unless the feature range has a width and what was learned is one number for each channel."""
+    shape: tuple[int | None, ...] = (None,)
+    for name in learned:
+        shape = check_array(getattr(transformer, name), shape, name, "iuf").shape
     low, high = transformer.feature_range
-    if not (low < high and (transformer.data_min_ < transformer.data_max_).all()):
-        raise ValueError(f"feature_range={transformer.feature_range!r} or the data range has no width")
+    if not low < high:
+        raise ValueError(f"feature_range={transformer.feature_range!r} has no width")
+
+
+def _check_scaled(transformer: MinMaxTransformer) -> None:
+    _check_channels(transformer, *SCALED)
+    if not (transformer.data_min_ < transformer.data_max_).all():
+        raise ValueError("the data range has no width")
+
+
+def _check_log(transformer: LogTransformer) -> None:
+    _check_channels(transformer, *LOG)
+    learned = [getattr(transformer, name) for name in LOG]
+    if not (np.isfinite(learned).all() and (transformer.offset_ > 0).all()):
+        raise ValueError("the data range, the bound or the offset is not finite, or the offset is not positive")
+    if not (transformer.data_min_ <= transformer.data_max_).all():
+        raise ValueError("the data range ends before it begins")
 
 
 def _check_cycle(anomaly: Anomaly) -> None:
@@ -208,8 +231,9 @@ FORMS = (
         lambda s: [getattr(s, field.name) for field in dataclasses.fields(s)],
         _statistics,
     ),
-    _transformer_form(MinMaxTransformer, ("data_min_", "data_max_"), _check_scaled),
+    _transformer_form(MinMaxTransformer, SCALED, _check_scaled),
     _transformer_form(Anomaly, ("calendar_", "period_", "origin_", "n_phases_", "year_", "cycle_"), _check_cycle),
+    _transformer_form(LogTransformer, LOG, _check_log),
     Form(np.random.RandomState, ("key", "position", "has_gauss", "gauss"), _take_random_state, _random_state),
     Form(
         np.random.Generator,

@@ -6,17 +6,13 @@ import warnings
 from typing import Any, Self
 
 import numpy as np
-import xarray as xr
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.grid import Series, unwrap
-from gridcast.data.statistics import check_no_fill_values, extremes
-from gridcast.transformers.labels import labelled, map_fields
+from gridcast.data.grid import Series
+from gridcast.transformers.channels import ChannelTransformer, over_fields
 
 
-class MinMaxTransformer(TransformerMixin, BaseEstimator):
+class MinMaxTransformer(ChannelTransformer):
     """Scale each channel linearly so that its data range becomes `feature_range`.
 
     ``transform(x) = low + (x - data_min) * (high - low) / (data_max - data_min)``; `inverse_transform` is exact. Values
@@ -28,7 +24,8 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
         Range of the scaled data.
     data_range : (float, float) or sequence of them, default=None
         Range of the data in physical units, one pair for all channels or one per channel, such as the paper's
-        ``(0, 1000)`` K and ``(0, 80)`` mm/day. By default learned in one pass over the (possibly lazy) array.
+        ``(0, 1000)`` K and ``(0, 80)`` mm/day. By default learned in one pass over the (possibly lazy) array. Where
+        values of the training series lie outside, `fit` warns of their share.
 
     Attributes
     ----------
@@ -48,50 +45,23 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
         self.feature_range = feature_range
         self.data_range = data_range
 
-    def fit(self, X: Any, y: None = None) -> Self:
-        """Learn or check the data range.
-
-        Parameters
-        ----------
-        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
-            Physical units.
-        y : ignored
-
-        Returns
-        -------
-        self
+    def fit_series(self, series: Series, calendar: Calendar | None = None) -> Self:
+        """Learn or check the data range of a series without labels; see `fit`.
 
         Raises
         ------
         ValueError
-            If a range has no width, `X` holds infinite values, undeclared fill values such as 1e20, or a channel
-            without any observation.
+            If a range has no width, or `X` can not be scaled; see `fit`.
 
         Warns
         -----
         UserWarning
-            If values of `X` lie outside `data_range`, with the share of such cells.
+            If values lie outside `data_range`, with the share of such cells.
         """
-        return self.fit_series(unwrap(labelled(X))[0])
-
-    def fit_series(self, series: Series, calendar: Calendar | None = None) -> Self:
-        """Learn or check the data range of a series without labels; see `fit`."""
         del calendar
-        low, high = self.feature_range
-        if not low < high:
-            raise ValueError(f"feature_range={self.feature_range!r} has no width: give (low, high) with low < high")
         n_channels = series.grid.shape[0]
         given = None if self.data_range is None else self._given_range(n_channels)
-        smallest, largest, n_observed, n_outside = extremes(series.values, given)
-        if (n_observed == 0).any():
-            channel = int(np.flatnonzero(n_observed == 0)[0])
-            raise ValueError(
-                f"X holds no observed value in channel {channel} (all NaN): drop it or check the fill value"
-            )
-        if not np.isfinite([smallest, largest]).all():
-            raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
-        # a fill value of 1e20 would squeeze all data into one point
-        check_no_fill_values(smallest, largest)
+        smallest, largest, n_observed, n_outside = self._read(series, given)
         if given is None:
             self.data_min_, self.data_max_ = smallest, largest
         else:
@@ -113,41 +83,11 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
             )
         return self
 
-    def transform(self, X: Any) -> xr.DataArray:
-        """Scale `X`.
-
-        Parameters
-        ----------
-        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
-            Physical units.
-
-        Returns
-        -------
-        DataArray
-            Scaled, lazy if `X` is.
-        """
-        return map_fields(labelled(X), self.transform_values)
-
     def transform_values(self, values: Any, times: Any = None) -> Any:
         """Scale fields without labels (..., channel, y, x), numpy or dask; the times do not matter."""
         del times
         low, offset, factor = self._line(values)
         return low + (values - offset) * factor
-
-    def inverse_transform(self, X: Any) -> xr.DataArray:
-        """Undo `transform`.
-
-        Parameters
-        ----------
-        X : DataArray or ndarray, shape ([member,] [sample,] time, [channel,] y, x)
-            Scaled data or forecasts, with any leading dimensions.
-
-        Returns
-        -------
-        DataArray
-            Physical units, lazy if `X` is.
-        """
-        return map_fields(labelled(X), self.inverse_transform_values)
 
     def inverse_transform_values(self, values: Any, times: Any = None) -> Any:
         """Undo `transform_values`."""
@@ -157,15 +97,10 @@ class MinMaxTransformer(TransformerMixin, BaseEstimator):
 
     def _line(self, values: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return what is added, the offset and the factor of the line, in the precision of `values`."""
-        check_is_fitted(self)
-        if values.shape[-3] != len(self.data_min_):
-            raise ValueError(
-                f"X has {values.shape[-3]} channels, the transformer was fitted on {len(self.data_min_)}: fit it on X"
-            )
+        self._check_fitted_on(values)
         low, high = self.feature_range
-        line = np.asarray(low), self.data_min_, (high - low) / (self.data_max_ - self.data_min_)
-        dtype = np.result_type(values.dtype, np.float32)  # integers become floats, doubles stay doubles
-        first, offset, factor = (part.astype(dtype).reshape(-1, 1, 1) for part in line)
+        factor = (high - low) / (self.data_max_ - self.data_min_)
+        first, offset, factor = over_fields(values.dtype, low, self.data_min_, factor)
         return first, offset, factor
 
     def _given_range(self, n_channels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,10 +22,12 @@ from gridcast.data.statistics import (
     fill_missing,
 )
 from gridcast.transformers.anomaly import Anomaly
+from gridcast.transformers.channels import ChannelTransformer
+from gridcast.transformers.log import LogTransformer
 from gridcast.transformers.minmax import MinMaxTransformer
 
 ROUNDED = 2e-6  # of values between -1 and 1
-OURS = (MinMaxTransformer, Anomaly)  # exact types: a subclass may change what `transform` does
+OURS = (MinMaxTransformer, LogTransformer, Anomaly)  # exact types: a subclass may change what `transform` does
 CYCLE_BYTES = 2**30  # an hourly cycle of a year fits for 30 000 cells
 
 
@@ -59,7 +61,7 @@ class Scaling:
         else:
             check_resolved(series.values)
             transformer.fit(wrap(series.values, series.times, series))
-        if isinstance(transformer, MinMaxTransformer):
+        if isinstance(transformer, ChannelTransformer):
             check_precision(transformer.data_min_, transformer.data_max_, series.values.dtype)
         scaled = replace(series, values=_transformed(transformer, series.values, series.times, series))
         if climatology is None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridcast.data.statistics import field_statistics, fill_missing
+from gridcast.data.statistics import extremes, field_statistics, fill_missing, sums_above
 
 NAN = np.nan
 
@@ -40,6 +40,17 @@ def test_without_gaps_nothing_is_copied():
     filled, mask = fill_missing(x, x[0])
     assert filled is x
     assert (mask == 1).all()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_else_is_computed_comes_behind_the_extremes(lazy):
+    values = np.array([[0, 2, NAN, 5], [-1, -1, -1, -1]], np.float32).T.reshape(1, 4, 2, 1, 1)
+    values = da.from_array(values, chunks=(1, 3, 1, 1, 1)) if lazy else values
+    found = extremes(values, (np.array([0.0, 0.0]), np.array([4.0, 4.0])), *sums_above(values, np.array([0.0, -1.0])))
+    smallest, largest, n_observed, n_outside, total, n_above = found
+    assert (smallest.tolist(), largest.tolist(), n_observed.tolist(), n_outside) == ([0, -1], [5, -1], [3, 4], 5)
+    assert (total.tolist(), n_above.tolist()) == ([7, 0], [2, 0])
+    assert total.dtype == np.float64
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 2**20]), st.booleans())

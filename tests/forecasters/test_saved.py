@@ -209,6 +209,7 @@ VARIANTS = {
     "linear": lambda: gc.LinearForecaster(
         lags=3, context=5, periodic=("lat", "lon"), climatology="mean", random_state=1
     ),
+    "linear log": lambda: small("linear", transformer=gc.LogTransformer(bound=200)),
 }
 
 
@@ -295,7 +296,9 @@ def test_a_parameter_that_can_not_be_saved_is_named(dmm, parameters, message, tm
 def test_a_fitted_transformer_of_someone_else_is_named(dmm, tmp_path):
     estimator = gc.ConvLSTMForecaster(rnn_channels=4, transformer=Shift(), **TRAINING).fit(TRAIN)
     estimator.transformer = gc.MinMaxTransformer()
-    with pytest.raises(ValueError, match=r"transformer=.* can not be saved: use MinMaxTransformer or Anomaly"):
+    with pytest.raises(
+        ValueError, match=r"transformer=.* can not be saved: use MinMaxTransformer, LogTransformer or Anomaly"
+    ):
         estimator.save(tmp_path / "a")
 
 
@@ -489,6 +492,40 @@ def test_a_file_that_is_no_forecaster_is_refused(dmm, case, tmp_path):
         ValueError, match=r"path='.*model.gridcast' holds no forecaster that can be opened .*" + message
     ):
         gc.load(path, device="cpu")
+
+
+LOG = {
+    "no bound": (set_at(LEARNED, "transformer", "learned", "bound_", to=DELETE), "it learned .*expected .*'bound_'"),
+    "bound": (array("learned/transformer/learned/bound_", lambda x: x * np.nan), "the bound or the offset is not fin"),
+    "offset": (array("learned/transformer/learned/offset_", lambda x: x * 0), "the offset is not positive"),
+    "offsets": (array("learned/transformer/learned/offset_", lambda x: np.tile(x, 2)), "offset_ has the shape"),
+    "data range": (array("learned/transformer/learned/data_max_", lambda x: x - 1000), "ends before it begins"),
+    "feature range": (
+        set_at(LEARNED, "transformer", "parameters", "feature_range", "items", to=[1, -1]),
+        r"feature_range=\(1, -1\) has no width",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOG)
+def test_a_file_whose_logarithm_is_none_is_refused(case, tmp_path):
+    change, message = LOG[case]
+    path = tmp_path / "model.gridcast"
+    VARIANTS["linear log"]().fit(TRAIN).save(path)
+    values, arrays, text = read_file(path)
+    change(values, arrays)
+    write_file(path, values, arrays, text)
+    with pytest.raises(ValueError, match="holds no forecaster that can be opened .*" + message):
+        gc.load(path)
+
+
+def test_a_pipeline_keeps_its_logarithm(tmp_path):
+    steps = [("log", gc.LogTransformer(bound=200)), ("naive", gc.NaiveForecaster(random_state=0))]
+    pipeline = gc.ForecastPipeline(steps).fit(TRAIN)
+    pipeline.save(tmp_path / "pipeline.gridcast")
+    loaded = gc.load(tmp_path / "pipeline.gridcast")
+    xr.testing.assert_identical(pipeline.predict_samples(3), loaded.predict_samples(3))
+    assert vars(loaded[0]).keys() == vars(pipeline[0]).keys()
 
 
 NAIVE = {

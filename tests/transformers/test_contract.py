@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from gridcast import Anomaly, MinMaxTransformer
+from gridcast import Anomaly, LogTransformer, MinMaxTransformer
 
-TRANSFORMERS = [MinMaxTransformer(), MinMaxTransformer((0, 1), data_range=(-500, 500)), Anomaly(period=4)]
+TRANSFORMERS = [
+    MinMaxTransformer(),
+    MinMaxTransformer((0, 1), data_range=(-500, 500)),
+    LogTransformer(bound=-50),
+    LogTransformer(40.0, (0, 1), bound=-50),
+    Anomaly(period=4),
+]
 every_transformer = pytest.mark.parametrize("transformer", TRANSFORMERS, ids=str)
 
 
@@ -41,9 +47,12 @@ def test_the_inverse_is_exact_for_any_series(transformer, seed, scale, offset, m
     values[rng.uniform(size=values.shape) < missing] = np.nan
     values[0] = offset
     X = xr.DataArray(values, dims=("time", "variable", "y", "x"))
+    transformer = clone(transformer)
+    if "bound" in transformer.get_params():
+        transformer.set_params(bound=offset - 10 * scale)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        transformed = clone(transformer).fit(X)
+        transformed = transformer.fit(X)
     there = transformed.transform(X)
     back = transformed.inverse_transform(there)
     np.testing.assert_array_equal(there.isnull(), X.isnull())

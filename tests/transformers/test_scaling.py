@@ -166,7 +166,7 @@ def test_labels_come_off_once_and_go_on_once(monkeypatch):
 
         return call
 
-    for module in ("gridcast.forecasters.base", "gridcast.transformers.scaling", "gridcast.transformers.minmax"):
+    for module in ("gridcast.forecasters.base", "gridcast.transformers.scaling", "gridcast.transformers.channels"):
         for name in ("unwrap", "wrap"):
             with contextlib.suppress(AttributeError):
                 monkeypatch.setattr(f"{module}.{name}", counted(name, getattr(importlib.import_module(module), name)))

@@ -1,0 +1,128 @@
+"""What the transformers that scale each channel have in common: labels off and on, and which data they refuse."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from gridcast.data.calendars import Calendar
+from gridcast.data.grid import Series, unwrap
+from gridcast.data.statistics import check_no_fill_values, extremes
+from gridcast.transformers.labels import labelled, map_fields
+
+
+class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
+    """Base of the transformers that map the data range of each channel to `feature_range`, whatever the time.
+
+    Attributes
+    ----------
+    data_min_, data_max_ : ndarray, shape (channel,)
+        Data range in physical units.
+    """
+
+    feature_range: tuple[float, float]
+    data_min_: np.ndarray
+    data_max_: np.ndarray
+
+    def fit(self, X: Any, y: None = None) -> Self:
+        """Learn the scales of the channels, or check those given, in one pass.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Physical units.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not fit `X`, or `X` holds infinite values, undeclared fill values such as 1e20, or a
+            channel without any observation.
+        """
+        return self.fit_series(unwrap(labelled(X))[0])
+
+    def transform(self, X: Any) -> xr.DataArray:
+        """Scale `X`.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Physical units.
+
+        Returns
+        -------
+        DataArray
+            Scaled, lazy if `X` is.
+        """
+        return map_fields(labelled(X), self.transform_values)
+
+    def inverse_transform(self, X: Any) -> xr.DataArray:
+        """Undo `transform`.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([member,] [sample,] time, [channel,] y, x)
+            Scaled data or forecasts, with any leading dimensions.
+
+        Returns
+        -------
+        DataArray
+            Physical units, lazy if `X` is.
+        """
+        return map_fields(labelled(X), self.inverse_transform_values)
+
+    @abstractmethod
+    def fit_series(self, series: Series, calendar: Calendar | None = None) -> Self:
+        """Learn from a series without labels; see `fit`."""
+
+    @abstractmethod
+    def transform_values(self, values: Any, times: Any = None) -> Any:
+        """Scale fields without labels (..., channel, y, x), numpy or dask; the times do not matter."""
+
+    @abstractmethod
+    def inverse_transform_values(self, values: Any, times: Any = None) -> Any:
+        """Undo `transform_values`."""
+
+    def _read(self, series: Series, given: tuple[np.ndarray, np.ndarray] | None = None, *also: Any) -> tuple[Any, ...]:
+        """Return what `extremes` does, of a series that can be scaled; raise a ValueError for any other."""
+        low, high = self.feature_range
+        if not low < high:
+            raise ValueError(f"feature_range={self.feature_range!r} has no width: give (low, high) with low < high")
+        smallest, largest, n_observed, *others = extremes(series.values, given, *also)
+        if (n_observed == 0).any():
+            channel = int(np.flatnonzero(n_observed == 0)[0])
+            raise ValueError(
+                f"X holds no observed value in channel {channel} (all NaN): drop it or check the fill value"
+            )
+        if not np.isfinite([smallest, largest]).all():
+            raise ValueError("X holds an infinite value: mark missing values with NaN, X.where(np.isfinite(X))")
+        # a fill value of 1e20 would squeeze all data into one point
+        check_no_fill_values(smallest, largest)
+        return smallest, largest, n_observed, *others
+
+    def _check_fitted_on(self, values: Any) -> None:
+        """Raise an error unless this is fitted, on as many channels as `values` (..., channel, y, x) has."""
+        check_is_fitted(self)
+        if values.shape[-3] != len(self.data_min_):
+            raise ValueError(
+                f"X has {values.shape[-3]} channels, the transformer was fitted on {len(self.data_min_)}: fit it on X"
+            )
+
+
+def floating(dtype: np.dtype) -> np.dtype:
+    """Return the type of scaled values: integers become floats, doubles stay doubles."""
+    return np.result_type(dtype, np.float32)
+
+
+def over_fields(dtype: np.dtype, *parts: Any) -> list[np.ndarray]:
+    """Return numbers or arrays (channel,) as (channel, 1, 1), in the type of what is scaled from `dtype`."""
+    return [np.asarray(part).astype(floating(dtype)).reshape(-1, 1, 1) for part in parts]
