@@ -10,8 +10,8 @@ from torch import Tensor
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
 
-N_MEMBERS = 10  # from which a spread is told
-EVERY = 2  # contexts of which one has members: they cost the most
+N_MEMBERS = 6  # from which a spread is told
+EVERY = 4  # contexts of which one has members: they cost the most
 
 
 @dataclass(frozen=True)

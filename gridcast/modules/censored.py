@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +18,7 @@ SOFTNESS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PATHS = (0.02, 0.1, 0.25, 0.5, 0.75, 1.0, 1.4)
 SLOPE = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)
 SKEW = (-1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0)
+TOGETHER = 2**14  # values whose distributions are computed together
 NEAR = 1e-5  # of values between -1 and 1: at a bound
 FLOOR = 1e-6  # of a standard deviation
 
@@ -44,14 +44,17 @@ class Bounds(NamedTuple):
         nearest = torch.minimum(values - self.low, self.high - values)
         return torch.where(nearest.isfinite(), nearest.clamp(min=0.0), 0.0)
 
-    def mean(self, loc: Tensor, scale: Tensor, nodes: Sequence[Tensor]) -> Tensor:
+    def mean(self, loc: Tensor, scale: Tensor, nodes: Tensor) -> Tensor:
         """Return the mean of distributions that are censored at the bounds, of equally likely standard values."""
+        if loc.numel() < TOGETHER:
+            nodes = nodes.view(len(nodes), *[1] * (loc.ndim + 1 - nodes.ndim), *nodes.shape[1:])
+            return self.clip(loc + scale * nodes).mean(0)
         total = torch.zeros_like(loc)
         for node in nodes:  # one by one: all together would take as many times the memory
             total += self.clip(loc + scale * node)
         return total / len(nodes)
 
-    def location(self, mean: Tensor, scale: Tensor, nodes: Sequence[Tensor]) -> Tensor:
+    def location(self, mean: Tensor, scale: Tensor, nodes: Tensor) -> Tensor:
         """Return the location of the distributions whose censored mean is `mean`, by bisection."""
         # a bound below raises the mean, so that the location is lower than it; a bound above lowers it
         first = torch.where(self.low.isfinite(), self.low - FAR * scale, mean)
@@ -121,9 +124,9 @@ class CensoredForecast(nn.Module):
         at_bound = bounds.distance(truth) < NEAR
 
         def cost(paths: float, slope: float, skew: float) -> float:
-            nodes = _nodes(mean.new_tensor(skew))
+            nodes = _nodes(mean.new_full((1,), skew))
             scale = _scale(paths, slope, mean, std, bounds)
-            made = bounds.clip(bounds.location(mean, scale, nodes) + scale * torch.stack(nodes)[:, None])
+            made = bounds.clip(bounds.location(mean, scale, nodes) + scale * nodes)
             error = truth - made
             crps = torch.maximum(levels * error, (levels - 1) * error).mean()
             # of two that score alike, the one that is at the bound as often as the truth
@@ -144,7 +147,7 @@ def _scale(paths: Tensor | float, slope: Tensor | float, mean: Tensor, std: Tens
 
 
 def _softened(forecast: Tensor, scale: Tensor, bounds: Bounds) -> Tensor:
-    return bounds.mean(forecast, scale, _nodes(scale.new_zeros(())))
+    return bounds.mean(forecast, scale, _nodes(scale.new_zeros(1)))
 
 
 def _skewed(z: Tensor, skew: Tensor) -> Tensor:
@@ -153,9 +156,9 @@ def _skewed(z: Tensor, skew: Tensor) -> Tensor:
     return (torch.sinh(torch.asinh(z) + skew) - nodes.mean(0)) / nodes.std(0, correction=0)
 
 
-def _nodes(skew: Tensor) -> list[Tensor]:
-    """Return equally likely values of the standard distribution of this skewness, each like `skew`."""
-    return list(_skewed(torch.sinh(_normal(skew)), skew))
+def _nodes(skew: Tensor) -> Tensor:
+    """Return equally likely values of the standard distribution of this skewness, (N_NODES, ...)."""
+    return _skewed(torch.sinh(_normal(skew)), skew)
 
 
 def _normal(like: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ MOST = 4.0  # factor that a spread is multiplied by
 LEAST_CASES = 4.0  # from fewer it can not be told how the spread depends on the state
 SHARES = [k / 10 for k in range(11)]  # of the variance, candidates
 FITTED = (1, 2, 3, 5, 8, 13, 20)  # leads of which a censored distribution is fitted: it takes a while
-MOST_VALUES = 1500  # of a lead and channel: a fit is no better for more
+MOST_VALUES = 1000  # of a lead and channel: a fit is no better for more
 
 
 class Spread(nn.Module):

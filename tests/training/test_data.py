@@ -223,7 +223,9 @@ def test_bounds_of_the_steps_after_origins_are_those_of_the_anomalies():
     data = make_data(values, validation_fraction=0.25)
     low, high = data.bounds(np.array([5, 38]), 4)
     assert low.shape == high.shape == (2, 4, *FIELD)
-    scaled = data.scaling.subtract(np.zeros((1, 4, *FIELD)) + data.scaling.statistics.low[:, None, None], data.scaled.times[6:10])
+    scaled = data.scaling.subtract(
+        np.zeros((1, 4, *FIELD)) + data.scaling.statistics.low[:, None, None], data.scaled.times[6:10]
+    )
     np.testing.assert_allclose(low[0], scaled[0], atol=1e-6)
     assert np.isinf(high).all() or (high > low).all()
     assert np.isfinite(low).all()  # beyond the end too

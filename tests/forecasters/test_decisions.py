@@ -1,0 +1,96 @@
+"""What held-out forecasts decide of every neural forecaster."""
+
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from seasonal import make_series
+from small import NEURAL, small
+
+import gridcast as gc
+
+N = 120
+
+
+def season_and_noise(seed=0):
+    """A season of twelve steps under white noise: nothing to learn beyond the climatology."""
+    noise = np.random.default_rng(seed).normal(size=(N, 8, 12))
+    season = np.sin(2 * np.pi * np.arange(N) / 12)[:, None, None]
+    return xr.DataArray(season + noise, dims=("time", "y", "x"), coords={"time": np.arange(1.0, N + 1)})
+
+
+def rain(seed=0):
+    """Showers that move on, a third of the field dry."""
+    x = np.random.default_rng(seed).normal(size=(N, 8, 12))
+    for t in range(1, N):
+        x[t] = 0.9 * np.roll(x[t - 1], 1, axis=1) + 0.4 * x[t]
+    return xr.DataArray(np.maximum(x - 0.3, 0), dims=("time", "y", "x"), coords={"time": np.arange(1.0, N + 1)})
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_decisions_are_a_table_by_lead_that_a_saved_model_keeps(name, tmp_path):
+    model = small(name, validation_fraction=0.3, max_steps=3).fit(make_series(60))
+    decisions = model.decisions_
+    known = decisions.dropna()  # of late leads no forecast is held out
+    assert decisions.index.name == "lead"
+    weights = decisions[["networks", "linear", "persistence"]]
+    assert ((weights >= 0) & (weights <= 1.5)).all(axis=None)
+    # the weighted sum is no worse than any of its parts where it was fitted, but for the trust in the linear model
+    least = known[["error_networks", "error_linear", "error_persistence"]].min(axis=1)
+    assert len(known) > 5
+    assert (known["error"] <= 1.1 * least).all()
+    model.save(tmp_path / "model.gridcast")
+    opened = gc.load(tmp_path / "model.gridcast")
+    xr.testing.assert_identical(opened.decisions_.to_xarray(), decisions.to_xarray())
+    xr.testing.assert_identical(opened.linear_.predict(3), model.linear_.predict(3))
+    assert "Decided by held-out forecasts" in model.card()
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_without_a_held_out_part_the_networks_forecast_alone(name):
+    decisions = small(name, validation_fraction=0, max_steps=2).fit(make_series(60)).decisions_
+    assert decisions["networks"].eq(1).all()
+    assert decisions[["linear", "persistence", "spread_linear"]].eq(0).all(axis=None)
+    assert decisions["gain"].isna().all()
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_the_paper_decides_nothing(name):
+    model = small(name, architecture="paper", max_steps=1).fit(make_series(60))
+    with pytest.raises(AttributeError, match="decides nothing by held-out forecasts"):
+        _ = model.decisions_
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_a_training_that_gains_nothing_ends_early(name, monkeypatch):
+    monkeypatch.setattr("gridcast.training.loop.PROBE_STEPS", 3)
+    X = season_and_noise()
+    model = small(name, climatology=12, max_epochs=30, learning_rate=1e-6, stride=4).fit(X)
+    assert len(model.history_) < 15
+    assert gc.metrics.mse(model.predict(3), X[:3].assign_coords(time=model.predict(3)["time"])) < 10
+
+
+@pytest.mark.parametrize("name", ["linear", *NEURAL])
+def test_members_of_rain_are_none_as_often_as_it_does_not_rain(name):
+    X = rain()
+    train, test = X[:90], X[90:]
+    options = {} if name == "linear" else {"validation_fraction": 0.3, "max_steps": 3}
+    model = small(name, climatology="mean", **options).fit(train)
+    members = gc.backtest(model, test, 3, n_samples=20)
+    assert float(members.min()) == 0.0
+    dry = float((test == 0).mean())
+    assert float((members == 0).mean()) == pytest.approx(dry, abs=0.12)
+    assert not (
+        small(name, climatology="mean", bounded=False, **options).fit(train).predict_samples(3, n_samples=20) == 0
+    ).any()
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_a_fit_ends_within_its_minutes(name):
+    X = make_series(60)
+    small(name, max_steps=1).fit(X)  # what is loaded and compiled once is no part of it
+    began = time.monotonic()
+    model = small(name, validation_fraction=0.3, max_epochs=10**6, max_steps=None, max_minutes=0.1).fit(X)
+    assert len(model.history_) > 0
+    assert time.monotonic() - began < 60  # of 6 seconds, on whatever machine
