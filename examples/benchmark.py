@@ -122,7 +122,10 @@ def run(
 ) -> dict[str, Any]:
     """Fit and score one forecaster; errors in scaled units squared, CRPS in scaled units."""
     start = time.perf_counter()
-    model = build(name, seed, train, seconds, max_steps).fit(train)
+    model = build(name, seed, train, seconds, max_steps)
+    if name == "convlstm":
+        train_for(model, seconds, max_steps)
+    model.fit(train)
     fitted = time.perf_counter()
     factor = 2 / float(train.max() - train.min())
     horizon = min(HORIZON, len(test) // 4)
@@ -151,7 +154,10 @@ def run_turbulence(name: str, seed: int, seconds: float, max_steps: int | None =
     noise = NOISE * sd * np.random.default_rng(2).normal(size=test.shape)
     noisy = test.copy(data=(test.values + noise).astype(test.dtype))
     start = time.perf_counter()
-    model = build(name, seed, train, seconds, max_steps).fit(train)
+    model = build(name, seed, train, seconds, max_steps)
+    if name in ("convlstm", "cnmm"):
+        train_for(model, seconds, max_steps)
+    model.fit(train)
     fitted = time.perf_counter()
     multi = continued(model, test, horizon)
     truth = test.values[:, N_GIVEN:]
@@ -196,41 +202,41 @@ def scaled_scores(
 def described(model: Any, start: float, fitted: float) -> dict[str, Any]:
     """Return how long a fit and its scores took, on what, and what the model learned of itself."""
     history = getattr(model, "history_", [])
-    found = {
+    found: dict[str, Any] = {
         "history": history,
         "start_error": getattr(history, "start_error", None),
         "parameters": getattr(model, "n_parameters_", 0),
         "fit_seconds": fitted - start,
         "predict_seconds": time.perf_counter() - fitted,
+    }
+    if hasattr(model, "rank"):
+        found["chosen"] = {"rank": model.rank, "delays": model.n_delays}
+    return found | where()
+
+
+def where() -> dict[str, Any]:
+    """Return on what a result was measured."""
+    return {
         "commit": COMMIT,
         "versions": {"gridcast": gc.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
     }
-    if hasattr(model, "rank"):
-        found["chosen"] = {"rank": model.rank, "delays": model.n_delays}
-    return found
 
 
 def build(name: str, seed: int, train: xr.DataArray, seconds: float, max_steps: int | None = None) -> Any:
-    """Return a forecaster with its default parameters; ``+time`` or ``+static`` adds the covariate of that name.
-
-    The ConvLSTM and the U-Net train for `seconds`, and so does the CNMM on simulations.
-    """
+    """Return a forecaster with its default parameters; ``+time`` or ``+static`` adds the covariate of that name."""
     model, _, covariate = name.partition("+")
     if model in PEERS:
         return PEERS[model]()
     if model == "unet":
         return UNet(seconds, around(train), seed)
     parameters: dict[str, Any] = {"random_state": seed}
-    simulated = "sample" in train.dims
-    if simulated and model in (*NEURAL, "linear"):
+    if "sample" in train.dims and model in (*NEURAL, "linear"):
         parameters["periodic"] = ("y", "x")
     if model == "linear":
         return gc.LinearForecaster(**parameters)
     if model not in NEURAL:
         return gc.NaiveForecaster(name, **parameters)
-    if model == "convlstm" or (simulated and model == "cnmm"):
-        parameters |= {"training": gc.Training(max_minutes=seconds / 60), "max_steps": None, "max_epochs": UNBOUNDED}
     if covariate == "time":
         parameters["time_features"] = ("season", "day") if len(train) > 1000 else "day"
     elif covariate == "static":
@@ -238,6 +244,12 @@ def build(name: str, seed: int, train: xr.DataArray, seconds: float, max_steps: 
     if max_steps is not None:
         parameters["max_steps"] = max_steps
     return NEURAL[model](**parameters)
+
+
+def train_for(model: Any, seconds: float, max_steps: int | None = None) -> Any:
+    """Let the time alone end the training of a neural forecaster."""
+    budget = gc.Training(max_minutes=seconds / 60)
+    return model.set_params(training=budget, max_steps=max_steps, max_epochs=UNBOUNDED)
 
 
 def around(train: xr.DataArray) -> tuple[bool, bool]:
