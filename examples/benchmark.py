@@ -142,7 +142,7 @@ def run(
         members = gc.backtest(model, test, horizon, stride=stride, n_samples=N_MEMBERS).values
         mean, truth = multi[::ENSEMBLE_EVERY], truth[::ENSEMBLE_EVERY]
         result |= scaled_scores(members, mean, truth, held_out_spread(model, train, horizon), train, factor)
-        missing = np.isnan(train).all("time").values
+        missing = train.isnull().all("time").values
         result["land_stays_missing"] = bool((np.isnan(multi).all((0, 1)) == missing).all())
     return result | described(model, start, fitted)
 
@@ -275,15 +275,15 @@ def table(results: dict[str, Any]) -> str:
     leads = [k for k in (1, 5, 10, 20) if k <= horizon]
     lines = [f"{unit}; median (worst) of seeds"]
     head = ("one-step", *(f"lead {k}" for k in leads), *extra, "fit s")
-    lines.append("model".ljust(14) + "".join(c.rjust(18) for c in head))
+    lines.append("model".ljust(16) + "".join(c.rjust(22) for c in head))
     for name in dict.fromkeys(key.partition("/")[0] for key in results):
         runs = [r for key, r in results.items() if key.partition("/")[0] == name]
         columns = [[scale * r["one_step"] for r in runs]]
         columns += [[scale * r["multi_step"][k - 1] for r in runs] for k in leads]
         columns += [[r[key] for r in runs] for key in extra]
         columns.append([r["fit_seconds"] for r in runs])
-        cells = (f"{np.median(c):.{digits}g} ({max(c):.{digits}g})" for c in columns)
-        lines.append(f"{name} [{len(runs)}]".ljust(14) + "".join(c.rjust(18) for c in cells))
+        cells = (f"{np.median(c):.{digits}g}" + (f" ({max(c):.{digits}g})" if len(c) > 1 else "") for c in columns)
+        lines.append(f"{name} [{len(runs)}]".ljust(16) + "".join(c.rjust(22) for c in cells))
     return "\n".join(lines)
 
 

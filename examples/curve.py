@@ -92,6 +92,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for (name, label), style in zip(LEVELS.items(), ("--", ":"), strict=True):
             if f"{series}/{name}/0" in runs:
                 panel.axhline(runs[f"{series}/{name}/0"]["error"], color="0.4", linestyle=style, label=label)
+        panel.xaxis.set_major_formatter("{x:g}")
         panel.set(xlabel="seconds of fit", ylabel="held-out error one step ahead", title=TITLES[series])
     panels[0, 0].legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
