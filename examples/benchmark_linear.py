@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from benchmark import COMMIT, FILES, HORIZON, Autoregression, DampedPersistence, LinearInverseModel, open_series
+from benchmark import COMMIT, FILES, forecasts, open_series
+from peers import HORIZON, PEERS, LinearInverseModel, following
 from scipy.stats import norm
 
 import gridcast as gc
@@ -28,27 +29,11 @@ LEADS, N_MEMBERS = (1, 5, 10, 20), 50
 STRIDES = {"air": 5, "era5": 2, "sst": 1}  # steps between two origins
 ENSEMBLE_STRIDES = {"air": 20, "era5": 8, "sst": 4}
 EARLIER = 0.75
-PEERS = {"damped persistence": DampedPersistence, "AR(3) of each cell": Autoregression}
-
-
-class AnomalyInverseModel(LinearInverseModel):
-    """The same of anomalies from the climatology."""
-
-    def fit(self, X: xr.DataArray) -> AnomalyInverseModel:
-        """Learn climatology, components and regression from a series."""
-        self.anomaly = gc.Anomaly().fit(X)
-        super().fit(self.anomaly.transform(X))
-        return self
-
-    def forecast(self, X: xr.DataArray, horizon: int) -> np.ndarray:
-        """Return (origin, lead, y, x) from every step of `X` but the first; NaN beyond its end."""
-        anomalies = super().forecast(self.anomaly.transform(X), horizon)
-        cycle = -self.anomaly.transform(xr.zeros_like(X)).values
-        for lead in range(1, horizon + 1):
-            following = np.full_like(anomalies[:, 0], np.nan)
-            following[: len(following) - lead] = cycle[1 + lead :]
-            anomalies[:, lead - 1] += following
-        return anomalies
+LABELS = {
+    "damped": "damped persistence",
+    "ar3": "AR(3) of each cell",
+    "lim": "inverse model (60 components, order 2)",
+}
 
 
 def main() -> None:
@@ -71,24 +56,15 @@ def main() -> None:
 def compare(name: str, train: xr.DataArray, test: xr.DataArray) -> dict[str, Any]:
     """Return scores by model, one step ahead and at each of `LEADS`; CRPS by lead; seconds of fit and 20 leads."""
     factor = 2 / float(train.max() - train.min())
-    origins = np.arange(0, len(test) - HORIZON + 1, STRIDES[name])
     start = time.perf_counter()
     model = gc.LinearForecaster(random_state=0).fit(train)
     model.predict(HORIZON)
     seconds = time.perf_counter() - start
-    found = {"LinearForecaster": of_forecaster(model, test, name, factor)}
-    for strategy in ("persistence", "climatology"):
-        found[strategy] = of_forecaster(gc.NaiveForecaster(strategy).fit(train), test, name, factor)
-    peers: dict[str, Any] = {label: cls() for label, cls in PEERS.items()}
-    peers["inverse model (60 components, order 2)"] = LinearInverseModel()
-    peers["inverse model of anomalies (60 components, order 2)"] = AnomalyInverseModel()
-    for label, peer in peers.items():
-        peer.fit(train)
-        n_before = getattr(peer, "n_before", 1)
-        forecast = peer.forecast(xr.concat([train[-1 - n_before :], test], train.dims[0]), HORIZON)
-        errors = [np.square(forecast[: len(test), 0] - test.values)]
-        errors += [np.square(forecast[origins, k - 1] - test.values[origins + k - 1]) for k in LEADS]
-        found[label] = [factor**2 * float(np.nanmean(e)) for e in errors]
+    peers: dict[str, Any] = {label: PEERS[name]() for name, label in LABELS.items()}
+    peers["inverse model of anomalies (60 components, order 2)"] = LinearInverseModel(anomalies=True)
+    others = {strategy: gc.NaiveForecaster(strategy) for strategy in ("persistence", "climatology")} | peers
+    fitted = {"LinearForecaster": model} | {label: other.fit(train) for label, other in others.items()}
+    found = {label: errors(each, train, test, name, factor) for label, each in fitted.items()}
     return {
         "mse": found,
         "crps": crps(name, model, train, test, factor),
@@ -99,14 +75,12 @@ def compare(name: str, train: xr.DataArray, test: xr.DataArray) -> dict[str, Any
     }
 
 
-def of_forecaster(model: Any, test: xr.DataArray, name: str, factor: float) -> list[float]:
+def errors(model: Any, train: xr.DataArray, test: xr.DataArray, name: str, factor: float) -> list[float]:
     """Return the errors one step ahead and at each of `LEADS`."""
-    one = gc.backtest(model, test, 1)
-    multi = gc.backtest(model, test, HORIZON, stride=STRIDES[name])
-    over = [d for d in multi.dims if d != "lead_time"]
-    by_lead = gc.metrics.mse(multi, test.sel(time=multi.time), dim=over, weights=None)
-    errors = [gc.metrics.mse(one, test.sel(time=one.time), weights=None), *(by_lead.sel(lead_time=k) for k in LEADS)]
-    return [factor**2 * float(e) for e in errors]
+    one = np.square(forecasts(model, train, test, 1)[:, 0] - test.values)
+    truth = following(xr.concat([train[-1:], test], "time"), 0, HORIZON, STRIDES[name])
+    multi = np.square(forecasts(model, train, test, HORIZON, STRIDES[name]) - truth)
+    return [factor**2 * float(np.nanmean(e)) for e in (one, *(multi[:, k - 1] for k in LEADS))]
 
 
 def crps(name: str, model: Any, train: xr.DataArray, test: xr.DataArray, factor: float) -> dict[str, list[float]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from report_benchmarks import benchmark_parts
+from report_tables import NAMES, commits, header, line, span, summary
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 HEAD = """# Results
@@ -16,24 +18,6 @@ Written by `python examples/report.py` from the files in `docs/results/`, which 
 settings, versions, commit and machine. Mean squared errors are of data scaled to [-1, 1]. A cell is the median over
 seeds, with the worst seed in brackets. Parameters are the defaults of each class unless a line says otherwise.
 """
-NAMES = {
-    "cnmm+time": "CNMM with time of year and day",
-    "cnmm+static": "CNMM with the range of the mean day as a static field",
-    "lim": "linear inverse model (60 components, order 2)",
-    "cnmm": "CNMM",
-    "convlstm": "ConvLSTM",
-    "dmm": "DMM",
-    "linear": "LinearForecaster",
-    "unet": "plain U-Net (`examples/unet.py`)",
-    "damped": "damped persistence of anomalies, each cell and lead",
-    "ar3": "AR(3) of anomalies, each cell",
-}
-TITLES = {
-    "air": "Six-hourly air temperature over North America (25 x 53)",
-    "era5": "Hourly 2 m temperature over the United Kingdom (33 x 49)",
-    "sst": "Monthly sea-surface temperature of the globe, land missing (89 x 180)",
-    "turbulence": "Two-dimensional turbulence on a torus (64 x 64)",
-}
 HEAT_TEXT = """
 Trained on 30 simulations of emission 1 (900 windows of 30 steps), tested on {windows} windows of 25 other simulations,
 evenly drawn from the 750 of the paper's protocol. The Kalman filter knows the equation and ignores that the data are
@@ -43,14 +27,6 @@ defaults.
 PRECIPITATION_TEXT = """
 `gridcast.datasets.make_precipitation`, 2774 pentads of 72 x 72 cells, cut as the paper cuts CMAP: 1901 training windows
 of 30 steps and 815 test windows that share no step with them. No limit is known; climatology is not in the paper.
-"""
-REAL_TEXT = """
-Trained on the first 70 % of the steps, tested on the rest; multi-step forecasts start every fifth step.
-"""
-TURBULENCE_TEXT = """
-`gridcast.datasets.make_turbulence`: trained on 64 simulations of 30 fields, tested on 16 others of which ten fields are
-given. Errors are in units of the variance of the training fields; one-step forecasts are of the last 20 fields, from
-those before each, and from those with noise of a tenth of the standard deviation.
 """
 Reading = Callable[[dict[str, Any]], float]
 LENGTHS = ("5", "10", "15", "20")
@@ -65,10 +41,7 @@ def main() -> None:
         parts += ["## Heat equation (the paper's experiment)", text, paper_tables(found["heat"])]
     if "precipitation" in found:
         parts += ["## Made precipitation like CMAP's", PRECIPITATION_TEXT, paper_tables(found["precipitation"])]
-    for name, title in TITLES.items():
-        if f"real_{name}" in found:
-            text = TURBULENCE_TEXT if name == "turbulence" else REAL_TEXT
-            parts += [f"## {title}", text, real_table(name, found[f"real_{name}"])]
+    parts += benchmark_parts(found)
     if "linear" in found:
         parts += ["## The linear model against what is obvious", linear_table(found["linear"])]
     if "speed" in found:
@@ -212,37 +185,6 @@ def paper_runs(results: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]
     return out
 
 
-def real_table(name: str, results: dict[str, Any]) -> str:
-    """Return the table of a real series."""
-    horizon = min(len(run["multi_step"]) for run in results.values())
-    leads = [k for k in (1, 5, 10, 20) if k <= horizon]
-    turbulent = name == "turbulence"
-    unit, scale = ("NMSE", 1.0) if turbulent else ("MSE x 1e4", 1e4)
-    last = "one-step from noisy fields" if turbulent else "spread-skill"
-    lines = header([unit, "one-step", *(f"lead {k}" for k in leads), last, "fit [s]", "commit"])
-    for model in dict.fromkeys(key.partition("/")[0] for key in results):
-        runs = [run for key, run in results.items() if key.partition("/")[0] == model]
-        digits = 4 if turbulent else 3
-        cells = [summary([scale * r["one_step"] for r in runs], digits)]
-        cells += [summary([scale * r["multi_step"][k - 1] for r in runs], digits) for k in leads]
-        cells += [
-            summary([r["noisy"] for r in runs], digits)
-            if turbulent
-            else span([v for r in runs for v in r.get("spread_skill", [])])
-        ]
-        cells += [summary([r["fit_seconds"] for r in runs], 0), commits(runs)]
-        lines.append(line([f"{NAMES.get(model, model)}, {len(runs)} seed(s)", *cells]))
-    land = [r["land_stays_missing"] for r in results.values() if "land_stays_missing" in r]
-    machines = sorted({run["machine"] for run in results.values()})
-    given = "".join(f" --seconds {s:g}" for s in {run["seconds"] for run in results.values() if run.get("seconds")})
-    seeds = max(int(key.rpartition("/")[2]) for key in results) + 1
-    command = f"python examples/benchmark.py {name} --seeds {seeds}{given} --threads 1 --out docs/results"
-    text = f"`{command}`; {'; '.join(machines)}."
-    if name == "sst":
-        text += f" Land stays missing in every forecast: {all(land)}."
-    return "\n".join([*lines, "", text, ""])
-
-
 def ablation_table(results: dict[str, Any]) -> str:
     """Return what the default model loses without each of its choices."""
     lines = [
@@ -317,32 +259,6 @@ def real_ablation_table(results: dict[str, Any]) -> str:
                 cells.append(f"{value:.3g}" if itself else f"{value:+.1f} %{plus}")
         lines.append(line([f"{series}, {budget}: {variant}", *cells, str(len(own)), commits(own)]))
     return "\n".join([*lines, "", f"`{results['command']}`", ""])
-
-
-def summary(values: list[float], digits: int = 3) -> str:
-    """Return the median and the worst of values."""
-    median, worst = float(np.median(values)), max(values)
-
-    def show(value: float) -> str:
-        return f"{value:.{digits}f}" if value < 10 or not digits else f"{value:.1f}"
-
-    return show(median) if len(values) == 1 else f"{show(median)} ({show(worst)})"
-
-
-def span(values: list[float]) -> str:
-    return f"{min(values):.2f} to {max(values):.2f}" if values else ""
-
-
-def commits(runs: list[dict[str, Any]]) -> str:
-    return ", ".join(sorted({run["commit"] for run in runs}))
-
-
-def header(cells: list[str]) -> list[str]:
-    return [line(cells), "|" + "---|" * len(cells)]
-
-
-def line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

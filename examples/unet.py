@@ -8,6 +8,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
+from peers import Peer
 from torch import nn
 
 N_FIELDS, WIDTHS, BATCH, RATE = 6, (32, 64, 128), 16, 2e-3
@@ -56,7 +57,7 @@ def around(x: torch.Tensor, pad: tuple[str, str]) -> torch.Tensor:
     return F.pad(F.pad(x, (1, 1, 0, 0), mode=pad[1]), (0, 0, 1, 1), mode=pad[0])
 
 
-class UNet:
+class UNet(Peer):
     """Forecast the change from the last six fields, mean, standard deviation and position of each cell.
 
     Parameters
@@ -71,15 +72,16 @@ class UNet:
     n_before = N_FIELDS - 1  # steps before the first origin
 
     def __init__(self, seconds: float, periodic: tuple[bool, bool] = (False, False), seed: int = 0) -> None:
+        super().__init__(anomalies=False)
         self.seconds, self.seed = seconds, seed
         self.pad = tuple("circular" if goes else "constant" for goes in periodic)
 
-    def fit(self, values: np.ndarray) -> UNet:
+    def _learn(self, values: np.ndarray) -> None:
         """Learn from series (sample, time, y, x); missing values are zero, and no part of the loss."""
         torch.manual_seed(self.seed)
         self.mean, self.std = np.nanmean(values), np.nanstd(values)
         x = self._scaled(values)
-        seen = torch.from_numpy(np.isfinite(values).all((0, 1)))
+        seen = torch.from_numpy(self.seen)
         position = torch.stack(torch.meshgrid(*(torch.linspace(-1, 1, n) for n in x.shape[2:]), indexing="ij"))
         self.known = torch.cat([torch.stack([x.mean((0, 1)), x.std((0, 1)), seen.float()]), position])
         self.change = float(x.diff(dim=1)[..., seen].square().mean().sqrt())
@@ -98,7 +100,6 @@ class UNet:
             nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
             optimizer.step()
             self.n_steps += 1
-        return self
 
     def _scaled(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.nan_to_num((values - self.mean) / self.std).astype(np.float32))
@@ -111,17 +112,11 @@ class UNet:
         return past[:, -1] + self.change * self.network(x, self.pad)[:, :rows, :columns]
 
     @torch.no_grad()
-    def continued(self, past: np.ndarray, horizon: int) -> np.ndarray:
-        """Return the fields after histories (n, time, y, x), (n, horizon, y, x)."""
+    def _continue(self, past: np.ndarray, horizon: int) -> np.ndarray:
         out = []
-        for part in self._scaled(past[:, -N_FIELDS:]).split(EVALUATED):
+        for part in self._scaled(past).split(EVALUATED):
             path = part
             for _ in range(horizon):
                 path = torch.cat([path, self._step(path[:, -N_FIELDS:])[:, None]], 1)
             out.append(path[:, N_FIELDS:])
         return torch.cat(out).numpy() * self.std + self.mean
-
-    def forecast(self, series: np.ndarray, horizon: int) -> np.ndarray:
-        """Return (origin, lead, y, x) from every step of a series (time, y, x) but the first five."""
-        windows = np.lib.stride_tricks.sliding_window_view(series, N_FIELDS, axis=0)  # (origin, y, x, time)
-        return self.continued(np.moveaxis(windows, -1, 1), horizon)
