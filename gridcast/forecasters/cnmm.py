@@ -11,13 +11,8 @@ from torch import nn
 
 from gridcast.data.parameters import channels, defaults, parameter, real, whole
 from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.linear import (
-    HORIZON,
-    N_PATTERNS,
-    LinearForecaster,
-    fit_inverse_model,
-    inverse_model,
-)
+from gridcast.forecasters.inverse_model import N_PATTERNS, fit_inverse_model, inverse_model
+from gridcast.forecasters.linear import LinearForecaster
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
 from gridcast.forecasters.registry import forecaster
@@ -159,12 +154,12 @@ class CNMMForecaster(NeuralForecaster):
 
     def _calibrate(self, module: Any, data: TrainingData) -> None:
         if module.blend is not None and len(data.held_out):
-            calibrate(module, *_held_out(module, data), N_MEMBERS)
+            calibrate(module, *_held_out(module, data, self.horizon), N_MEMBERS)
 
     def _gains_nothing(self, module: Any, data: TrainingData) -> bool | None:
         if module.blend is None or not len(data.held_out):
             return None
-        weigh(module, *_held_out(module, data))
+        weigh(module, *_held_out(module, data, self.horizon))
         gain = module.blend.gain()
         # the training goes on as it was: what is held out decides between networks, not between sums
         module.blend.reset()
@@ -176,7 +171,7 @@ class CNMMForecaster(NeuralForecaster):
         n_clock = clock.n_channels if clock else 0
         n_location = N_LOCATION if frames.n_static else 0
         n_patterns = 0 if self.patch_size else N_PATTERNS  # a patch does not show how large its patterns are
-        model = inverse_model(spec, min(self.lags, self.window - 1), n_patterns=n_patterns)
+        model = inverse_model(spec, min(self.lags, self.window - 1), self.horizon, n_patterns=n_patterns)
         layout = LatentLayout(model)
         transition = DeepTransition(
             model.linear.n_lags * spec.shape[0],
@@ -206,7 +201,7 @@ class CNMMForecaster(NeuralForecaster):
             filtering=True,
             clock=clock,
             objective=Objective(forecast_steps=N_AHEAD, n_steps=N_TRAINED, taught=TAUGHT, taught_steps=N_ROLLED),
-            blend=Blend(SOURCES, "linear", HORIZON, spec.shape[0]),
+            blend=Blend(SOURCES, "linear", self.horizon, spec.shape[0]),
         )
 
     def _paper_module(self, spec: ModuleSpec) -> MarkovModule:
@@ -243,8 +238,8 @@ class CNMMForecaster(NeuralForecaster):
         return ConvEncoder(n_inputs, self.encoder_channels, KERNEL_SIZE, downsampling=DOWNSAMPLING, periodic=periodic)
 
 
-def _held_out(module: nn.Module, data: TrainingData) -> tuple[Any, Any, Any, Any]:
+def _held_out(module: nn.Module, data: TrainingData, horizon: int) -> tuple[Any, Any, Any, Any]:
     """Return contexts, masks, clocks and truth of the held-out forecasts, where the module is."""
     device = next(module.parameters()).device
-    x, mask, clock, truth = (None if t is None else torch.as_tensor(t, device=device) for t in data.validation(HORIZON))
+    x, mask, clock, truth = (None if t is None else torch.as_tensor(t, device=device) for t in data.validation(horizon))
     return x, mask, clock, truth
