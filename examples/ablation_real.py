@@ -27,7 +27,7 @@ import xarray as xr
 from benchmark import open_series
 
 import gridcast as gc
-from gridcast.forecasters import cnmm
+from gridcast.forecasters import cnmm, decisions
 from gridcast.modules.blend import Blend
 from gridcast.modules.residual import LatentLayout
 
@@ -44,7 +44,7 @@ VARIANTS: dict[str, Any] = {
     "deep without several steps": lambda: (mock.patch.object(cnmm, "TAUGHT", (0.95, 0.95)),),
     "deep without weights by lead": lambda: (
         mock.patch.object(Blend, "fit", return_value=None),
-        mock.patch.object(cnmm, "LEAST_GAIN", -1.0),  # nothing is known of what the networks gain
+        mock.patch.object(decisions, "LEAST_GAIN", -1.0),  # nothing is known of what the networks gain
     ),
     "deep without correlated noise": lambda: (
         mock.patch.object(LatentLayout, "noise", lambda self, like: torch.randn_like(like)),

@@ -79,7 +79,8 @@ def models(train: xr.DataArray, arguments: argparse.Namespace) -> dict[str, Any]
     """Return the forecasters, each with a budget of about `steps` training steps."""
     budget = {"max_epochs": 1000, "max_steps": arguments.steps, "random_state": arguments.seed}
     # A pass over a long archive is cut, so that there are a few records to draw.
-    budget["stride"] = max(1, EPOCHS * len(train) // (8 * arguments.steps))
+    stride = max(1, EPOCHS * len(train) // (8 * arguments.steps))
+    budget["training"] = gc.Training(stride=stride)
     # The latent vector of the DMM needs whole fields: fewer of them in a step.
     rows, columns = train.shape[-2:]
     whole_fields = max(1, min(8, 4 * 8 * 32 * 32 // (rows * columns)))

@@ -51,7 +51,7 @@ for strategy in ("persistence", "climatology"):
 # number of past fields that the latent field holds and the learning rate.
 
 search = GridSearchCV(
-    gc.CNMMForecaster(max_steps=20, stride=2, random_state=0, verbose=0),
+    gc.CNMMForecaster(max_steps=20, training=gc.Training(stride=2), random_state=0, verbose=0),
     {"lags": [1, 6], "learning_rate": [3e-4, 3e-3]},
     cv=gc.WindowSplitter(window=12, n_splits=2, test_fraction=0.4),
     scoring=scorer,

@@ -56,9 +56,9 @@ class TimeIsUp(gc.callbacks.Callback):
 def forecaster(callbacks=None):
     """Return the forecaster of this training."""
     return gc.CNMMForecaster(
-        stride=6,
         max_epochs=4,
         training=gc.Training(
+            stride=6,
             buffer_bytes=int(train.nbytes / 1.5),
             checkpoint_dir=folder / "training",
             checkpoint_every=5,

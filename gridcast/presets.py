@@ -15,7 +15,6 @@ _SHARED: dict[str, Any] = {
     "architecture": "paper",
     "window": 30,
     "context": 10,
-    "stride": 1,
     "max_steps": None,
     "batch_size": 16,
     "climatology": None,

@@ -310,7 +310,7 @@ def test_values_outside_the_data_range_are_counted_not_clipped(name):
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
-        ("window", 0), ("window", 1), ("context", 0), ("stride", 0), ("batch_size", 0), ("max_epochs", 0),
+        ("window", 0), ("window", 1), ("context", 0), ("horizon", 0), ("batch_size", 0), ("max_epochs", 0),
         ("max_steps", 0), ("window", 2.5), ("patch_size", 0), ("learning_rate", 0.0), ("learning_rate", "1e-3"),
         ("transformer", "minmax"), ("periodic", "globe"), ("periodic", 1), ("random_state", "seed"),
         ("random_state", -1),
@@ -319,7 +319,7 @@ def test_values_outside_the_data_range_are_counted_not_clipped(name):
         ("training__validation_fraction", 1.0), ("training__gradient_clip", "a"), ("training__gradient_clip", 0),
         ("training__schedule", "cosine"), ("training__precision", "33"), ("training__patience", 0),
         ("training__observation_noise", -1.0), ("training__buffer_bytes", 0), ("training__compile", 1),
-        ("training__checkpoint_every", "soon"),
+        ("training__checkpoint_every", "soon"), ("training__stride", 0),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", NEURAL)

@@ -13,7 +13,7 @@ FORECASTERS = {"convlstm": gc.ConvLSTMForecaster, "dmm": gc.DMMForecaster, "cnmm
 def test_a_forecaster_takes_its_preset_and_trains(model, experiment):
     given = gc.presets.paper(model, experiment)
     series = 10 * np.random.default_rng(0).random((40, 12, 12), dtype=np.float32)
-    forecaster = FORECASTERS[model](**given | {"max_epochs": 1, "stride": 100, "random_state": 0})
+    forecaster = FORECASTERS[model](**given | {"max_epochs": 1, "random_state": 0}).set_params(training__stride=100)
     assert np.isfinite(forecaster.fit(series).predict(2)).all()
 
 

@@ -7,7 +7,9 @@ import xarray as xr
 
 import gridcast as gc
 
-QUICK = {"window": 8, "context": 4, "stride": 40, "batch_size": 8, "max_epochs": 1, "random_state": 0}
+QUICK = {
+    "window": 8, "context": 4, "batch_size": 8, "max_epochs": 1, "random_state": 0, "training": gc.Training(stride=40),
+}  # fmt: skip
 FORECASTERS = {
     "naive": gc.NaiveForecaster("persistence"),
     "convlstm": gc.ConvLSTMForecaster(**QUICK, patch_size=16),

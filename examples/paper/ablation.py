@@ -24,7 +24,7 @@ import gridcast as gc
 
 VALIDATION_SEED = 3000
 FACTOR = 2 / 1000  # K to scaled units
-BUDGET = {"max_epochs": 100, "max_steps": 300, "stride": 6, "patch_size": 36}
+BUDGET = {"max_epochs": 100, "max_steps": 300, "training__stride": 6, "patch_size": 36}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "default again": {},  # of a later commit than the other rows

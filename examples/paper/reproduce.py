@@ -30,9 +30,9 @@ N_FILM = 9
 # The paper's models and objectives with the budget and the schedule of the defaults, for two cores
 SMALL = {"batch_size": 8, "max_epochs": 1000, "learning_rate": 1e-3, "training__schedule": "one_cycle"}
 SMALL_OF: dict[str, dict[str, Any]] = {
-    "cnmm": {"window": 12, "stride": 6, "patch_size": 36, "max_steps": 3000},
-    "convlstm": {"window": 20, "stride": 10, "patch_size": 36, "context": 10, "max_steps": 1000},
-    "dmm": {"window": 12, "stride": 6, "max_steps": 3000},
+    "cnmm": {"window": 12, "training__stride": 6, "patch_size": 36, "max_steps": 3000},
+    "convlstm": {"window": 20, "training__stride": 10, "patch_size": 36, "context": 10, "max_steps": 1000},
+    "dmm": {"window": 12, "training__stride": 6, "max_steps": 3000},
 }
 COMMIT = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
@@ -101,7 +101,9 @@ def build(model: str, variant: str, scale: str, experiment: str, seed: int) -> A
     elif model != "dmm":
         parameters["patch_size"] = 36
     if experiment == "heat" and variant == "default":
-        parameters["stride"] = 6  # windows of 12 steps from 30: a pass is shorter, so that there are more records
+        parameters["training__stride"] = (
+            6  # windows of 12 steps from 30: a pass is shorter, so that there are more records
+        )
     if scale == "smoke":
         parameters |= {"max_steps": 4}
     return CLASSES[model]().set_params(**parameters)

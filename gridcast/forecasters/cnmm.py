@@ -112,7 +112,7 @@ class CNMMForecaster(NeuralForecaster):
         frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_clock = clock.n_channels if clock else 0
         n_location = N_LOCATION if frames.n_static else 0
-        combined = combination(spec, min(self.lags, self.window - 1), patches=self.patch_size is not None)
+        combined = combination(spec, min(self.lags, self.window - 1), self.horizon, patches=self.patch_size is not None)
         model, layout = combined.linear, LatentLayout(combined.linear)
         transition = DeepTransition(
             model.linear.n_lags * spec.shape[0],

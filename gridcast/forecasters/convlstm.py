@@ -44,6 +44,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         factor = DOWNSAMPLING if residual else 1
         frames = spec.frames(factor)
         n_location = N_LOCATION if residual and frames.n_static else 0
+        patches = self.patch_size is not None
         return ConvLSTMModule(
             spec.shape[0],
             self.rnn_channels,
@@ -59,5 +60,7 @@ class ConvLSTMForecaster(NeuralForecaster):
             teacher_forcing=residual,
             relative=residual,
             periodic=spec.periodic,
-            combination=combination(spec, self._n_lags(), patches=self.patch_size is not None) if residual else None,
+            combination=combination(spec, self._n_lags(), self.horizon, patches=self.patch_size is not None)
+            if residual
+            else None,
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from gridcast.forecasters.linear import N_PATTERNS, inverse_model
+from gridcast.forecasters.inverse_model import N_PATTERNS, inverse_model
 from gridcast.modules.calibration import HeldOut, calibrate, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
@@ -17,18 +17,18 @@ from gridcast.training.spec import ModuleSpec
 LEAST_GAIN = 0.005  # of the error of held-out forecasts, for which a training goes on
 
 
-def combination(spec: ModuleSpec, n_lags: int, *, patches: bool) -> Combination:
+def combination(spec: ModuleSpec, n_lags: int, horizon: int, *, patches: bool) -> Combination:
     """Return a linear inverse model, not fitted yet, beside which networks are weighed.
 
     Parameters
     ----------
     spec : ModuleSpec
-    n_lags : int
+    n_lags, horizon : int
     patches : bool
         Whether the networks learn from patches.
     """
     # a patch does not show how large its patterns are
-    model = inverse_model(spec, n_lags, n_patterns=0 if patches else N_PATTERNS)
+    model = inverse_model(spec, n_lags, horizon, n_patterns=0 if patches else N_PATTERNS)
     return Combination(model, spec.shape[0])
 
 

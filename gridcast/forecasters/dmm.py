@@ -105,7 +105,7 @@ class DMMForecaster(NeuralForecaster):
             filtering=not paper,
             clock=clock,
             objective=PAPER_OBJECTIVE if paper else Objective(),
-            combination=None if paper else combination(spec, self._n_lags(), patches=False),
+            combination=None if paper else combination(spec, self._n_lags(), self.horizon, patches=False),
         )
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
-import math
 from typing import Any, Self
 
-import numpy as np
-import torch
 from torch import nn
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
 from gridcast.data.parameters import parameter, whole
 from gridcast.data.random import draw_seed
-from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE
+from gridcast.forecasters.inverse_model import fit_inverse_model, inverse_model
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import ScaledForecaster
-from gridcast.modules.censored import Bounds
-from gridcast.modules.frames import Frames
-from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.inverse_model import LinearInverseModel
-from gridcast.modules.linear import LinearForecast
-from gridcast.modules.noise import CorrelatedNoise, sample_size
 from gridcast.training.data import TrainingData, divide
 from gridcast.training.engine import make_fabric, place, seeded
 from gridcast.training.spec import ModuleSpec
-from gridcast.transformers.scaling import Scaling
 
 # Of the series, and so the same whatever model learns it
 LEARNED = (
-    "grid_", "calendar_", "recent_", "trained_on_", "missing_share_", "transformer_", "scaling_", "n_windows_",
+    "grid_", "calendar_", "recent_", "trained_on_", "missing_share_", "transformer_", "scaling_", "climatology_",
+    "n_windows_",
 )  # fmt: skip
-N_PATTERNS = 40  # more change little: those of small variance are drawn towards nothing
-HORIZON = 20  # leads with a damping and a spread of their own
-EARLIER = 0.75  # of the training part, from which the rest is forecast
-N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
-MOST_TOGETHER = 36  # channels times lags whose neighbourhoods see each other: more regressors would take over 2 GiB
-BATCH = 16  # hindcasts made at once
-HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the model itself sees
 
 
 @forecaster
@@ -57,7 +40,7 @@ class LinearForecaster(ScaledForecaster):
     ----------
     module_ : Module
         The fitted model.
-    transformer_, scaling_, time_features_, n_windows_
+    transformer_, scaling_, climatology_, time_features_, n_windows_
         As in `ScaledForecaster`.
 
     Examples
@@ -91,7 +74,7 @@ class LinearForecaster(ScaledForecaster):
         )
         # single precision: regressions do not bear less
         fabric = make_fabric(self.device, "32")
-        scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar)
+        scaling, scaled, table = self._scale(series, calendar, windows, window)
         data = TrainingData(scaled, scaling, window, self.context, windows, held_out)
         with seeded(draw_seed(self.random_state)):
             model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
@@ -99,6 +82,7 @@ class LinearForecaster(ScaledForecaster):
         return {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
+            "climatology_": table,
             "time_features_": None,
             "missing_share_": scaling.statistics.missing,
             "n_windows_": len(windows),
@@ -107,7 +91,7 @@ class LinearForecaster(ScaledForecaster):
         }
 
     def _build_module(self, spec: ModuleSpec) -> LinearInverseModel:
-        return inverse_model(spec, self.lags)
+        return inverse_model(spec, self.lags, self.horizon)
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         if history:
@@ -119,59 +103,3 @@ class LinearForecaster(ScaledForecaster):
         learned = {name: getattr(other, name) for name in LEARNED}
         self.__dict__.update(learned | {"time_features_": None, "module_": model})
         return self
-
-
-def inverse_model(spec: ModuleSpec, n_lags: int, *, n_patterns: int = N_PATTERNS) -> LinearInverseModel:
-    """Return a linear inverse model that is not fitted yet.
-
-    Parameters
-    ----------
-    spec : ModuleSpec
-    n_lags : int
-    n_patterns : int
-        0 where it is to work on patches.
-    """
-    channels, *size = spec.shape
-    rows, columns = (-(-n // DOWNSAMPLING) for n in size)  # rounded up: `Frames` pads
-    shape = (channels, rows * DOWNSAMPLING, columns * DOWNSAMPLING)
-    linear = LinearForecast(
-        shape,
-        DOWNSAMPLING,
-        n_lags,
-        KERNEL_SIZE,
-        n_patterns=n_patterns,
-        apart=channels * n_lags > MOST_TOGETHER,
-        periodic=spec.periodic,
-    )
-    noise = CorrelatedNoise(sample_size(math.prod(shape), spec.n_windows), (linear.n_folded, rows, columns))
-    frames = Frames(None, multiple=DOWNSAMPLING, periodic=spec.periodic)
-    return LinearInverseModel(linear, noise, frames, (size[0], size[1]), HORIZON)
-
-
-def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bool) -> None:
-    """Fit a new linear inverse model to the training part, its damping and spread to hindcasts of the end of it.
-
-    Parameters
-    ----------
-    model : LinearInverseModel
-    data : TrainingData
-    bounded : bool
-        Whether natural bounds of the series shape its members.
-    """
-    n_lags = model.linear.n_lags
-    divided = data.divided(EARLIER)
-    if divided is not None:
-        earlier, begins = divided
-        # a model of the earlier part: errors of a fit on all of it would be too small
-        past = copy.deepcopy(model)
-        past.fit_mean(earlier.runs(n_lags + 1), most_rows=HINDCAST_ROWS)
-        hindcasts = Hindcasts(model.ratio.shape)
-        made = earlier.hindcasts(begins, data.part[2], HORIZON, N_HINDCASTS)
-        while batch := list(itertools.islice(made, BATCH)):
-            contexts, truths, origins = (np.concatenate(part) for part in zip(*batch, strict=True))
-            limits = earlier.bounds(origins, HORIZON) if bounded else None
-            bounds = None if limits is None else Bounds(*map(torch.from_numpy, limits))
-            hindcasts.add(past.mean(torch.from_numpy(contexts), HORIZON), torch.from_numpy(truths), bounds)
-    model.fit(data.runs(n_lags + 1))
-    if divided is not None:
-        model.calibrate(hindcasts)

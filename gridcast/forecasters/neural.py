@@ -21,7 +21,8 @@ from gridcast.data.parameters import anything, choice, defaults, parameter, real
 from gridcast.data.random import draw_seed, generator
 from gridcast.forecasters.decisions import decide, gains_nothing, seconds_to_decide
 from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.linear import LinearForecaster, fit_inverse_model
+from gridcast.forecasters.inverse_model import fit_inverse_model
+from gridcast.forecasters.linear import LinearForecaster
 from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
@@ -63,12 +64,11 @@ class NeuralForecaster(ScaledForecaster):
         ``to_dataframe()``.
     n_parameters_ : int
         Number of trained weights.
-    transformer_, scaling_, time_features_, n_windows_
+    transformer_, scaling_, climatology_, time_features_, n_windows_
         As in `ScaledForecaster`.
     """
 
     window: int = parameter(whole(2), "int", "Steps of a training window.", default=12)
-    stride: int = parameter(whole(), "int", "Steps between the starts of two training windows.", default=1)
     batch_size: int = parameter(whole(), "int", "Windows per training step.", default=8)
     max_epochs: int = parameter(whole(), "int", "Largest number of passes over the training windows.", default=10)
     max_steps: int | None = parameter(
@@ -192,14 +192,14 @@ class NeuralForecaster(ScaledForecaster):
         windows, held_out = divide(
             series.values.shape,
             window=self.window,
-            stride=self.stride,
+            stride=self.training.stride,
             context=self.context,
             validation_fraction=self.training.validation_fraction,
         )
         time_features = make_time_features(self.time_features, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
-        scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar)
+        scaling, scaled, table = self._scale(series, calendar, windows, self.window)
         data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features)
         # one seed for all processes, whose modules must start alike
         seed = int(fabric.broadcast(draw_seed(self.random_state)))
@@ -207,6 +207,7 @@ class NeuralForecaster(ScaledForecaster):
         learned = {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
+            "climatology_": table,
             "time_features_": time_features,
             "missing_share_": scaling.statistics.missing,
             "n_windows_": len(windows),

@@ -133,6 +133,7 @@ class SavedForecaster(Parameters, ABC):
             defaults=_flat(defaults(type(self))),
             n_parameters=vars(self).get("n_parameters_", 0),
             history=vars(self).get("history_", []),
+            climatology=getattr(self, "climatology_", None),
             decisions=getattr(self, "decisions_", None),
             versions=versions(),
             scores=scores,

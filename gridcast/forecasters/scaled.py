@@ -12,12 +12,14 @@ import torch
 from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
+from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures, make_time_features, static_fields
 from gridcast.data.grid import Grid, Series, extend
 from gridcast.data.parameters import anything, flag, parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
 from gridcast.forecasters.registry import forecaster
 from gridcast.modules.censored import Bounds
 from gridcast.persistence.encoding import MISFITS
@@ -56,6 +58,9 @@ class ScaledForecaster(BaseForecaster):
         The fitted transformer.
     scaling_ : Scaling
         The transformer, the climatology and the statistics of the scaled training series.
+    climatology_ : DataFrame
+        The climatology in use (``chosen``), and what ``climatology="auto"`` compared it with: the squared ``error`` of
+        each in units of that of the first, the geometric mean over leads; NaN where nothing was compared.
     time_features_ : TimeFeatures or None
         How the time of a step is told.
     n_windows_ : int
@@ -67,9 +72,18 @@ class ScaledForecaster(BaseForecaster):
         anything,
         '{"auto", "year", "day", "mean"}, int or None',
         "Mean cycle that is subtracted from the scaled series before the model sees it and added to its forecasts, as "
-        '`gridcast.Anomaly` learns it: ``"auto"`` takes the year where the series covers one, else the day where it '
-        "covers a week, else the mean of each cell. None leaves the series as it is.",
+        '`gridcast.Anomaly` learns it. ``"auto"`` takes the year where the series covers ten, else the day where it '
+        "covers sixty. Of a shorter series it compares the mean of each cell, the day and the year, with few harmonics "
+        "and with more, by forecasts of the last quarter of the training part; a richer cycle must be clearly better, "
+        "and where that part is too short to tell, the simplest is taken. None leaves the series as it is.",
         default="auto",
+    )
+    horizon: int = parameter(
+        whole(),
+        "int",
+        "Leads that held-out forecasts decide about: climatology, damping, weights, spread; later ones take those of "
+        "the last.",
+        default=20,
     )
     bounded: bool = parameter(
         flag,
@@ -118,6 +132,15 @@ class ScaledForecaster(BaseForecaster):
             periodic=self.periodic,
             located=given.get("architecture") == "residual",
         )
+
+    def _scale(
+        self, series: Series, calendar: Calendar, windows: np.ndarray, window: int
+    ) -> tuple[Scaling, Series, pd.DataFrame]:
+        """Return what scales the series, the scaled series, and what decided its climatology; see `Scaling.fit`."""
+        around = series.grid.around(self.periodic)
+        choice = ClimatologyChoice(windows, window, self.context, self.horizon, around)
+        scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar, choice.choose)
+        return scaling, scaled, climatology_table(choice.scores, scaling.climatology)
 
     def _n_context(self) -> int:
         return self.context
@@ -178,6 +201,7 @@ class ScaledForecaster(BaseForecaster):
         return {
             "transformer": transformer,
             "climatology": self.scaling_.climatology,
+            "compared": scores_of(self.climatology_),
             "statistics": self.scaling_.statistics,
             "n_windows": self.n_windows_,
             "history": [dict(record) for record in vars(self).get("history_", [])],
@@ -187,8 +211,8 @@ class ScaledForecaster(BaseForecaster):
     def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
         # The module is built without memory for its weights, so that sizes are known before anything is that large.
         self.check_parameters()
-        transformer, climatology, statistics, n_windows, history, weights = take(
-            learned, "transformer", "climatology", "statistics", "n_windows", "history", "module"
+        transformer, climatology, scores, statistics, n_windows, history, weights = take(
+            learned, "transformer", "climatology", "compared", "statistics", "n_windows", "history", "module"
         )
         check(statistics, FieldStatistics, "learned/statistics")
         shape = self.grid_.shape
@@ -213,6 +237,7 @@ class ScaledForecaster(BaseForecaster):
             "module_": module.eval(),
             "transformer_": transformer,
             "scaling_": Scaling(transformer, climatology, statistics, self.calendar_),
+            "climatology_": climatology_table(check_scores(scores), climatology),
             "time_features_": time_features,
             "n_windows_": n_windows,
         } | self._remember(history, module)

@@ -35,6 +35,7 @@ def make_card(
     n_parameters: int,
     history: Sequence[Mapping[str, float]],
     versions: Mapping[str, str],
+    climatology: pd.DataFrame | None = None,
     decisions: pd.DataFrame | None = None,
     scores: Any = None,
 ) -> str:
@@ -59,6 +60,8 @@ def make_card(
     history : sequence of mapping
         One record per epoch.
     versions : mapping of str to str
+    climatology : DataFrame or None
+        What was compared, and what was chosen.
     decisions : DataFrame or None
         What held-out forecasts decided, by lead.
     scores : mapping, Dataset or None
@@ -71,6 +74,7 @@ def make_card(
         "## Data\n\n" + table(("what", "value"), _data(grid, calendar, period, n_samples, missing_share)),
         *([] if scores is None else ["## Scores\n\n" + _scores(scores)]),
         "## Training\n\n" + table(("what", "value"), _training(n_parameters, history)),
+        *([] if climatology is None else ["## Climatology\n\n" + _scores(climatology.to_xarray())]),
         *([] if decisions is None else ["## Decided by held-out forecasts\n\n" + _scores(decisions.to_xarray())]),
         "## Parameters that differ from the defaults\n\n" + _parameters(changed),
         "## Parameters at their defaults\n\n" + _parameters(kept),

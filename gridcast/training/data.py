@@ -25,6 +25,8 @@ RUN_CELLS = 2**26  # values of all runs: 256 MiB
 PIECE = 64  # steps of a run where there are more than that, so that few are lost to the lags of the first
 NOISE_SHARE, NOISE_RANGE = 0.25, 40.0  # of the windows; from the largest standard deviation to the smallest
 
+Part = tuple[np.ndarray, int, int]  # samples, first step, step after the last
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -95,24 +97,16 @@ class TrainingData:
         return self.scaling.bounds([self.scaled.times[lead] for lead in later.T])
 
     @property
-    def part(self) -> tuple[np.ndarray, int, int]:
-        """The training part: its samples, its first step and the step after its last."""
-        # told by the windows, so that nothing held out is ever part of it
-        starts = self.windows[:, 1]
-        return np.unique(self.windows[:, 0]), int(starts.min()), int(starts.max()) + self.window
+    def part(self) -> Part:
+        """The training part."""
+        return part_of(self.windows, self.window)
 
     def runs(self, least: int) -> list[torch.Tensor]:
         """Return runs of consecutive fields of the training part, gaps filled, (time, channel, y, x) each.
 
         All of it, where it is small; else evenly spaced pieces of at least `least` steps.
         """
-        samples, first, stop = self.part
-        most, n_steps = self._most_fields, stop - first
-        # whole runs where memory allows; each run loses as many pairs as there are lags
-        length = n_steps if len(samples) * n_steps <= most else min(max(least, PIECE), n_steps)
-        pieces = [(sample, start) for sample in samples for start in range(first, stop - length + 1, length)]
-        chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), max(1, most // length))).astype(int)
-        blocks = self._read(np.array(pieces)[chosen], length)
+        blocks = self._read(*pieces(self.part, least, self._most_fields))
         return list(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
 
     def divided(self, share: float) -> tuple[TrainingData, np.ndarray] | None:
@@ -121,25 +115,17 @@ class TrainingData:
         The climatology of that share is its own. Each later run lasts to the end of the training part and begins with
         `context` steps from which its first forecast starts. None where a part would be empty.
         """
-        samples, first, stop = self.part
-        # independent samples are divided among themselves, a single series in time
-        if len(samples) > 1:
-            n = int(share * len(samples))
-            earlier, later, cut = samples[:n], samples[n:], stop
-            begins = np.array([(sample, first) for sample in later])
-        else:
-            cut = first + int(share * (stop - first))
-            earlier, begins = samples, np.array([(samples[0], cut - self.context)])
-        # windows that reach over the cut would know what is forecast
-        inside = np.isin(self.windows[:, 0], earlier) & (self.windows[:, 1] + self.window <= cut)
-        if not inside.any() or not len(begins) or begins[0, 1] < first:
+        found = divide_part(self.windows, self.window, self.context, share)
+        if found is None:
             return None
+        windows, begins, cut = found
+        earlier = np.unique(windows[:, 0])
         # lazy still: only slices of the values
         known = Series(
             self.scaled.values[earlier.min() : earlier.max() + 1, :cut], self.scaled.times[:cut], self.scaled.grid
         )
         # a climatology of the whole part would have seen the hindcasts' truth
-        return replace(self, scaling=self.scaling.refitted(known), windows=self.windows[inside]), begins
+        return replace(self, scaling=self.scaling.refitted(known), windows=windows), begins
 
     def hindcasts(
         self, begins: np.ndarray, stop: int, horizon: int, most: int
@@ -190,18 +176,68 @@ class TrainingData:
 
     def _read(self, starts: np.ndarray, n: int, anomalies: bool = True) -> np.ndarray:
         """Return `n` steps from each of `starts` (sample, step), gaps as NaN."""
-        scaled = self.scaled
-        blocks = np.empty((len(starts), n, *scaled.grid.shape), dtype=np.float32)  # (n_starts, n, channel, y, x)
-        for i in range(0, len(starts), READ_TOGETHER):
-            part = starts[i : i + READ_TOGETHER]
-            # together: chunks that several of them share are read once
-            blocks[i : i + len(part)] = np.stack(dask.compute(*(scaled.values[s, t : t + n] for s, t in part)))
-        if scaled.n_observed is not None:
-            check_unchanged(blocks, np.stack([scaled.n_observed[s, t : t + n] for s, t in starts]), scaled.values)
+        blocks = read_fields(self.scaled, starts, n)
         if anomalies:
             for block, (_, start) in zip(blocks, starts, strict=True):
-                block[:] = self.scaling.subtract(block, scaled.times[start : start + n])
+                block[:] = self.scaling.subtract(block, self.scaled.times[start : start + n])
         return blocks
+
+
+def part_of(windows: np.ndarray, window: int) -> Part:
+    """Return the samples, the first step and the step after the last that windows (sample, first step) cover."""
+    # told by the windows, so that nothing held out is ever part of it
+    starts = windows[:, 1]
+    return np.unique(windows[:, 0]), int(starts.min()), int(starts.max()) + window
+
+
+def divide_part(
+    windows: np.ndarray, window: int, context: int, share: float
+) -> tuple[np.ndarray, np.ndarray, int] | None:
+    """Return the windows of the first `share` of the training part, (sample, step) where later runs begin, its end.
+
+    Each later run lasts to the end of the training part and begins with `context` steps from which its first forecast
+    starts. None where a part would be empty.
+    """
+    samples, first, stop = part_of(windows, window)
+    # independent samples are divided among themselves, a single series in time
+    if len(samples) > 1:
+        n = int(share * len(samples))
+        earlier, cut = samples[:n], stop
+        begins = np.array([(sample, first) for sample in samples[n:]])
+    else:
+        cut = first + int(share * (stop - first))
+        earlier, begins = samples, np.array([(samples[0], cut - context)])
+    # windows that reach over the cut would know what is forecast
+    inside = np.isin(windows[:, 0], earlier) & (windows[:, 1] + window <= cut)
+    if not inside.any() or not len(begins) or begins[0, 1] < first:
+        return None
+    return windows[inside], begins, cut
+
+
+def pieces(part: Part, least: int, most: int) -> tuple[np.ndarray, int]:
+    """Return where runs of consecutive fields of a part begin, (sample, step), and their length.
+
+    The whole part, where it has at most `most` fields; else evenly spaced pieces of at least `least` steps.
+    """
+    samples, first, stop = part
+    n_steps = stop - first
+    # whole runs where memory allows; each run loses as many pairs as there are lags
+    length = n_steps if len(samples) * n_steps <= most else min(max(least, PIECE), n_steps)
+    starts = [(sample, start) for sample in samples for start in range(first, stop - length + 1, length)]
+    chosen = np.linspace(0, len(starts) - 1, min(len(starts), max(1, most // length))).astype(int)
+    return np.array(starts)[chosen], length
+
+
+def read_fields(series: Series, starts: np.ndarray, n: int) -> np.ndarray:
+    """Return `n` steps from each of `starts` (sample, step), (start, step, channel, y, x), gaps as NaN."""
+    blocks = np.empty((len(starts), n, *series.grid.shape), dtype=np.float32)
+    for i in range(0, len(starts), READ_TOGETHER):
+        some = starts[i : i + READ_TOGETHER]
+        # together: chunks that several of them share are read once
+        blocks[i : i + len(some)] = np.stack(dask.compute(*(series.values[s, t : t + n] for s, t in some)))
+    if series.n_observed is not None:
+        check_unchanged(blocks, np.stack([series.n_observed[s, t : t + n] for s, t in starts]), series.values)
+    return blocks
 
 
 def divide(

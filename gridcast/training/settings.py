@@ -50,6 +50,7 @@ class Training(Parameters):
     gradient_clip: float | None = parameter(
         real(lambda v: v > 0, "be positive", none=True), "float or None", "Largest norm of the gradient.", default=1.0
     )
+    stride: int = parameter(whole(), "int", "Steps between the starts of two training windows.", default=1)
     observation_noise: float = parameter(
         real(lambda v: v >= 0, "not be negative"),
         "float",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -52,8 +52,19 @@ class Scaling:
     calendar: Calendar | None
 
     @classmethod
-    def fit(cls, transformer: Any, climatology: Any, series: Series, calendar: Calendar | None) -> tuple[Self, Series]:
-        """Fit on a series; return also the scaled series, lazy if `series` is, with what is observed in it."""
+    def fit(
+        cls,
+        transformer: Any,
+        climatology: Any,
+        series: Series,
+        calendar: Calendar | None,
+        choose: Callable[[Series, Calendar | None], Anomaly] | None = None,
+    ) -> tuple[Self, Series]:
+        """Fit on a series; return also the scaled series, lazy if `series` is, with what is observed in it.
+
+        `choose` finds the cycle that ``climatology="auto"`` stands for, of the scaled series; without it that is what
+        `Anomaly` takes.
+        """
         # a clone, as scikit-learn asks: parameters of an estimator are never fitted
         transformer = clone(transformer)
         if type(transformer) in OURS:
@@ -67,7 +78,11 @@ class Scaling:
         if climatology is None:
             sums = field_sums(scaled.values)
             return cls(transformer, None, sums.statistics(), calendar), replace(scaled, n_observed=sums.n_observed)
-        anomaly, sums = _resolve_climatology(climatology, scaled, calendar), FieldSums(scaled.values.shape)
+        if choose is not None and climatology == "auto":
+            anomaly = choose(scaled, calendar)
+        else:
+            anomaly = _resolve_climatology(climatology, scaled, calendar)
+        anomaly, sums = _affordable(anomaly, climatology, scaled, calendar), FieldSums(scaled.values.shape)
         anomaly.learn(scaled, sums.add)  # one pass for both
         anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
         return cls(transformer, anomaly, sums.statistics(), calendar), replace(scaled, n_observed=sums.n_observed)
@@ -175,6 +190,11 @@ def _resolve_climatology(period: Any, scaled: Series, calendar: Calendar | None)
         anomaly.resolve(scaled, calendar)
     except ValueError as error:
         raise ValueError(f'climatology={period!r}: {error}; or use "auto", "mean" or None') from error
+    return anomaly
+
+
+def _affordable(anomaly: Anomaly, period: Any, scaled: Series, calendar: Calendar | None) -> Anomaly:
+    """Return the cycle, or the mean of each cell where it would be too large."""
     n_bytes = 4 * anomaly.n_weights * int(np.prod(scaled.grid.shape))  # float32
     if n_bytes > CYCLE_BYTES:
         warnings.warn(

@@ -82,7 +82,7 @@ def test_channels_and_samples_and_gaps():
 @pytest.mark.parametrize("name", ["linear", "cnmm"])
 def test_many_channels_are_fitted_apart(name, monkeypatch):
     three = xr.concat([make_series(40)] * 3, "level").transpose("time", "level", ...)
-    monkeypatch.setattr("gridcast.forecasters.linear.MOST_TOGETHER", 4)
+    monkeypatch.setattr("gridcast.forecasters.inverse_model.MOST_TOGETHER", 4)
     model = small(name, lags=2, **({} if name == "linear" else {"max_steps": 1})).fit(three)
     linear = model.module_.linear if name == "linear" else model.module_.layout.model.linear
     assert linear.n_groups == 3

@@ -384,7 +384,7 @@ MALFORMED = {
     "unknown parameter": (set_at("parameters", "hook", to=1), r"DMMForecaster has no parameters \['hook'\]: a newer"),
     "callbacks": (set_at("parameters", "callbacks", to=["os.system"]), r"has no parameters \['callbacks'\]"),
     "parameter type": (set_at("parameters", "window", to="eight"), "window='eight'"),
-    "parameter value": (set_at("parameters", "stride", to=0), "stride=0 must be an integer of at least 1"),
+    "parameter value": (set_at("parameters", "window", to=0), "window=0 must be an integer of at least 2"),
     "parameter choice": (set_at("parameters", "architecture", to="magic"), "architecture='magic' is unknown"),
     "settings of a list": (set_at("parameters", "training", "parameters", to=[1]), "Training is made of list"),
     "setting value": (set_at("parameters", "training", "parameters", "patience", to=0), "patience=0 must be"),
@@ -456,6 +456,11 @@ MALFORMED = {
     "climatology": (
         array("learned/climatology/learned/cycle_", lambda x: x[..., :5]),
         "learned/climatology has the shape",
+    ),
+    "compared": (set_at(LEARNED, "compared", to=[1.0]), "learned/compared is a list, expected dict"),
+    "a score of text": (
+        set_at(LEARNED, "compared", to={"mean": "1"}),
+        "learned/compared/mean is a str, expected float",
     ),
     "phases": (set_at(LEARNED, "climatology", "learned", "n_phases_", to=99), "is no period of 99 steps"),
     "windows": (set_at(LEARNED, "n_windows", to=0), "learned/n_windows=0 must be at least 1"),

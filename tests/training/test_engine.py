@@ -29,14 +29,14 @@ import gridcast as gc
 
 series = gc.datasets.make_heat(4, n_windows=4, window=12, shape=(16, 16), random_state=0)
 model = gc.CNMMForecaster(
-    window=6, context=4, stride=2, lags=2, batch_size=4, max_epochs=2,
-    training=gc.Training(validation_fraction=0.25, observation_noise=0.5),
+    window=6, context=4, lags=2, batch_size=4, max_epochs=2,
+    training=gc.Training(stride=2, validation_fraction=0.25, observation_noise=0.5),
     encoder_channels=(4, 6), rnn_channels=6, latent_channels=3, transition_channels=6, emitter_channels=(6, 4),
     random_state=3, verbose=0, patch_size=8,
 ).fit(series)
 without_draws = gc.ConvLSTMForecaster(
-    window=6, context=4, stride=2, batch_size=4, max_epochs=2, rnn_channels=4, n_states=2,
-    training=gc.Training(observation_noise=0.5), random_state=3, verbose=0, patch_size=8,
+    window=6, context=4, batch_size=4, max_epochs=2, rnn_channels=4, n_states=2,
+    training=gc.Training(stride=2, observation_noise=0.5), random_state=3, verbose=0, patch_size=8,
 ).fit(series)
 rank = os.environ.get("RANK", "alone")
 weights = torch.cat([p.detach().flatten() for p in model.module_.parameters()])
