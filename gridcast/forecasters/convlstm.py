@@ -60,7 +60,5 @@ class ConvLSTMForecaster(NeuralForecaster):
             teacher_forcing=residual,
             relative=residual,
             periodic=spec.periodic,
-            combination=combination(spec, self._n_lags(), self.horizon, patches=self.patch_size is not None)
-            if residual
-            else None,
+            combination=combination(spec, self._n_lags(), self.horizon, patches=patches) if residual else None,
         )
