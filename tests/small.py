@@ -5,6 +5,7 @@ import gridcast as gc
 TRAINING = {
     "window": 8,
     "context": 4,
+    "horizon": 4,
     "max_epochs": 1,
     "batch_size": 8,
     "random_state": 0,
@@ -19,7 +20,7 @@ MARKOV = {
     "latent_channels": 4,
 }
 SMALL = {
-    "linear": (gc.LinearForecaster, {"lags": 2, "context": 4, "random_state": 0, "device": "cpu"}),
+    "linear": (gc.LinearForecaster, {"lags": 2, "context": 4, "horizon": 4, "random_state": 0, "device": "cpu"}),
     "cnmm": (gc.CNMMForecaster, {"lags": 2, **MARKOV, **TRAINING}),
     "dmm": (gc.DMMForecaster, {"encoder_features": 8, **MARKOV, **TRAINING}),
     "convlstm": (gc.ConvLSTMForecaster, {"rnn_channels": 4, "n_states": 2, **TRAINING}),

@@ -30,7 +30,7 @@ def rain(seed=0):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_decisions_are_a_table_by_lead_that_a_saved_model_keeps(name, tmp_path):
-    model = small(name, validation_fraction=0.3, max_steps=3).fit(make_series(60))
+    model = small(name, validation_fraction=0.3, max_steps=3, horizon=20).fit(make_series(60))
     decisions = model.decisions_
     known = decisions.dropna()  # of late leads no forecast is held out
     assert decisions.index.name == "lead"
