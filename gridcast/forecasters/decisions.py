@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from gridcast.forecasters.inverse_model import N_PATTERNS, inverse_model
-from gridcast.modules.calibration import HeldOut, calibrate, weigh
+from gridcast.modules.calibration import MOST_ENSEMBLES, N_MEMBERS, HeldOut, calibrate, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.training.data import TrainingData
@@ -42,11 +42,14 @@ def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:
     """Return about how long `decide` will take, from one of its forecasts."""
     if module.combination is None or not len(data.held_out):
         return 0.0
-    first = replace(data, held_out=data.held_out[:1])
-    began = time.perf_counter()
-    calibrate(module, _held_out(module.combination, first, False))
-    module.combination.reset()
-    return len(data.held_out) * (time.perf_counter() - began)
+    first = _held_out(module.combination, replace(data, held_out=data.held_out[:1]), False)
+    first.alone(module, 0, 0)  # what is loaded and compiled once does not count
+    seconds = []
+    for n_samples in (0, N_MEMBERS):
+        began = time.perf_counter()
+        first.alone(module, 0, n_samples)
+        seconds.append(time.perf_counter() - began)
+    return len(data.held_out) * seconds[0] + MOST_ENSEMBLES * seconds[1]
 
 
 def gains_nothing(module: CombinedModule, data: TrainingData) -> bool:
@@ -63,6 +66,7 @@ def gains_nothing(module: CombinedModule, data: TrainingData) -> bool:
 def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
     """Return the held-out forecasts, where the module is."""
     device, horizon = made.blend.weights.device, len(made.blend.weights)
+    data = data.unseen()
     x, mask, clock, truth = data.validation(horizon)
     limits = data.bounds(data.held_out[:, 1], horizon) if bounded else None
     bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))
@@ -72,5 +76,5 @@ def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
         None if clock is None else torch.as_tensor(clock, device=device),
         torch.as_tensor(truth, device=device),
         bounds,
-        torch.as_tensor(data.independent(horizon), device=device),
+        torch.as_tensor(data.independent(horizon), dtype=torch.float32, device=device),
     )

@@ -67,7 +67,7 @@ class Blend(nn.Module):
             if not seen.any():  # no held-out forecast is that long
                 self.weights[lead] = self.weights[max(lead - 1, 0)]
                 continue
-            f, y = forecasts[:, :, lead][:, seen].double(), truth[:, lead][seen].double()
+            f, y = forecasts[:, :, lead][:, seen].cpu().double(), truth[:, lead][seen].cpu().double()
             share = PRIOR_CASES / float(cases[lead])
             # the prior is as many more cases in which the trusted source was right
             gram, cross = (1 + share) * (f @ f.T), f @ y + share * (f @ f[self.trusted])
@@ -113,5 +113,5 @@ def _least_squares(gram: Tensor, cross: Tensor) -> Tensor:
     # sources that say the same, or nothing, leave directions of which the sums tell nothing
     right = torch.where(values > 1e-9 * values[-1], (vectors.T @ cross) / root.clamp(min=1e-150), 0.0)
     # a forecast that is to be mistrusted is not to be turned around, and one that says next to nothing not blown up
-    bounded = lsq_linear((root * vectors).T.cpu().numpy(), right.cpu().numpy(), (0.0, MOST_WEIGHT))
+    bounded = lsq_linear((root * vectors).T.numpy(), right.numpy(), (0.0, MOST_WEIGHT))
     return gram.new_tensor(bounded.x)

@@ -11,7 +11,7 @@ from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
 
 N_MEMBERS = 6  # from which a spread is told
-EVERY = 4  # contexts of which one has members: they cost the most
+MOST_ENSEMBLES = 8  # contexts that have members: they cost the most
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,16 @@ def weigh(module: CombinedModule, held_out: HeldOut) -> Tensor:
 def calibrate(module: CombinedModule, held_out: HeldOut) -> None:
     """Weigh the forecasts, as `weigh`, and set the spread of members to the errors of the weighted mean."""
     combination, forecasts = _combination(module), weigh(module, held_out)
-    chosen = list(range(0, len(held_out.x), EVERY))
+    chosen = list(range(0, len(held_out.x), -(-len(held_out.x) // MOST_ENSEMBLES)))
     variances = []
     for i in chosen:
         mean, loc, scale = held_out.alone(module, i, N_MEMBERS)
         variances.append((loc - mean).square().mean(0) + scale.square().mean(0))
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
     mean = combination.blend.mean(forecasts[:, chosen])
-    combination.fit_spread(mean, torch.cat(variances), held_out.truth[chosen], bounds, held_out.cases)
+    combination.fit_spread(
+        mean, torch.cat(variances), held_out.truth[chosen], bounds, held_out.cases.clamp(max=len(chosen))
+    )
 
 
 def _combination(module: CombinedModule) -> Combination:

@@ -81,9 +81,11 @@ class CensoredForecast(nn.Module):
 
     Attributes
     ----------
-    soft, paths, slope, skew : Tensor, (horizon, n_channels, 1, 1)
+    fitted, soft, paths, slope, skew : Tensor, (horizon, n_channels, 1, 1)
+        The first is 1 where the others were fitted.
     """
 
+    fitted: Tensor
     soft: Tensor
     paths: Tensor
     slope: Tensor
@@ -91,7 +93,7 @@ class CensoredForecast(nn.Module):
 
     def __init__(self, horizon: int, n_channels: int) -> None:
         super().__init__()
-        for name, value in (("soft", 0.0), ("paths", 1.0), ("slope", 0.0), ("skew", 0.0)):
+        for name, value in (("fitted", 0.0), ("soft", 0.0), ("paths", 1.0), ("slope", 0.0), ("skew", 0.0)):
             self.register_buffer(name, torch.full((horizon, n_channels, 1, 1), value))
 
     def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds, lead: Tensor) -> Tensor:
@@ -138,7 +140,13 @@ class CensoredForecast(nn.Module):
             skew = min(SKEW, key=lambda value: cost(paths, slope, value))
             paths = min(PATHS, key=lambda value: cost(value, slope, skew))
             slope = min(SLOPE, key=lambda value: cost(paths, value, skew))
-        for buffer, value in ((self.soft, soft), (self.paths, paths), (self.slope, slope), (self.skew, skew)):
+        for buffer, value in (
+            (self.fitted, 1.0),
+            (self.soft, soft),
+            (self.paths, paths),
+            (self.slope, slope),
+            (self.skew, skew),
+        ):
             buffer[lead:, channel] = value
 
 

@@ -123,7 +123,9 @@ class CombinedModule(nn.Module, ABC):
         loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
             Mean and scale of the observation of each member.
         """
-        mean, loc, scale = self.forecast_alone(x, mask, horizon, n_samples, clock)
+        # of a series with bounds members are paths of the linear model alone
+        drawn = n_samples if self.combination is None or self.combination.spread.networks.any() else 0
+        mean, loc, scale = self.forecast_alone(x, mask, horizon, drawn, clock)
         if self.combination is None:
             return loc, scale
         combined = self.combination.blend.mean(self.combination.sources(mean, x))
@@ -131,7 +133,7 @@ class CombinedModule(nn.Module, ABC):
         std = linear.std[linear.leads(horizon)]
         if not n_samples:
             return spread.mean(combined, std, bounds)[None], scale
-        deviations = loc - mean + scale * torch.randn_like(loc)
+        deviations = loc - mean + scale * torch.randn_like(loc) if drawn else torch.zeros_like(loc)
         paths = linear.paths(n_samples * len(x), horizon).unflatten(0, (n_samples, len(x)))
         members = spread.members(combined, deviations, paths, std, bounds)
-        return members, torch.zeros_like(scale[:1, :1, :1]).expand(scale.shape)
+        return members, torch.zeros_like(members[:1, :1, :1]).expand(members.shape)

@@ -62,6 +62,9 @@ class Hindcasts:
             return None
         forecast, truth, low, high = (torch.cat(part) for part in zip(*self.kept, strict=True))
         cases = self.count.amax((1, 2, 3)).float()
+        # channels without bounds have their scale already
+        bounded = low.isfinite() | high.isfinite()
+        truth = torch.where(bounded, truth, torch.nan)
         mean = damping[:, None, None] * forecast
         return mean, None, std.flatten(2)[..., self._cells], truth, Bounds(low, high), cases
 

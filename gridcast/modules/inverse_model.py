@@ -79,6 +79,9 @@ class LinearInverseModel(nn.Module):
         padded = self.fit_mean(runs)
         measure_errors(self.linear, padded)
         self.noise.fit(self._errors(padded, len(self.noise.errors)))
+        # a few at a time: (draw, horizon, channel, y, x) is the largest of all that a fit needs
+        parts = (self.deviations(DRAWN_TOGETHER, len(self.damping)) for _ in range(N_DRAWS // DRAWN_TOGETHER))
+        self.std.copy_((sum((paths.square().sum(0) for paths in parts), torch.zeros_like(self.std)) / N_DRAWS).sqrt())
 
     def _errors(self, runs: Sequence[Tensor], n: int) -> Tensor:
         """Return `n` errors of the forecast at evenly spaced steps of the runs."""
@@ -93,12 +96,9 @@ class LinearInverseModel(nn.Module):
     def calibrate(self, hindcasts: Hindcasts) -> None:
         """Set damping and scale by hindcasts: forecasts of steps that the model was not fitted to."""
         self.damping.copy_(hindcasts.damping())
-        # a few at a time: (draw, horizon, channel, y, x) is the largest of all that a fit needs
-        parts = (self.deviations(DRAWN_TOGETHER, len(self.damping)) for _ in range(N_DRAWS // DRAWN_TOGETHER))
-        variance = sum((paths.square().sum(0) for paths in parts), torch.zeros_like(self.ratio)) / N_DRAWS
         # after the damping, which makes the error smaller
-        self.ratio.copy_(hindcasts.ratio(variance, self.damping))
-        self.std.copy_(self.ratio * variance.sqrt())
+        self.ratio.copy_(hindcasts.ratio(self.std.square(), self.damping))
+        self.std.mul_(self.ratio)
         if known := hindcasts.near_bounds(self.damping, self.std):
             self.spread.fit(*known)
 

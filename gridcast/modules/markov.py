@@ -195,7 +195,6 @@ class MarkovModule(CombinedModule):
         posterior, size = self._posterior(padded, seen, known), (x.shape[-2], x.shape[-1])
         loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, 0))
         mean = loc[0]
-        # only a combination needs both
         if n_samples:
             loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, n_samples))
         return mean, loc, scale

@@ -74,7 +74,8 @@ class Spread(nn.Module):
         censored = self.censored.members(
             self.mean(forecast, std, bounds), paths / std.clamp(min=FLOOR), std, bounds, lead
         )
-        return torch.where(bounds.low.isfinite() | bounds.high.isfinite(), censored, members)
+        # without held-out forecasts nothing is known of the distribution but its bounds
+        return torch.where(self.censored.fitted[lead] > 0, censored, bounds.clip(members))
 
     @torch.no_grad()
     def fit(
@@ -107,7 +108,11 @@ class Spread(nn.Module):
             at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
             if not len(at):
                 continue  # with the factors of the lead before
-            at = at[torch.linspace(0, len(at) - 1, min(len(at), MOST_VALUES), device=at.device).long()]
+            at = at[
+                torch.linspace(0, len(at) - 1, min(len(at), MOST_VALUES), dtype=torch.float64, device="cpu")
+                .long()
+                .tolist()
+            ]
 
             def pick(t: Tensor, lead: int = lead, channel: int = channel, at: Tensor = at) -> Tensor:
                 return t[:, lead, channel].flatten()[at]
@@ -116,6 +121,8 @@ class Spread(nn.Module):
             if bounds is not None:
                 limits = Bounds(pick(bounds.low), pick(bounds.high))
                 if any(bool(limit.isfinite().any()) for limit in limits):
+                    # its noise is that of the paths
+                    self.networks[lead:, channel], self.paths[lead:, channel] = 0.0, 1.0
                     if lead + 1 in FITTED:
                         self.censored.fit(lead, channel, f, y, s, limits)
                     continue

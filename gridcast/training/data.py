@@ -77,6 +77,17 @@ class TrainingData:
         x, mask = fill_missing(blocks[:, : self.context], self.scaling.default)
         return x, mask, None if self.clock is None else self.clock[first[:, 1]], blocks[:, self.context :]
 
+    def unseen(self) -> TrainingData:
+        """Return the data with the climatology of the training part alone, where they are few enough to read it again.
+
+        What is held out would else be judged against a climatology that has seen it; one of a long series has hardly.
+        """
+        samples, _, stop = self.part
+        values = self.scaled.values[samples.min() : samples.max() + 1, :stop]
+        if values.size > RUN_CELLS:
+            return self
+        return replace(self, scaling=self.scaling.refitted(Series(values, self.scaled.times[:stop], self.scaled.grid)))
+
     def independent(self, horizon: int) -> np.ndarray:
         """Return how many of the held-out forecasts of each lead are independent, (horizon,): overlapping ones are not.
 

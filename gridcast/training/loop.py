@@ -254,7 +254,7 @@ class _Run:
         with closing(self.stream.batches(progress.batch)) as batches:  # its thread ends here, whatever happens
             for batch in itertools.islice(batches, left):
                 share = self._share(n_before + progress.batch)
-                if share >= 1:
+                if share >= 1 or progress.in_vain:
                     break
                 progress.share = share
                 for group in self.optimizer.param_groups:
@@ -263,11 +263,10 @@ class _Run:
                 self._record(_step(batch, self.module, self.optimizer, self.plan, self.fabric, share))
                 progress.batch += 1
                 progress.seconds = time.perf_counter() - began
+                # within the epoch: one may be longer than the part of the training that tells
+                self._ask(vain, n_before + progress.batch)
                 if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
                     self.checkpoints.write(self.state)
-                # within the epoch: one may be longer than the part of the training that tells
-                if self._ends_here(vain, n_before + progress.batch):
-                    break
         # over finite steps only; an epoch without any has the loss NaN
         means = {name: value / progress.counts[name] for name, value in progress.sums.items()}
         rate = self._rate(progress.share)  # of the last step
@@ -298,10 +297,10 @@ class _Run:
         if self.plan.patience is not None and progress.since_best >= self.plan.patience:
             progress.finished = True
 
-    def _ends_here(self, vain: Callable[[nn.Module], bool] | None, step: int) -> bool:
-        """Say, once, whether the first part of the training has shown that nothing is to be gained."""
+    def _ask(self, vain: Callable[[nn.Module], bool] | None, step: int) -> None:
+        """Find out, once, whether the first part of the training has shown that nothing is to be gained."""
         if vain is None or self.progress.probed or step < PROBE_STEPS or not PROBE <= self._share(step) < 1:
-            return False
+            return
         self.progress.probed = True
         self.raw.eval()
         # the processes of a training decide together
@@ -309,7 +308,6 @@ class _Run:
         self.raw.train()
         if self.progress.in_vain and not self.bar.disable:
             self.bar.write("training ends here: held-out forecasts gain nothing by it", file=sys.stderr)
-        return self.progress.in_vain
 
     def _share(self, step: int) -> float:
         """Return the share of the training that is done before a step, by steps or, where that is more, by time."""
