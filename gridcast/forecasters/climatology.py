@@ -40,7 +40,7 @@ MARGIN = 0.02
 class ClimatologyChoice:
     """What ``climatology="auto"`` stands for: the mean, the day or the year, by hindcasts of a linear inverse model.
 
-    Candidates go from the one with the fewest coefficients, the safest, to the richest. Each is learned from the first
+    Candidates go from the mean or the day, the safest, to the richest. Each is learned from the first
     three quarters of the training part, with a linear inverse model of the anomalies from it, and the last quarter is
     forecast. A richer one takes the place of a safer one where its error, the geometric mean over leads, is smaller by
     more than a margin. Nothing is read where the length decides: a series of many periods has the richest, one that is
@@ -250,6 +250,9 @@ def check_scores(scores: Any) -> dict[str, float]:
 def _thinned(series: Series) -> Series:
     """Return a series with at most about `MOST_CELLS` values a step, lazy if it was."""
     channels, rows, columns = series.grid.shape
-    k = math.ceil(math.sqrt(channels * rows * columns / MOST_CELLS))
-    values = series.values[..., ::k, ::k]
+    share = channels * rows * columns / MOST_CELLS
+    every = min(math.ceil(math.sqrt(share)), columns)
+    # as many more rows where there are few columns, and the other way round
+    row = min(math.ceil(share / every), rows)
+    values = series.values[..., :: max(row, 1), :: max(math.ceil(share / max(row, 1)), 1)]
     return replace(series, values=values, grid=replace(series.grid, shape=values.shape[2:], coords={}), n_observed=None)

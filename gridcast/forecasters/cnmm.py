@@ -78,7 +78,7 @@ class CNMMForecaster(NeuralForecaster):
     lags: int = parameter(
         whole(),
         "int",
-        "Past fields that the transition of the residual architecture sees, at most ``window - 1``.",
+        "Past fields that the transition of the residual architecture sees, at most ``window - 1`` and `context`.",
         default=6,
     )
     batch_size: int = parameter(whole(), "int", "Windows per training step.", default=4)
@@ -112,7 +112,8 @@ class CNMMForecaster(NeuralForecaster):
         frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_clock = clock.n_channels if clock else 0
         n_location = N_LOCATION if frames.n_static else 0
-        combined = combination(spec, min(self.lags, self.window - 1), self.horizon, patches=self.patch_size is not None)
+        n_lags = min(self.lags, self.window - 1, self.context)
+        combined = combination(spec, n_lags, self.horizon, patches=self.patch_size is not None)
         model, layout = combined.linear, LatentLayout(combined.linear)
         transition = DeepTransition(
             model.linear.n_lags * spec.shape[0],

@@ -22,7 +22,8 @@ class ConvLSTMForecaster(NeuralForecaster):
 
     One ConvLSTM layer reads the context; its last hidden states and a 1 x 1 convolution give the next field, which is
     fed back for longer forecasts. The mean is deterministic; samples come from one learned error scale a channel, fed
-    back too, so that the ensemble spreads with lead time.
+    back too, so that the ensemble spreads with lead time, beside noise of the linear model where held-out forecasts ask
+    for it.
 
     With the paper's settings: ``ConvLSTMForecaster(**presets.paper("convlstm", "heat"))``.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from gridcast.forecasters.inverse_model import N_PATTERNS, inverse_model
@@ -14,6 +16,7 @@ from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.training.data import TrainingData
 from gridcast.training.spec import ModuleSpec
 
+HELD_BYTES, LEAST_FORECASTS = 2**29, 4  # of held-out forecasts of a large grid; fewer would tell too little
 LEAST_GAIN = 0.005  # of the error of held-out forecasts, for which a training goes on
 
 
@@ -66,7 +69,10 @@ def gains_nothing(module: CombinedModule, data: TrainingData) -> bool:
 def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
     """Return the held-out forecasts, where the module is."""
     device, horizon = made.blend.weights.device, len(made.blend.weights)
-    data = data.unseen()
+    # fields of three sources, of the truth and of two bounds
+    most = max(LEAST_FORECASTS, HELD_BYTES // (24 * horizon * math.prod(data.scaled.grid.shape)))
+    chosen = np.linspace(0, len(data.held_out) - 1, min(len(data.held_out), most)).astype(int)
+    data = replace(data.unseen(), held_out=data.held_out[chosen])
     x, mask, clock, truth = data.validation(horizon)
     limits = data.bounds(data.held_out[:, 1], horizon) if bounded else None
     bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))

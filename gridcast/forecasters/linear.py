@@ -1,4 +1,4 @@
-"""The linear inverse model, which the convolutional Markov model is weighed against too."""
+"""The linear inverse model, which networks are weighed against too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LinearForecaster(ScaledForecaster):
     penalties are chosen by cross-validation. Forecasts of several steps run the model on and are damped towards the
     climatology as far as hindcasts of the last quarter of the training series ask. Members of an ensemble are paths of
     noise with the covariance of the one-step errors, as large at each lead and cell as the errors of these hindcasts.
-    `fit` takes seconds. `CNMMForecaster` weighs its networks against it.
+    `fit` takes seconds. The neural forecasters weigh their networks against it.
 
     Attributes
     ----------

@@ -160,11 +160,15 @@ class NeuralForecaster(ScaledForecaster):
         """What forecasts of the held-out part decided, one row for each lead.
 
         The columns ``networks``, ``linear`` and ``persistence`` are the weights of the forecast of the trained
-        networks, of `linear_` and of the last field; what they leave to 1 goes to the climatology. ``spread_networks``
-        and ``spread_linear`` are the factors of the deviations of the networks' members and of the noise of `linear_`.
-        ``error_networks``, ... and ``error`` are the squared errors of each and of the weighted sum, in units of that
-        of the climatology; ``gain`` is the share of the error that the networks take off the best sum without them.
-        NaN, with all weight on the networks, where nothing was held out.
+        networks, of `linear_` and of the last anomaly; what they leave to 1 goes to the climatology.
+        ``spread_networks`` and ``spread_linear`` are the factors of the deviations of the networks' members and of the
+        noise of `linear_`. ``error_networks``, ... and ``error`` are the squared errors of each and of the weighted
+        sum, in units of that of the climatology; ``gain`` is the share of the error that the networks take off the best
+        sum without them.
+
+        Errors are NaN where no held-out forecast reaches a lead, which then has the weights of the last that one
+        reached; all weight is on the networks where nothing was held out. Members of a channel with natural bounds are
+        noise of `linear_` in the shape of a censored distribution.
 
         Raises
         ------

@@ -90,7 +90,7 @@ class ScaledForecaster(BaseForecaster):
         "bool",
         "Take the smallest or largest value of the training series for a natural bound where at least a hundredth of "
         "its values are there: rain stays non-negative, a concentration at most 1, and members of an ensemble are at "
-        "the bound as often as forecasts of held-out steps ask for (a censored normal distribution). A temperature has "
+        "the bound as often as forecasts of held-out steps ask for (a censored distribution). A temperature has "
         "no such bound.",
         default=True,
     )
@@ -198,6 +198,7 @@ class ScaledForecaster(BaseForecaster):
                 f"transformer={self.transformer!r} can not be saved: use MinMaxTransformer, LogTransformer or Anomaly, "
                 "or keep the forecaster with joblib.dump"
             )
+        state = self.module_.state_dict()
         return {
             "transformer": transformer,
             "climatology": self.scaling_.climatology,
@@ -205,7 +206,7 @@ class ScaledForecaster(BaseForecaster):
             "statistics": self.scaling_.statistics,
             "n_windows": self.n_windows_,
             "history": [dict(record) for record in vars(self).get("history_", [])],
-            "module": {name: _as_array(name, tensor) for name, tensor in self.module_.state_dict().items()},
+            "module": {name: _as_array(name, state[name]) for name in sorted(set(_first_names(self.module_).values()))},
         }
 
     def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
@@ -271,14 +272,21 @@ def _as_array(name: str, tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
 
 
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Return the first name of the tensor that each name stands for: parts that several others hold are kept once."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(t), name) for name, t in module.state_dict(keep_vars=True).items()}
+
+
 def _tensors(module: nn.Module, weights: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return the arrays as tensors, which are those that `module` has."""
-    wanted = module.state_dict()  # on the meta device: shapes and types alone
-    if lacking := sorted(set(wanted) - set(weights)):
+    wanted, first = module.state_dict(), _first_names(module)  # on the meta device: shapes and types alone
+    if lacking := sorted(set(first.values()) - set(weights)):
         raise ValueError(f"the weights {lacking[:3]} are missing, {len(lacking)} in all")
-    if surplus := sorted(set(weights) - set(wanted)):
+    if surplus := sorted(set(weights) - set(first.values())):
         raise ValueError(f"the weights {surplus[:3]} belong to no part of the module, {len(surplus)} in all")
-    tensors = {name: torch.from_numpy(check(weights[name], np.ndarray, f"learned/module/{name}")) for name in wanted}
+    arrays = {name: check(weights[name], np.ndarray, f"learned/module/{name}") for name in set(first.values())}
+    tensors = {name: torch.from_numpy(arrays[first[name]]) for name in wanted}
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
             raise ValueError(

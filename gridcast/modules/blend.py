@@ -42,12 +42,13 @@ class Blend(nn.Module):
         super().__init__()
         self.sources, self.trusted = sources, sources.index(trusted)
         self.register_buffer("weights", torch.zeros(horizon, len(sources)))
+        self.register_buffer("errors", torch.empty(horizon, len(sources) + 3))
         self.reset()
-        self.register_buffer("errors", torch.full((horizon, len(sources) + 3), torch.inf))
 
     def reset(self) -> None:
-        """Give the first source the weight 1."""
+        """Give the first source the weight 1, as if nothing had been held out."""
         self.weights.zero_()[:, 0] = 1.0
+        self.errors.fill_(torch.inf)
 
     @torch.no_grad()
     def fit(self, forecasts: Tensor, truth: Tensor, cases: Tensor) -> None:
@@ -86,7 +87,7 @@ class Blend(nn.Module):
         return 1 - float((known[:, 1] / known[:, 0]).log().mean().exp())
 
     def table(self) -> pd.DataFrame:
-        """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""
+        """Return weights and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""
         errors = self.errors.double().cpu().numpy()
         n = len(self.sources)
         columns = dict(zip(self.sources, self.weights.cpu().numpy().T, strict=True))

@@ -14,7 +14,7 @@ from gridcast.modules.censored import Bounds
 DAMPINGS = (1.0, 0.999, 0.997, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.9, 0.85, 0.8)  # a step
 PRIOR_SHARE = 1.0  # of hindcasts that ask for no damping, beside those that were made: a tail may be unlike what comes
 PRIOR_HINDCASTS = 30.0  # at each cell, of the size that the noise of the model has there
-MOST_CELLS = 300  # of which each hindcast is kept where a series has natural bounds
+MOST_CELLS = 600  # of all channels, of which each hindcast is kept where a series has natural bounds
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Hindcasts:
     @property
     def _cells(self) -> Tensor:
         n = self.shape[-2] * self.shape[-1]
-        return torch.linspace(0, n - 1, min(n, MOST_CELLS)).long()
+        return torch.linspace(0, n - 1, min(n, max(1, MOST_CELLS // self.shape[1])), dtype=torch.float64).long()
 
     def near_bounds(self, damping: Tensor, std: Tensor) -> tuple[Tensor, None, Tensor, Tensor, Bounds, Tensor] | None:
         """Return what `gridcast.modules.spread.Spread.fit` takes; None where there are no bounds."""

@@ -261,7 +261,7 @@ def divide(
     shape : tuple of int
         Of the series: samples, steps, ...
     window, stride, context, validation_fraction
-        As in `NeuralForecaster`.
+        As in `NeuralForecaster` and `gridcast.Training`.
 
     Raises
     ------

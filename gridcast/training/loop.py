@@ -107,7 +107,7 @@ class _Progress:
     best_error: float = math.inf
     since_best: int = 0
     probed: bool = False
-    in_vain: bool = False
+    stopped_early: bool = False
     finished: bool = False
 
     def begin(self, epoch: int) -> None:
@@ -123,7 +123,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     saved: dict[str, Any] | None = None,
     on_epoch_end: Callable[[list[Record]], bool] | None = None,
-    vain: Callable[[nn.Module], bool] | None = None,
+    should_stop: Callable[[nn.Module], bool] | None = None,
 ) -> History:
     """Train `module` in place and leave its best weights in it.
 
@@ -143,7 +143,7 @@ def train(
         A state that was written, to go on from.
     on_epoch_end : callable, optional
         Sees the records so far; training ends where it returns True.
-    vain : callable, optional
+    should_stop : callable, optional
         Says once, after the first part of the training, `PROBE`, whether to train on is in vain.
 
     Returns
@@ -169,7 +169,7 @@ def train(
     with run.bar:
         while not progress.finished:
             module.train()
-            record = run.epoch(vain)
+            record = run.epoch(should_stop)
             module.eval()
             run.judge(record, validate)
             if on_epoch_end is not None and on_epoch_end(progress.history):
@@ -238,7 +238,7 @@ class _Run:
         self.recovery.good, self.recovery.failures = state["good"], state["failures"]
         self.bar.update(self.progress.epoch * len(self.stream) + self.progress.batch)
 
-    def epoch(self, vain: Callable[[nn.Module], bool] | None) -> Record:
+    def epoch(self, should_stop: Callable[[nn.Module], bool] | None) -> Record:
         """Take one step for each batch that is left of the epoch and return the mean of what they recorded.
 
         It ends early where the time is over, or to train on is in vain.
@@ -254,7 +254,7 @@ class _Run:
         with closing(self.stream.batches(progress.batch)) as batches:  # its thread ends here, whatever happens
             for batch in itertools.islice(batches, left):
                 share = self._share(n_before + progress.batch)
-                if share >= 1 or progress.in_vain:
+                if share >= 1 or progress.stopped_early:
                     break
                 progress.share = share
                 for group in self.optimizer.param_groups:
@@ -264,7 +264,7 @@ class _Run:
                 progress.batch += 1
                 progress.seconds = time.perf_counter() - began
                 # within the epoch: one may be longer than the part of the training that tells
-                self._ask(vain, n_before + progress.batch)
+                self._ask_to_stop(should_stop, n_before + progress.batch)
                 if self.checkpoints is not None and self.checkpoints.due(n_before + progress.batch):
                     self.checkpoints.write(self.state)
         # over finite steps only; an epoch without any has the loss NaN
@@ -283,7 +283,7 @@ class _Run:
         progress.history.append(record)
         # before anything is written: a checkpoint then goes on with the next epoch
         progress.begin(progress.epoch + 1)
-        progress.finished = progress.in_vain or self._share(progress.epoch * len(self.stream)) >= 1
+        progress.finished = progress.stopped_early or self._share(progress.epoch * len(self.stream)) >= 1
         if not math.isfinite(error):
             self.recovery.go_back("the validation error" if validate else "the loss")
             return
@@ -297,16 +297,16 @@ class _Run:
         if self.plan.patience is not None and progress.since_best >= self.plan.patience:
             progress.finished = True
 
-    def _ask(self, vain: Callable[[nn.Module], bool] | None, step: int) -> None:
+    def _ask_to_stop(self, should_stop: Callable[[nn.Module], bool] | None, step: int) -> None:
         """Find out, once, whether the first part of the training has shown that nothing is to be gained."""
-        if vain is None or self.progress.probed or step < PROBE_STEPS or not PROBE <= self._share(step) < 1:
+        if should_stop is None or self.progress.probed or step < PROBE_STEPS or not PROBE <= self._share(step) < 1:
             return
         self.progress.probed = True
         self.raw.eval()
         # the processes of a training decide together
-        self.progress.in_vain = bool(self.fabric.broadcast(vain(self.raw)))
+        self.progress.stopped_early = bool(self.fabric.broadcast(should_stop(self.raw)))
         self.raw.train()
-        if self.progress.in_vain and not self.bar.disable:
+        if self.progress.stopped_early and not self.bar.disable:
             self.bar.write("training ends here: held-out forecasts gain nothing by it", file=sys.stderr)
 
     def _share(self, step: int) -> float:

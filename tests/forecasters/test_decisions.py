@@ -21,7 +21,7 @@ def season_and_noise(seed=0):
 
 
 def rain(seed=0):
-    """Showers that move on, a third of the field dry."""
+    """Showers that move on, much of the field dry."""
     x = np.random.default_rng(seed).normal(size=(N, 8, 12))
     for t in range(1, N):
         x[t] = 0.9 * np.roll(x[t - 1], 1, axis=1) + 0.4 * x[t]
@@ -87,10 +87,10 @@ def test_members_of_rain_are_none_as_often_as_it_does_not_rain(name):
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_a_fit_ends_within_its_minutes(name):
+def test_a_fit_trains_for_most_of_its_minutes_and_not_for_more(name):
     X = make_series(60)
     small(name, max_steps=1).fit(X)  # what is loaded and compiled once is no part of it
     began = time.monotonic()
-    model = small(name, validation_fraction=0.3, max_epochs=10**6, max_steps=None, max_minutes=0.1).fit(X)
-    assert len(model.history_) > 0
-    assert time.monotonic() - began < 60  # of 6 seconds, on whatever machine
+    model = small(name, validation_fraction=0.3, max_epochs=10**6, max_steps=None, max_minutes=0.2).fit(X)
+    assert sum(record["seconds"] for record in model.history_) > 3  # of 12, less what start and end take
+    assert time.monotonic() - began < 60  # on whatever machine

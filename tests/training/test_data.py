@@ -206,6 +206,17 @@ def test_hindcasts_have_contexts_right_before_truths_and_nothing_behind_the_end(
         np.testing.assert_array_equal(after, np.where(known, ahead, np.nan))
 
 
+def test_what_is_held_out_is_judged_against_a_climatology_that_has_not_seen_it(monkeypatch):
+    data = make_data(numbered(1, 40), validation_fraction=0.25, climatology="mean")
+    last = data.part[2]
+    cycle = data.unseen().scaling.climatology.climatology(data.scaled.times[:1])
+    np.testing.assert_allclose(cycle, np.arange(last).mean())
+    assert data.scaling.climatology.climatology(data.scaled.times[:1]).mean() > cycle.mean()
+    # a large series is not read again for it
+    monkeypatch.setattr(data_module, "RUN_CELLS", 10)
+    assert data.unseen() is data
+
+
 def test_forecasts_that_overlap_are_not_independent():
     data = make_data(numbered(1, 40), validation_fraction=0.5)  # origins 19 to 38
     n = data.independent(25)

@@ -139,15 +139,23 @@ def test_each_stage_has_a_rate_of_its_own():
     assert max(rates[100:]) == pytest.approx(0.25, rel=0.05)
 
 
-def test_a_training_in_vain_ends_after_its_first_part_and_is_asked_once(stream, fabric, capsys, monkeypatch):
-    asked = []
-    assert len(train(Mean(), stream, None, plan(max_epochs=10), fabric, vain=lambda m: True)) == 10  # too few steps
-    monkeypatch.setattr(loop, "PROBE_STEPS", 5)
-    whole = train(Mean(), stream, None, plan(max_epochs=10), fabric, vain=lambda m: bool(asked.append(m)))
+def test_a_training_in_vain_ends_within_its_epoch_and_is_asked_once(stream, fabric, capsys, monkeypatch):
+    asked, taken, n = [], [], len(stream)
+    assert n > 3
+    assert len(train(Mean(), stream, None, plan(max_epochs=10), fabric, should_stop=lambda m: True)) == 10  # too short
+    monkeypatch.setattr(loop, "PROBE_STEPS", n + 2)  # within the second epoch
+
+    class Counted(Mean):
+        def loss(self, *batch, **options):
+            taken.append(self)
+            return super().loss(*batch, **options)
+
+    whole = train(Mean(), stream, None, plan(max_epochs=10), fabric, should_stop=lambda m: bool(asked.append(m)))
     assert len(asked) == 1
     assert len(whole) == 10
-    ended = train(Mean(), stream, None, plan(max_epochs=10, verbose=1), fabric, vain=lambda m: True)
-    assert len(ended) == 2  # the first epoch that ends beyond a share of 0.15
+    ended = train(Counted(), stream, None, plan(max_epochs=10, verbose=1), fabric, should_stop=lambda m: True)
+    assert len(ended) == 2
+    assert len(taken) == n + 2
     assert "gain nothing" in capsys.readouterr().err
 
 
