@@ -24,7 +24,8 @@ from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly
 
 SAFE = {"day": 60, "year": 10}  # periods from which a cycle is taken unasked: what it gets wrong is then small
-LEAST = {"day": 3, "year": 1}  # periods that the part must show from which a cycle is learned
+# periods that the part must show from which a cycle is learned; nearly a year tells a harmonic of it
+LEAST = {"day": 3, "year": 0.9}
 FEW, MANY = 1, 3  # harmonics; the second is the default of `Anomaly`
 MOST_FIELDS = 2**12  # that are read of the earlier part, in evenly spaced pieces
 MOST_CELLS = 2**12  # of a field: of a larger one every second, third, ... row and column

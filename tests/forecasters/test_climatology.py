@@ -102,7 +102,8 @@ def names(series, n_shown):
     [
         (119, "MS", 90, ["mean", "year, 1 harmonic", "year, 3 harmonics"]),
         (120, "MS", 90, ["year, 3 harmonics"]),
-        (15, "MS", 11, ["mean"]),
+        (15, "MS", 10, ["mean"]),
+        (15, "MS", 11, ["mean", "year, 1 harmonic", "year, 3 harmonics"]),
         (72, "h", 54, ["mean"]),
         (96, "h", 72, ["mean", "day, 1 harmonic", "day, 3 harmonics"]),
         (24 * 60, "h", 24 * 45, ["day, 3 harmonics"]),
