@@ -14,6 +14,7 @@ from gridcast.modules.calibration import MOST_ENSEMBLES, N_MEMBERS, HeldOut, cal
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.training.data import TrainingData
+from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 
 HELD_BYTES, LEAST_FORECASTS = 2**29, 4  # of held-out forecasts of a large grid; fewer would tell too little
@@ -38,7 +39,8 @@ def combination(spec: ModuleSpec, n_lags: int, horizon: int, *, patches: bool) -
 def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> None:
     """Set, after a training, the weights and the spread of each lead."""
     if module.combination is not None and len(data.held_out):
-        calibrate(module, _held_out(module.combination, data, bounded))
+        with seeded(0):  # processes that train together have drawn apart, and are to end alike
+            calibrate(module, _held_out(module.combination, data, bounded))
 
 
 def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gridcast.modules.censored import Bounds
 from gridcast.modules.frames import Frames
 from gridcast.modules.hindcasts import Hindcasts
+from gridcast.modules.layers import go_around
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
 from gridcast.modules.regression import fit_linear_forecast, measure_errors
@@ -164,6 +165,7 @@ class LinearInverseModel(nn.Module):
 
     def _run(self, lagged: Tensor, horizon: int, *, noisy: bool = False) -> Tensor:
         """Run on from coefficients (n, n_lags * n_folded, y, x), the latest first; (n, horizon, channel, y, x)."""
+        go_around(self.linear, True)  # what was learned from patches too: a forecast is of a whole grid
         path = []
         for _ in range(horizon):
             ahead = self.linear(self.linear.features(lagged))

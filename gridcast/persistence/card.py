@@ -75,7 +75,11 @@ def make_card(
         *([] if scores is None else ["## Scores\n\n" + _scores(scores)]),
         "## Training\n\n" + table(("what", "value"), _training(n_parameters, history)),
         *([] if climatology is None else ["## Climatology\n\n" + _scores(climatology.to_xarray())]),
-        *([] if decisions is None else ["## Decided by held-out forecasts\n\n" + _scores(decisions.to_xarray())]),
+        *(
+            []
+            if decisions is None
+            else ["## Decided by held-out forecasts\n\n" + _scores(decisions.iloc[:MOST_ROWS].to_xarray())]
+        ),
         "## Parameters that differ from the defaults\n\n" + _parameters(changed),
         "## Parameters at their defaults\n\n" + _parameters(kept),
         "## Versions\n\n" + table(("package", "version"), versions.items()),
