@@ -32,8 +32,7 @@ MOST_CELLS = 2**12  # of a field: of a larger one every second, third, ... row a
 N_LAGS = 2  # of the linear model: a wave goes on from two fields, and one model for each candidate must be cheap
 MOST_ROWS = 2**13  # blocks from which it learns, a quarter of those behind the damping
 # Of the error, which a richer cycle must take off. One that is learned of weather makes errors larger, so that little
-# is needed against chance: of some 140 made series this margin loses least against the best cycle, 2.5 % of the
-# error. One of 5 %, or two standard errors, loses more with the cycles that it misses
+# is needed against chance; a larger margin misses cycles that are there
 MARGIN = 0.005
 
 

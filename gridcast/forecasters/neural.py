@@ -149,7 +149,15 @@ class NeuralForecaster(ScaledForecaster):
 
     @property
     def linear_(self) -> LinearForecaster:
-        """The linear model that the networks are weighed against, fitted to the training part."""
+        """The linear model that the networks are weighed against, a `LinearForecaster` fitted to the training part.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        AttributeError
+            With ``architecture="paper"``, which has none.
+        """
         model = self._combination("has no linear model").linear
         shared = {name: getattr(self, name) for name in defaults(LinearForecaster) if hasattr(self, name)}
         linear = LinearForecaster(**shared | {"lags": model.linear.n_lags})

@@ -72,10 +72,10 @@ class ScaledForecaster(BaseForecaster):
         anything,
         '{"auto", "year", "day", "mean"}, int or None',
         "Mean cycle that is subtracted from the scaled series before the model sees it and added to its forecasts, as "
-        '`gridcast.Anomaly` learns it. ``"auto"`` takes the year where the series covers ten, else the day where it '
-        "covers sixty. Of a shorter series it compares the mean of each cell, the day and the year, with few harmonics "
-        "and with more, by forecasts of the last quarter of the training part; a richer cycle must be better, "
-        "and where that part is too short to tell, the simplest is taken. None leaves the series as it is.",
+        '`gridcast.Anomaly` learns it. ``"auto"`` takes the year where the series covers ten. Of a shorter series it '
+        "compares the mean of each cell (the day, where it covers sixty), the day and the year, with few harmonics and "
+        "with more, by forecasts of the last quarter of the training part; a richer cycle must be better, and where "
+        "that part is too short to tell, the simplest is taken. None leaves the series as it is.",
         default="auto",
     )
     horizon: int = parameter(

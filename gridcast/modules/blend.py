@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
-from gridcast.modules.layers import ERROR_FLOOR
+from gridcast.modules.layers import ERROR_FLOOR, by_lead
 
 PRIOR_CASES = 2.0  # held-out forecasts in which the trusted source was right, beside those that were made
 MOST_WEIGHT = 1.5  # of a source
@@ -100,11 +100,7 @@ class Blend(nn.Module):
 
     def mean(self, forecasts: Tensor) -> Tensor:
         """Return the weighted sum of forecasts (n_sources, n, horizon, channel, y, x) over the sources."""
-        return torch.einsum("sbhcyx,hs->bhcyx", forecasts, self.weights[self.leads(forecasts.shape[2])])
-
-    def leads(self, horizon: int) -> Tensor:
-        """Return the leads whose weights a forecast of `horizon` steps takes."""
-        return torch.arange(horizon, device=self.weights.device).clamp(max=len(self.weights) - 1)
+        return torch.einsum("sbhcyx,hs->bhcyx", forecasts, by_lead(self.weights, forecasts.shape[2]))
 
 
 def _least_squares(gram: Tensor, cross: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gridcast.modules.layers import by_lead
+
 N_NODES = 16  # equally likely values of a distribution, by which its mean and its score are told
 NODES = [(k + 0.5) / N_NODES for k in range(N_NODES)]
 FAR = 8.0  # standard deviations beyond which a bound changes nothing
@@ -96,17 +98,14 @@ class CensoredForecast(nn.Module):
         for name, value in (("fitted", 0.0), ("soft", 0.0), ("paths", 1.0), ("slope", 0.0), ("skew", 0.0)):
             self.register_buffer(name, torch.full((horizon, n_channels, 1, 1), value))
 
-    def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds, lead: Tensor) -> Tensor:
-        """Return the mean (batch, horizon, channel, y, x) for a forecast, `std` (horizon, channel, y, x) of its noise.
+    def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds) -> Tensor:
+        """Return the mean for a forecast (batch, horizon, ...), `std` (horizon, channel, y, x) of its noise."""
+        return _softened(forecast, by_lead(self.soft, forecast.shape[1]) * std, bounds)
 
-        `lead` are the rows of the factors, (horizon,).
-        """
-        return _softened(forecast, self.soft[lead] * std, bounds)
-
-    def members(self, mean: Tensor, noise: Tensor, std: Tensor, bounds: Bounds, lead: Tensor) -> Tensor:
+    def members(self, mean: Tensor, noise: Tensor, std: Tensor, bounds: Bounds) -> Tensor:
         """Return members (member, batch, horizon, channel, y, x) from noise of unit variance, normally distributed."""
-        skew = self.skew[lead]
-        scale = _scale(self.paths[lead], self.slope[lead], mean, std, bounds)
+        paths, slope, skew = (by_lead(factor, mean.shape[1]) for factor in (self.paths, self.slope, self.skew))
+        scale = _scale(paths, slope, mean, std, bounds)
         return bounds.clip(bounds.location(mean, scale, _nodes(skew)) + scale * _skewed(noise, skew))
 
     @torch.no_grad()
@@ -140,14 +139,9 @@ class CensoredForecast(nn.Module):
             skew = min(SKEW, key=lambda value: cost(paths, slope, value))
             paths = min(PATHS, key=lambda value: cost(value, slope, skew))
             slope = min(SLOPE, key=lambda value: cost(paths, value, skew))
-        for buffer, value in (
-            (self.fitted, 1.0),
-            (self.soft, soft),
-            (self.paths, paths),
-            (self.slope, slope),
-            (self.skew, skew),
-        ):
-            buffer[lead:, channel] = value
+        found = {"fitted": 1.0, "soft": soft, "paths": paths, "slope": slope, "skew": skew}
+        for name, value in found.items():
+            getattr(self, name)[lead:, channel] = value
 
 
 def _scale(paths: Tensor | float, slope: Tensor | float, mean: Tensor, std: Tensor, bounds: Bounds) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gridcast.modules.blend import Blend
 from gridcast.modules.censored import Bounds
 from gridcast.modules.inverse_model import LinearInverseModel
+from gridcast.modules.layers import by_lead
 from gridcast.modules.spread import Spread
 
 SOURCES = ("networks", "linear", "persistence")
@@ -130,7 +131,7 @@ class CombinedModule(nn.Module, ABC):
             return loc, scale
         combined = self.combination.blend.mean(self.combination.sources(mean, x))
         linear, spread = self.combination.linear, self.combination.spread
-        std = linear.std[linear.leads(horizon)]
+        std = by_lead(linear.std, horizon)
         if not n_samples:
             return spread.mean(combined, std, bounds)[None], scale
         deviations = loc - mean + scale * torch.randn_like(loc) if drawn else torch.zeros_like(loc)

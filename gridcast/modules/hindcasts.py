@@ -35,9 +35,8 @@ class Hindcasts:
     def __post_init__(self) -> None:
         # the error of any damping follows from these sums: hindcasts are made once
         self.count, self.truth, self.forecast, self.product = torch.zeros(4, *self.shape, dtype=torch.float64)
-        self.kept: list[
-            tuple[Tensor, ...]
-        ] = []  # forecast, truth and bounds of some cells, (n, horizon, channel, cell)
+        # forecast, truth and bounds of some cells, (n, horizon, channel, cell)
+        self.kept: list[tuple[Tensor, ...]] = []
 
     def add(self, forecast: Tensor, truth: Tensor, bounds: Bounds | None = None) -> None:
         """Take in forecasts and what came, NaN where that is not known, (n, horizon, channel, y, x)."""
@@ -56,8 +55,8 @@ class Hindcasts:
         n = self.shape[-2] * self.shape[-1]
         return torch.linspace(0, n - 1, min(n, max(1, MOST_CELLS // self.shape[1])), dtype=torch.float64).long()
 
-    def near_bounds(self, damping: Tensor, std: Tensor) -> tuple[Tensor, None, Tensor, Tensor, Bounds, Tensor] | None:
-        """Return what `gridcast.modules.spread.Spread.fit` takes; None where there are no bounds."""
+    def near_bounds(self, damping: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor, Bounds, Tensor] | None:
+        """Return what `gridcast.modules.spread.Spread.fit` takes of some cells; None where there are no bounds."""
         if not self.kept:
             return None
         forecast, truth, low, high = (torch.cat(part) for part in zip(*self.kept, strict=True))
@@ -66,7 +65,7 @@ class Hindcasts:
         bounded = low.isfinite() | high.isfinite()
         truth = torch.where(bounded, truth, torch.nan)
         mean = damping[:, None, None] * forecast
-        return mean, None, std.flatten(2)[..., self._cells], truth, Bounds(low, high), cases
+        return mean, std.flatten(2)[..., self._cells], truth, Bounds(low, high), cases
 
     def damping(self) -> Tensor:
         """Return the factor of each lead, (horizon,): a power of the damping of a step that has the least error.

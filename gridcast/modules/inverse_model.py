@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gridcast.modules.censored import Bounds
 from gridcast.modules.frames import Frames
 from gridcast.modules.hindcasts import Hindcasts
-from gridcast.modules.layers import go_around
+from gridcast.modules.layers import by_lead, go_around
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
 from gridcast.modules.regression import fit_linear_forecast, measure_errors
@@ -101,7 +101,8 @@ class LinearInverseModel(nn.Module):
         self.ratio.copy_(hindcasts.ratio(self.std.square(), self.damping))
         self.std.mul_(self.ratio)
         if known := hindcasts.near_bounds(self.damping, self.std):
-            self.spread.fit(*known)
+            mean, std, truth, bounds, cases = known
+            self.spread.fit(mean, None, std, truth, bounds, cases)
 
     @torch.no_grad()
     def forecast(
@@ -113,27 +114,12 @@ class LinearInverseModel(nn.Module):
         clock: Tensor | None = None,
         bounds: Bounds | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Forecast the fields after a context.
+        """Return what `gridcast.modules.combination.CombinedModule.forecast` does; `mask` and `clock` have no meaning.
 
-        Parameters
-        ----------
-        x : Tensor, (batch, context, channel, y, x)
-            Whole grids, gaps filled.
-        mask, clock
-            Without meaning here.
-        horizon : int
-        n_samples : int
-            Paths of noise for each context; 0 gives the mean.
-        bounds : Bounds, optional
-            Natural bounds of each step that is forecast.
-
-        Returns
-        -------
-        loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
-            The scale is 0: the noise is in the paths.
+        The scale is 0: the noise is in the paths.
         """
         del mask, clock
-        forecast, std = self.mean(x, horizon), self.std[self.leads(horizon)]
+        forecast, std = self.mean(x, horizon), by_lead(self.std, horizon)
         if not n_samples:
             loc = self.spread.mean(forecast, std, bounds)[None]
         else:
@@ -148,15 +134,11 @@ class LinearInverseModel(nn.Module):
         """Return the mean of the fields after contexts `x`, (batch, horizon, channel, y, x)."""
         # (batch, n_lags * n_folded, y / d, x / d)
         lagged = self.linear.lags(self.frames.pad(x[:, -self.linear.n_lags :]))[:, -1]
-        return self.damping[self.leads(horizon), None, None, None] * self._run(lagged, horizon)
-
-    def leads(self, horizon: int) -> Tensor:
-        """Return the leads whose damping and scale a forecast of `horizon` steps takes."""
-        return torch.arange(horizon, device=self.damping.device).clamp(max=len(self.damping) - 1)
+        return by_lead(self.damping, horizon)[:, None, None, None] * self._run(lagged, horizon)
 
     def paths(self, n: int, horizon: int) -> Tensor:
         """Draw `n` paths of noise of the size of past errors, (n, horizon, channel, y, x)."""
-        return self.ratio[self.leads(horizon)] * self.deviations(n, horizon)
+        return by_lead(self.ratio, horizon) * self.deviations(n, horizon)
 
     def deviations(self, n: int, horizon: int) -> Tensor:
         """Draw `n` paths of noise through the model from zero, (n, horizon, channel, y, x)."""

@@ -122,6 +122,11 @@ def log_rms(error: Tensor, seen: Tensor) -> Tensor:
     return 0.5 * torch.log((error.square() * seen).sum((3, 4)) / n_seen + ERROR_FLOOR)
 
 
+def by_lead(table: Tensor, horizon: int) -> Tensor:
+    """Return the rows of `table` (lead, ...) for a forecast of `horizon` steps; later leads take the last."""
+    return table[torch.arange(horizon, device=table.device).clamp(max=len(table) - 1)]
+
+
 def softplus_inverse(value: float) -> float:
     """Return the argument at which softplus is `value`."""
     return math.log(math.expm1(value))  # softplus(v) = log(1 + exp(v))

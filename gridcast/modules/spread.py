@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gridcast.modules.censored import FLOOR, Bounds, CensoredForecast
+from gridcast.modules.layers import by_lead
 
 PRIOR_CASES = 2.0  # held-out forecasts in which the spread was right, beside those that were made
 MOST = 4.0  # factor that a spread is multiplied by
@@ -41,15 +42,11 @@ class Spread(nn.Module):
             self.register_buffer(name, torch.full((horizon, n_channels, 1, 1), value))
         self.censored = CensoredForecast(horizon, n_channels)
 
-    def leads(self, horizon: int) -> Tensor:
-        """Return the leads whose factors a forecast of `horizon` steps takes."""
-        return torch.arange(horizon, device=self.paths.device).clamp(max=len(self.paths) - 1)
-
     def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds | None) -> Tensor:
         """Return the mean (batch, horizon, channel, y, x) for a forecast and `std` (horizon, channel, y, x)."""
         if bounds is None:
             return forecast
-        return self.censored.mean(forecast, std, bounds, self.leads(forecast.shape[1]))
+        return self.censored.mean(forecast, std, bounds)
 
     def members(
         self, forecast: Tensor, deviations: Tensor, paths: Tensor, std: Tensor, bounds: Bounds | None
@@ -67,15 +64,14 @@ class Spread(nn.Module):
             Its standard deviation.
         bounds : Bounds or None
         """
-        lead = self.leads(forecast.shape[1])
-        members = forecast + self.networks[lead] * deviations + self.paths[lead] * paths
+        horizon = forecast.shape[1]
+        members = forecast + by_lead(self.networks, horizon) * deviations + by_lead(self.paths, horizon) * paths
         if bounds is None:
             return members
-        censored = self.censored.members(
-            self.mean(forecast, std, bounds), paths / std.clamp(min=FLOOR), std, bounds, lead
-        )
+        mean = self.mean(forecast, std, bounds)
+        censored = self.censored.members(mean, paths / std.clamp(min=FLOOR), std, bounds)
         # without held-out forecasts nothing is known of the distribution but its bounds
-        return torch.where(self.censored.fitted[lead] > 0, censored, bounds.clip(members))
+        return torch.where(by_lead(self.censored.fitted, horizon) > 0, censored, bounds.clip(members))
 
     @torch.no_grad()
     def fit(
@@ -108,11 +104,9 @@ class Spread(nn.Module):
             at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
             if not len(at):
                 continue  # with the factors of the lead before
-            at = at[
-                torch.linspace(0, len(at) - 1, min(len(at), MOST_VALUES), dtype=torch.float64, device="cpu")
-                .long()
-                .tolist()
-            ]
+            # evenly spaced, in double precision: single would round past the end of many
+            evenly = torch.linspace(0, len(at) - 1, min(len(at), MOST_VALUES), dtype=torch.float64)
+            at = at[evenly.long().tolist()]
 
             def pick(t: Tensor, lead: int = lead, channel: int = channel, at: Tensor = at) -> Tensor:
                 return t[:, lead, channel].flatten()[at]

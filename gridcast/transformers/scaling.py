@@ -200,7 +200,7 @@ def _affordable(anomaly: Anomaly, period: Any, scaled: Series, calendar: Calenda
         warnings.warn(
             f"climatology={period!r} would keep {n_bytes / 2**30:.1f} GiB for its {anomaly.n_phases_} steps of "
             f"{scaled.grid.shape} cells: the mean of each cell is used instead",
-            stacklevel=6,  # the user's call of fit
+            stacklevel=7,  # the user's call of fit
         )
         anomaly = Anomaly(1)
         anomaly.resolve(scaled, calendar)

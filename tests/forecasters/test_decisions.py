@@ -69,7 +69,6 @@ def test_a_training_that_gains_nothing_ends_early(name, monkeypatch):
     X = season_and_noise()
     model = small(name, climatology=12, max_epochs=30, learning_rate=1e-6, stride=4).fit(X)
     assert len(model.history_) < 15
-    assert gc.metrics.mse(model.predict(3), X[:3].assign_coords(time=model.predict(3)["time"])) < 10
 
 
 @pytest.mark.parametrize("name", ["linear", *NEURAL])

@@ -499,6 +499,16 @@ def test_a_file_that_is_no_forecaster_is_refused(dmm, case, tmp_path):
         gc.load(path, device="cpu")
 
 
+def assert_refused(forecaster, change, message, path):
+    """Save a fitted forecaster, tamper with the file, and see it refused."""
+    forecaster.fit(TRAIN).save(path)
+    values, arrays, text = read_file(path)
+    change(values, arrays)
+    write_file(path, values, arrays, text)
+    with pytest.raises(ValueError, match="holds no forecaster that can be opened .*" + message):
+        gc.load(path)
+
+
 LOG = {
     "no bound": (set_at(LEARNED, "transformer", "learned", "bound_", to=DELETE), "it learned .*expected .*'bound_'"),
     "bound": (array("learned/transformer/learned/bound_", lambda x: x * np.nan), "the bound or the offset is not fin"),
@@ -515,13 +525,7 @@ LOG = {
 @pytest.mark.parametrize("case", LOG)
 def test_a_file_whose_logarithm_is_none_is_refused(case, tmp_path):
     change, message = LOG[case]
-    path = tmp_path / "model.gridcast"
-    VARIANTS["linear log"]().fit(TRAIN).save(path)
-    values, arrays, text = read_file(path)
-    change(values, arrays)
-    write_file(path, values, arrays, text)
-    with pytest.raises(ValueError, match="holds no forecaster that can be opened .*" + message):
-        gc.load(path)
+    assert_refused(VARIANTS["linear log"](), change, message, tmp_path / "model.gridcast")
 
 
 def test_a_pipeline_keeps_its_logarithm(tmp_path):
@@ -552,13 +556,7 @@ NAIVE = {
 @pytest.mark.parametrize("case", NAIVE)
 def test_a_file_that_is_no_naive_forecaster_is_refused(case, tmp_path):
     change, message = NAIVE[case]
-    path = tmp_path / "model.gridcast"
-    ESTIMATORS["seasonal"]().fit(TRAIN).save(path)
-    values, arrays, text = read_file(path)
-    change(values, arrays)
-    write_file(path, values, arrays, text)
-    with pytest.raises(ValueError, match="holds no forecaster that can be opened .*" + message):
-        gc.load(path)
+    assert_refused(ESTIMATORS["seasonal"](), change, message, tmp_path / "model.gridcast")
 
 
 def test_parameters_that_came_later_have_their_defaults(dmm, tmp_path):

@@ -66,9 +66,9 @@ def fitted(forecast, truth, low=0.0):
 def members_of(made, forecast, n=200):
     """Members and mean for forecasts (n,), as cells of one field."""
     field, std = forecast.view(1, 1, 1, 1, -1), torch.full((1, 1, 1, len(forecast)), 0.5)
-    bounds, lead = bounds_of(0.0, INF, field.shape), torch.zeros(1, dtype=torch.long)
-    mean = made.mean(field, std, bounds, lead)
-    members = made.members(mean, torch.randn(n, *field.shape), std, bounds, lead)
+    bounds = bounds_of(0.0, INF, field.shape)
+    mean = made.mean(field, std, bounds)
+    members = made.members(mean, torch.randn(n, *field.shape), std, bounds)
     return mean.flatten(), members.flatten(1)
 
 

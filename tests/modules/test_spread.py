@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gridcast.modules.censored import Bounds
+from gridcast.modules.layers import by_lead
 from gridcast.modules.spread import Spread
 
 HORIZON, N, CELLS = 3, 300, 12
@@ -77,4 +78,4 @@ def test_a_channel_without_bounds_beside_one_with_them_keeps_its_own_spread():
 
 
 def test_later_leads_take_the_factors_of_the_last():
-    assert Spread(3, 1).leads(5).tolist() == [0, 1, 2, 2, 2]
+    assert by_lead(torch.arange(3), 5).tolist() == [0, 1, 2, 2, 2]

@@ -238,7 +238,6 @@ def test_bounds_of_the_steps_after_origins_are_those_of_the_anomalies():
         np.zeros((1, 4, *FIELD)) + data.scaling.statistics.low[:, None, None], data.scaled.times[6:10]
     )
     np.testing.assert_allclose(low[0], scaled[0], atol=1e-6)
-    assert np.isinf(high).all() or (high > low).all()
     assert np.isfinite(low).all()  # beyond the end too
 
 
