@@ -14,11 +14,11 @@ import torch
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
 from gridcast.data.statistics import fill_missing
-from gridcast.forecasters.inverse_model import BATCH, EARLIER, N_HINDCASTS, inverse_model
+from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, SHARE, inverse_model
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import ERROR_FLOOR, Around
 from gridcast.persistence.forms import check
-from gridcast.training.data import divide_part, part_of, pieces, read_fields
+from gridcast.training.data import Runs, divide_part, part_of, pieces, read_fields, thinned
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly
@@ -72,13 +72,12 @@ class ClimatologyChoice:
 
     def choose(self, scaled: Series, calendar: Calendar | None) -> Anomaly:
         """Return the cycle of a scaled series; it is not learned yet."""
-        divided = divide_part(self.windows, self.window, self.context, EARLIER)
-        n_shown = 0 if divided is None else divided[2] - int(self.windows[:, 1].min())
-        found = candidates(scaled, calendar, n_shown)
+        divided = divide_part(self.windows, self.window, self.context, SHARE)
+        first, stop = (0, 0) if divided is None else part_of(divided[0], self.window)[1:]
+        found = candidates(scaled, calendar, stop - first)
         if divided is None or len(found) == 1:
             return found[0]
-        earlier, begins, _ = divided
-        comparison = self._read(_thinned(scaled), earlier, begins)
+        comparison = self._read(_thinned(scaled), *divided)
         if comparison is None:
             return found[0]
         logs = np.array([comparison.error(anomaly) for anomaly in found])
@@ -91,16 +90,17 @@ class ClimatologyChoice:
                 best = i
         return found[best]
 
-    def _read(self, series: Series, earlier: np.ndarray, begins: np.ndarray) -> _Comparison | None:
+    def _read(self, series: Series, earlier: np.ndarray, later: Runs) -> _Comparison | None:
         """Read the earlier part, and contexts with what came after them; None where too little came."""
-        stop = part_of(self.windows, self.window)[2]
-        n_later = stop - int(begins[0, 1]) - self.context  # steps of each run that are forecast
+        n_later = later.stop - int(later.begins[0, 1]) - self.context  # steps of each run that are forecast
         horizon = min(self.horizon, n_later // 2)
         if horizon < 1:
             return None
         n = self.context + horizon
-        starts = np.array([(sample, step) for sample, begin in begins for step in range(begin, stop - n + 1)])
-        starts = starts[np.linspace(0, len(starts) - 1, min(len(starts), N_HINDCASTS)).astype(int)]
+        starts = np.array(
+            [(sample, step) for sample, begin in later.begins for step in range(begin, later.stop - n + 1)]
+        )
+        starts = thinned(starts, N_HINDCASTS)
         runs, length = pieces(part_of(earlier, self.window), self.window, MOST_FIELDS)
         return _Comparison(
             series,

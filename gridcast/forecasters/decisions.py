@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 
-import numpy as np
 import torch
 
 from gridcast.forecasters.inverse_model import N_PATTERNS, inverse_model
 from gridcast.modules.calibration import MOST_ENSEMBLES, N_MEMBERS, HeldOut, calibrate, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
-from gridcast.training.data import TrainingData
+from gridcast.training.data import TrainingData, independent
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 
 HELD_BYTES, LEAST_FORECASTS = 2**29, 4  # of held-out forecasts of a large grid; fewer would tell too little
+N_PROBED = 16  # held-out forecasts that tell whether a training pays
 LEAST_GAIN = 0.005  # of the error of held-out forecasts, for which a training goes on
 
 
@@ -47,7 +46,7 @@ def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:
     """Return about how long `decide` will take, from one of its forecasts."""
     if module.combination is None or not len(data.held_out):
         return 0.0
-    first = _held_out(module.combination, replace(data, held_out=data.held_out[:1]), False)
+    first = _held_out(module.combination, data.with_few(1), False)
     first.alone(module, 0, 0)  # what is loaded and compiled once does not count
     seconds = []
     for n_samples in (0, N_MEMBERS):
@@ -61,7 +60,7 @@ def gains_nothing(module: CombinedModule, data: TrainingData) -> bool:
     """Say, after a short part of a training, whether the networks add nothing to the forecasts beside them."""
     if module.combination is None or not len(data.held_out):
         return False
-    weigh(module, _held_out(module.combination, data, False))
+    weigh(module, _held_out(module.combination, data.with_few(N_PROBED), False))
     gain = module.combination.blend.gain()
     # the training goes on as it was: what is held out decides between networks, not between sums
     module.combination.reset()
@@ -73,8 +72,7 @@ def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
     device, horizon = made.blend.weights.device, len(made.blend.weights)
     # fields of three sources, of the truth and of two bounds
     most = max(LEAST_FORECASTS, HELD_BYTES // (24 * horizon * math.prod(data.scaled.grid.shape)))
-    chosen = np.linspace(0, len(data.held_out) - 1, min(len(data.held_out), most)).astype(int)
-    data = replace(data.unseen(), held_out=data.held_out[chosen])
+    data = data.unseen().with_few(most)
     x, mask, clock, truth = data.validation(horizon)
     limits = data.bounds(data.held_out[:, 1], horizon) if bounded else None
     bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))
@@ -84,5 +82,7 @@ def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
         None if clock is None else torch.as_tensor(clock, device=device),
         torch.as_tensor(truth, device=device),
         bounds,
-        torch.as_tensor(data.independent(horizon), dtype=torch.float32, device=device),
+        torch.as_tensor(
+            independent(data.held_out, len(data.scaled.times), horizon), dtype=torch.float32, device=device
+        ),
     )

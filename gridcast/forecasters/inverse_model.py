@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
 import itertools
 import math
 
@@ -10,17 +12,19 @@ import numpy as np
 import torch
 
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE
+from gridcast.modules.blend import Products
 from gridcast.modules.censored import Bounds
 from gridcast.modules.frames import Frames
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise, sample_size
-from gridcast.training.data import TrainingData
+from gridcast.training.data import Runs, TrainingData, independent
 from gridcast.training.spec import ModuleSpec
 
 N_PATTERNS = 40  # more change little: those of small variance are drawn towards nothing
-EARLIER = 0.75  # of the training part, from which the rest is forecast
+SHARE = 0.75  # of the training part, from which the rest is forecast
+ENOUGH_CASES = 10.0  # independent forecasts of the last lead; with fewer the beginning is forecast too
 N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
 MOST_TOGETHER = 36  # channels times lags whose neighbourhoods see each other: more regressors would take over 2 GiB
 BATCH = 16  # hindcasts made at once
@@ -56,8 +60,11 @@ def inverse_model(spec: ModuleSpec, n_lags: int, horizon: int, *, n_patterns: in
     return LinearInverseModel(linear, noise, frames, (size[0], size[1]), horizon)
 
 
-def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bool) -> None:
-    """Fit a new linear inverse model to the training part, its damping and spread to hindcasts of the end of it.
+def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bool) -> Products | None:
+    """Fit a new linear inverse model to the training part, its damping and spread to hindcasts of its end.
+
+    Where that is short, its beginning is forecast too, by a model of the rest: what one quarter shows may be an
+    accident.
 
     Parameters
     ----------
@@ -65,21 +72,48 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bo
     data : TrainingData
     bounded : bool
         Whether natural bounds of the series shape its members.
+
+    Returns
+    -------
+    Products or None
+        Of the forecasts of the model and of persistence that were made of known fields; None where they are too few.
     """
-    n_lags, horizon = model.linear.n_lags, len(model.damping)
-    divided = data.divided(EARLIER)
-    if divided is not None:
-        earlier, begins = divided
-        # a model of the earlier part: errors of a fit on all of it would be too small
-        past = copy.deepcopy(model)
-        past.fit_mean(earlier.runs(n_lags + 1), most_rows=HINDCAST_ROWS)
-        hindcasts = Hindcasts(model.ratio.shape)
-        made = earlier.hindcasts(begins, data.part[2], horizon, N_HINDCASTS)
-        while batch := list(itertools.islice(made, BATCH)):
-            contexts, truths, origins = (np.concatenate(part) for part in zip(*batch, strict=True))
-            limits = earlier.bounds(origins, horizon) if bounded else None
-            bounds = None if limits is None else Bounds(*map(torch.from_numpy, limits))
-            hindcasts.add(past.mean(torch.from_numpy(contexts), horizon), torch.from_numpy(truths), bounds)
-    model.fit(data.runs(n_lags + 1))
-    if divided is not None:
-        model.calibrate(hindcasts)
+    hindcasts, known = Hindcasts(model.ratio.shape), None
+    for backwards in (False, True):
+        divided = data.divided(SHARE, backwards=backwards)
+        if divided is None or (known is not None and known.cases[-1] >= ENOUGH_CASES):
+            continue
+        found = _hindcast(model, *divided, hindcasts, bounded)
+        known = found if known is None else known.plus(found)
+    model.fit(data.runs(model.linear.n_lags + 1))
+    if known is None:
+        return None
+    model.calibrate(hindcasts)
+    damped = torch.eye(2, dtype=torch.float64).repeat(len(model.damping), 1, 1)
+    damped[:, 0, 0] = model.damping
+    return known.to(damped)
+
+
+def _hindcast(
+    model: LinearInverseModel, earlier: TrainingData, later: Runs, hindcasts: Hindcasts, bounded: bool
+) -> Products:
+    """Add forecasts of later fields by a model of earlier ones; return their products, and those of persistence."""
+    # a model of the earlier part: errors of a fit on all of it would be too small
+    past, horizon = copy.deepcopy(model), len(model.damping)
+    past.fit_mean(earlier.runs(model.linear.n_lags + 1), most_rows=HINDCAST_ROWS)
+    made = earlier.hindcasts(later, horizon, N_HINDCASTS)
+    found, began = [], []
+    while batch := list(itertools.islice(made, BATCH)):
+        contexts, truths, origins = (np.concatenate(part) for part in zip(*batch, strict=True))
+        limits = earlier.bounds(origins[:, 1], horizon) if bounded else None
+        bounds = None if limits is None else Bounds(*map(torch.from_numpy, limits))
+        x, truth = torch.from_numpy(contexts), torch.from_numpy(truths)
+        forecast = past.mean(x, horizon)
+        hindcasts.add(forecast, truth, bounds)
+        sources = torch.stack([forecast, x[:, -1:].expand_as(forecast)])
+        found.append(Products.of(sources, truth, truth.isfinite().any(4).any(3).any(2).sum(0)))
+        began.append(origins)
+    total = functools.reduce(Products.plus, found)
+    cases = torch.from_numpy(independent(np.concatenate(began), later.stop, horizon))
+    # those of which nothing was observed do not count
+    return dataclasses.replace(total, cases=torch.minimum(cases, total.cases))

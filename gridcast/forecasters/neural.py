@@ -45,6 +45,7 @@ from gridcast.transformers.scaling import Scaling
 
 LEAST_SECONDS = 1.0  # of a training whose budget the start has used up
 VALIDATION_LEADS = 8  # steps that a held-out forecast looks ahead
+VALIDATED_CELLS, LEAST_VALIDATED = 2**16, 8  # of all held-out forecasts together, which each epoch waits for
 # What may differ between the runs of one training
 FREE_PARAMETERS = (
     "device", "verbose", "training", "training__callbacks", "training__checkpoint_dir", "training__checkpoint_every",
@@ -251,7 +252,7 @@ class NeuralForecaster(ScaledForecaster):
             spec = self._spec(series.grid, scaling.statistics, time_features, len(data.windows))
             module: Any = self._build_module(spec)
             if module.combination is not None:
-                fit_inverse_model(module.combination.linear, data, self.bounded)
+                module.combination.earlier = fit_inverse_model(module.combination.linear, data, self.bounded)
             self._fit_start(module, data)
             learned["module_"] = place(module, fabric)
             learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
@@ -343,7 +344,8 @@ class NeuralForecaster(ScaledForecaster):
         """
         if not len(data.held_out):
             return None
-        x, mask, clock, truth = data.validation(VALIDATION_LEADS)
+        few = max(LEAST_VALIDATED, VALIDATED_CELLS // data.scaled.values[0, 0].size)
+        x, mask, clock, truth = data.with_few(few).validation(VALIDATION_LEADS)
         if np.isnan(truth).all():
             warnings.warn(
                 f"validation_fraction={self.training.validation_fraction!r} holds out a part of X without any "

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from scipy.optimize import lsq_linear
 from torch import Tensor, nn
 
@@ -12,6 +16,71 @@ from gridcast.modules.layers import ERROR_FLOOR, by_lead
 
 PRIOR_CASES = 2.0  # held-out forecasts in which the trusted source was right, beside those that were made
 MOST_WEIGHT = 1.5  # of a source
+
+
+@dataclass
+class Products:
+    """Means, over forecasts of each lead, of the products of several sources with each other and with the truth.
+
+    Parameters
+    ----------
+    gram : Tensor, (horizon, n_sources, n_sources)
+    cross : Tensor, (horizon, n_sources)
+    square : Tensor, (horizon,)
+        Of the truth.
+    cases : Tensor, (horizon,)
+        Independent forecasts of each lead; 0 where nothing is known of one.
+    """
+
+    gram: Tensor
+    cross: Tensor
+    square: Tensor
+    cases: Tensor
+
+    @classmethod
+    def of(cls, sources: Tensor, truth: Tensor, cases: Tensor) -> Products:
+        """Return those of forecasts (n_sources, n, horizon, channel, y, x) and what came, NaN where not known."""
+        horizon, found = truth.shape[1], []
+        for lead in range(horizon):  # one by one: double precision takes twice the memory
+            seen = truth[:, lead].isfinite()
+            f, y = sources[:, :, lead][:, seen].double(), truth[:, lead][seen].double()
+            n = max(len(y), 1)
+            found.append((f @ f.T / n, f @ y / n, y @ y / n, cases[lead].double() * bool(len(y))))
+        return cls(*(torch.stack(part).cpu() for part in zip(*found, strict=True)))
+
+    def plus(self, other: Products) -> Products:
+        """Return the means over both samples, each with the weight of its cases."""
+        cases = self.cases + other.cases
+        share = (other.cases / cases.clamp(min=1e-12))[:, None]
+        return Products(
+            torch.lerp(self.gram, other.gram, share[..., None]),
+            torch.lerp(self.cross, other.cross, share),
+            torch.lerp(self.square, other.square, share[:, 0]),
+            cases,
+        )
+
+    def to(self, change: Tensor) -> Products:
+        """Return those of other sources, sums of these with the weights `change` (horizon, n_others, n_sources)."""
+        gram = change @ self.gram @ change.mT
+        return Products(gram, (change @ self.cross[..., None])[..., 0], self.square, self.cases)
+
+    def weights(self, trusted: int) -> Tensor:
+        """Return the weights of each lead that have the least squared error, (horizon, n_sources).
+
+        Few cases hardly move them from the source that is trusted; 0 where there is none.
+        """
+        found = torch.zeros_like(self.cross)
+        for lead in self.cases.nonzero()[:, 0].tolist():
+            share = PRIOR_CASES / float(self.cases[lead])
+            # the prior is as many more cases in which the trusted source was right
+            gram, cross = self.gram[lead], self.cross[lead]
+            found[lead] = _least_squares((1 + share) * gram, cross + share * gram[trusted])
+        return found
+
+    def errors(self, weights: Tensor) -> Tensor:
+        """Return the mean squared error of sums of the sources, (horizon,); infinite where nothing is known."""
+        explained = 2 * (weights * self.cross).sum(-1) - (weights * (self.gram @ weights[..., None])[..., 0]).sum(-1)
+        return torch.where(self.cases > 0, (self.square - explained).clamp(min=0.0), torch.inf)
 
 
 class Blend(nn.Module):
@@ -51,8 +120,12 @@ class Blend(nn.Module):
         self.errors.fill_(torch.inf)
 
     @torch.no_grad()
-    def fit(self, forecasts: Tensor, truth: Tensor, cases: Tensor) -> None:
+    def fit(self, forecasts: Tensor, truth: Tensor, cases: Tensor, earlier: Products | None = None) -> None:
         """Take the weights of least squared error.
+
+        All sources but the first are weighed against each other, by the held-out forecasts and those that are given
+        with them, and the first against their sum, by the held-out ones alone: one source is trained, and knows too
+        much of all others.
 
         Parameters
         ----------
@@ -62,21 +135,25 @@ class Blend(nn.Module):
             NaN where it is not known.
         cases : Tensor, (horizon,)
             Independent forecasts of each lead: those that overlap err alike.
+        earlier : Products, optional
+            Of all sources but the first.
         """
-        for lead in range(len(self.weights)):
-            seen = truth[:, lead].isfinite()
-            if not seen.any():  # no held-out forecast is that long
-                self.weights[lead] = self.weights[max(lead - 1, 0)]
-                continue
-            f, y = forecasts[:, :, lead][:, seen].cpu().double(), truth[:, lead][seen].cpu().double()
-            share = PRIOR_CASES / float(cases[lead])
-            # the prior is as many more cases in which the trusted source was right
-            gram, cross = (1 + share) * (f @ f.T), f @ y + share * (f @ f[self.trusted])
-            weights = _least_squares(gram, cross)
-            without = torch.cat([weights.new_zeros(1), _least_squares(gram[1:, 1:], cross[1:])])
-            self.weights[lead] = weights
-            made = (*f, torch.zeros_like(y), without @ f, weights @ f)
-            self.errors[lead] = torch.stack([(forecast - y).square().mean() for forecast in made])
+        held_out = Products.of(forecasts, truth, cases)
+        n = len(self.sources)
+        # of all sources but the first
+        others = held_out.to(torch.eye(n, dtype=torch.float64)[1:].expand(len(cases), -1, -1))
+        known = others if earlier is None else others.plus(earlier)
+        beside = F.pad(_carried(known.weights(self.trusted - 1), known.cases), (1, 0))  # (horizon, n_sources)
+        first = torch.eye(n, dtype=torch.float64)[:1].expand(len(cases), -1)
+        pair = held_out.to(torch.stack([first, beside], dim=1)).weights(1)
+        shares = _carried(pair, held_out.cases, (1.0, 0.0))
+        weights = (shares[:, :1] * first + shares[:, 1:] * beside).clamp(max=MOST_WEIGHT)
+        # as much room for the others alone: what the first adds is not to be the size of their sum
+        beside = held_out.to(beside[:, None]).weights(0) * beside
+        self.weights.copy_(weights)
+        alone = [row.expand(len(cases), -1) for row in torch.eye(n, dtype=torch.float64)]
+        made = (*alone, torch.zeros_like(weights), beside, weights)
+        self.errors.copy_(torch.stack([held_out.errors(each) for each in made], dim=1))
 
     def gain(self) -> float:
         """Return the share by which the first source lowers the error of the sum, the geometric mean over leads.
@@ -101,6 +178,16 @@ class Blend(nn.Module):
     def mean(self, forecasts: Tensor) -> Tensor:
         """Return the weighted sum of forecasts (n_sources, n, horizon, channel, y, x) over the sources."""
         return torch.einsum("sbhcyx,hs->bhcyx", forecasts, by_lead(self.weights, forecasts.shape[2]))
+
+
+def _carried(rows: Tensor, known: Tensor, first: Sequence[float] | None = None) -> Tensor:
+    """Return rows by lead of which those that are not known are the last known one, or `first` before any."""
+    last = rows.new_tensor(first) if first is not None else torch.zeros_like(rows[0])
+    found = []
+    for row, n in zip(rows, known, strict=True):
+        last = row if n > 0 else last
+        found.append(last)
+    return torch.stack(found)
 
 
 def _least_squares(gram: Tensor, cross: Tensor) -> Tensor:

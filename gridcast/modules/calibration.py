@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import torch
@@ -47,29 +48,35 @@ class HeldOut:
 
 
 @torch.no_grad()
-def weigh(module: CombinedModule, held_out: HeldOut) -> Tensor:
-    """Weigh the forecasts of each lead by held-out steps; return them, (n_sources, n, horizon, channel, y, x)."""
-    combination = _combination(module)
-    made = [combination.sources(held_out.alone(module, i, 0)[0], held_out.x[i : i + 1]) for i in range(len(held_out.x))]
-    forecasts = torch.cat(made, dim=1)
-    combination.blend.fit(forecasts, held_out.truth, held_out.cases)
-    return forecasts
+def weigh(module: CombinedModule, held_out: HeldOut) -> None:
+    """Weigh the forecasts of each lead by held-out steps."""
+    _weigh(module, held_out, [])
 
 
 @torch.no_grad()
 def calibrate(module: CombinedModule, held_out: HeldOut) -> None:
     """Weigh the forecasts, as `weigh`, and set the spread of members to the errors of the weighted mean."""
-    combination, forecasts = _combination(module), weigh(module, held_out)
     chosen = list(range(0, len(held_out.x), -(-len(held_out.x) // MOST_ENSEMBLES)))
-    variances = []
-    for i in chosen:
-        mean, loc, scale = held_out.alone(module, i, N_MEMBERS)
-        variances.append((loc - mean).square().mean(0) + scale.square().mean(0))
+    forecasts, variance = _weigh(module, held_out, chosen)
+    combination = _combination(module)
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
     mean = combination.blend.mean(forecasts[:, chosen])
-    combination.fit_spread(
-        mean, torch.cat(variances), held_out.truth[chosen], bounds, held_out.cases.clamp(max=len(chosen))
-    )
+    cases = held_out.cases.clamp(max=len(chosen))
+    combination.fit_spread(mean, torch.cat(variance), held_out.truth[chosen], bounds, cases)
+
+
+def _weigh(module: CombinedModule, held_out: HeldOut, chosen: Container[int]) -> tuple[Tensor, list[Tensor]]:
+    """Weigh the forecasts; return them, (n_sources, n, horizon, channel, y, x), and the variance of the chosen."""
+    combination = _combination(module)
+    made, variance = [], []
+    for i in range(len(held_out.x)):
+        mean, loc, scale = held_out.alone(module, i, N_MEMBERS if i in chosen else 0)
+        made.append(combination.sources(mean, held_out.x[i : i + 1]))
+        if i in chosen:
+            variance.append((loc - mean).square().mean(0) + scale.square().mean(0))
+    forecasts = torch.cat(made, dim=1)
+    combination.blend.fit(forecasts, held_out.truth, held_out.cases, combination.earlier)
+    return forecasts, variance
 
 
 def _combination(module: CombinedModule) -> Combination:

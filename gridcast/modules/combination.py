@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from gridcast.modules.blend import Blend
+from gridcast.modules.blend import Blend, Products
 from gridcast.modules.censored import Bounds
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import by_lead
@@ -25,7 +25,14 @@ class Combination(nn.Module):
     linear : LinearInverseModel
         Fitted by its owner, before the networks.
     n_channels : int
+
+    Attributes
+    ----------
+    earlier : Products or None
+        What forecasts of known fields say of all sources but the networks; not saved, being part of the weights then.
     """
+
+    earlier: Products | None = None
 
     def __init__(self, linear: LinearInverseModel, n_channels: int) -> None:
         super().__init__()

@@ -29,6 +29,22 @@ Part = tuple[np.ndarray, int, int]  # samples, first step, step after the last
 
 
 @dataclass(frozen=True)
+class Runs:
+    """Runs of consecutive fields that end together.
+
+    Parameters
+    ----------
+    begins : ndarray of int, (n_runs, 2)
+        Sample and first step of each.
+    stop : int
+        The step after their last.
+    """
+
+    begins: np.ndarray
+    stop: int
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """A scaled series, divided for training and validation.
 
@@ -77,6 +93,10 @@ class TrainingData:
         x, mask = fill_missing(blocks[:, : self.context], self.scaling.default)
         return x, mask, None if self.clock is None else self.clock[first[:, 1]], blocks[:, self.context :]
 
+    def with_few(self, most: int) -> TrainingData:
+        """Return the data with at most so many held-out forecasts, evenly spaced."""
+        return replace(self, held_out=thinned(self.held_out, most))
+
     def unseen(self) -> TrainingData:
         """Return the data with the climatology of the training part alone, where they are few enough to read it again.
 
@@ -87,19 +107,6 @@ class TrainingData:
         if values.size > RUN_CELLS:
             return self
         return replace(self, scaling=self.scaling.refitted(Series(values, self.scaled.times[:stop], self.scaled.grid)))
-
-    def independent(self, horizon: int) -> np.ndarray:
-        """Return how many of the held-out forecasts of each lead are independent, (horizon,): overlapping ones are not.
-
-        Those from one sample are as many as leads fit in between the first and the last, and one more.
-        """
-        n = np.zeros(horizon)
-        for lead, sample in itertools.product(range(1, horizon + 1), np.unique(self.held_out[:, 0])):
-            origins = self.held_out[self.held_out[:, 0] == sample, 1]
-            origins = origins[origins + lead < len(self.scaled.times)]  # the others have no truth
-            if len(origins):
-                n[lead - 1] += min(len(origins), 1 + np.ptp(origins) / lead)
-        return n
 
     def bounds(self, origins: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the natural bounds of the steps after `origins`, see `Scaling.bounds`."""
@@ -120,52 +127,49 @@ class TrainingData:
         blocks = self._read(*pieces(self.part, least, self._most_fields))
         return list(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
 
-    def divided(self, share: float) -> tuple[TrainingData, np.ndarray] | None:
-        """Return the first `share` of the training part, and (sample, step) where later runs of fields begin.
+    def divided(self, share: float, *, backwards: bool = False) -> tuple[TrainingData, Runs] | None:
+        """Return the first `share` of the training part, or the last, and the runs of fields that it has not seen.
 
-        The climatology of that share is its own. Each later run lasts to the end of the training part and begins with
-        `context` steps from which its first forecast starts. None where a part would be empty.
+        The climatology of that share is its own. None where a part would be empty.
         """
-        found = divide_part(self.windows, self.window, self.context, share)
+        found = divide_part(self.windows, self.window, self.context, share, backwards=backwards)
         if found is None:
             return None
-        windows, begins, cut = found
-        earlier = np.unique(windows[:, 0])
+        windows, runs = found
+        samples, first, stop = part_of(windows, self.window)
         # lazy still: only slices of the values
         known = Series(
-            self.scaled.values[earlier.min() : earlier.max() + 1, :cut], self.scaled.times[:cut], self.scaled.grid
+            self.scaled.values[samples.min() : samples.max() + 1, first:stop],
+            self.scaled.times[first:stop],
+            self.scaled.grid,
         )
         # a climatology of the whole part would have seen the hindcasts' truth
-        return replace(self, scaling=self.scaling.refitted(known), windows=windows), begins
+        return replace(self, scaling=self.scaling.refitted(known), windows=windows), runs
 
-    def hindcasts(
-        self, begins: np.ndarray, stop: int, horizon: int, most: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield contexts (1, context, channel, y, x), the fields after them and their origins, (1,).
+    def hindcasts(self, runs: Runs, horizon: int, most: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield contexts (1, context, channel, y, x), the fields after them and their origins (sample, step), (1, 2).
 
         Parameters
         ----------
-        begins : ndarray of int, (n_runs, 2)
-            Sample and first step of runs of fields.
-        stop : int
-            The step after their last.
+        runs : Runs
         horizon : int
         most : int
             Contexts, evenly spaced over all runs.
 
-        What lies behind `stop`, and what was not observed, is NaN.
+        What lies behind the end of a run, and what was not observed, is NaN.
         """
+        begins, stop = runs.begins, runs.stop
         n_runs = min(len(begins), most)
-        for sample, start in begins[np.linspace(0, len(begins) - 1, n_runs).astype(int)]:
+        for sample, start in thinned(begins, n_runs):
             length = min(stop - start, max(self._most_fields // n_runs, self.context + 1))
             (block,) = self._read(np.array([(sample, start)]), length)
             filled, _ = fill_missing(block, self.scaling.default)
             # so that the last origins have a whole horizon too
             truth = np.concatenate([block, np.full((horizon, *block.shape[1:]), np.nan, block.dtype)])
             origins = np.arange(self.context, length)  # the first step that is forecast
-            for origin in origins[np.linspace(0, len(origins) - 1, min(len(origins), -(-most // n_runs))).astype(int)]:
+            for origin in thinned(origins, -(-most // n_runs)):
                 contexts = filled[None, origin - self.context : origin]
-                yield contexts, truth[None, origin : origin + horizon], np.array([start + origin - 1])
+                yield contexts, truth[None, origin : origin + horizon], np.array([(sample, start + origin - 1)])
 
     @property
     def _most_fields(self) -> int:
@@ -174,7 +178,7 @@ class TrainingData:
     def noise(self, level: float) -> Noise:
         """Return the noise for training, up to `level` times the changes from one step to the next."""
         n = min(max(1, self._most_fields // 2), len(self.windows), N_CHANGES)  # two fields each
-        chosen = self.windows[np.linspace(0, len(self.windows) - 1, n).astype(int)]
+        chosen = thinned(self.windows, n)
         # changes of the values: the noise is added before the cycle is subtracted
         blocks = self._read(chosen, 2, anomalies=False)
         change = np.sqrt(np.nanmean(np.square(blocks[:, 1] - blocks[:, 0]), axis=(0, 2, 3)))[:, None, None]
@@ -202,27 +206,64 @@ def part_of(windows: np.ndarray, window: int) -> Part:
 
 
 def divide_part(
-    windows: np.ndarray, window: int, context: int, share: float
-) -> tuple[np.ndarray, np.ndarray, int] | None:
-    """Return the windows of the first `share` of the training part, (sample, step) where later runs begin, its end.
+    windows: np.ndarray, window: int, context: int, share: float, *, backwards: bool = False
+) -> tuple[np.ndarray, Runs] | None:
+    """Return the windows of the first `share` of the training part, or the last, and the runs of fields beside it.
 
-    Each later run lasts to the end of the training part and begins with `context` steps from which its first forecast
-    starts. None where a part would be empty.
+    A run behind the known part begins with `context` steps of it, from which its first forecast starts. None where a
+    part would be empty.
     """
     samples, first, stop = part_of(windows, window)
     # independent samples are divided among themselves, a single series in time
     if len(samples) > 1:
         n = int(share * len(samples))
-        earlier, cut = samples[:n], stop
-        begins = np.array([(sample, first) for sample in samples[n:]])
+        known = samples[len(samples) - n :] if backwards else samples[:n]
+        inside = np.isin(windows[:, 0], known)
+        runs = Runs(np.array([(sample, first) for sample in np.setdiff1d(samples, known)]), stop)
+    elif backwards:
+        cut = stop - int(share * (stop - first))
+        inside = windows[:, 1] >= cut
+        runs = Runs(np.array([(samples[0], first)]), cut)
     else:
         cut = first + int(share * (stop - first))
-        earlier, begins = samples, np.array([(samples[0], cut - context)])
-    # windows that reach over the cut would know what is forecast
-    inside = np.isin(windows[:, 0], earlier) & (windows[:, 1] + window <= cut)
-    if not inside.any() or not len(begins) or begins[0, 1] < first:
+        # windows that reach over the cut would know what is forecast
+        inside = windows[:, 1] + window <= cut
+        runs = Runs(np.array([(samples[0], cut - context)]), stop)
+    if (
+        not inside.any()
+        or not len(runs.begins)
+        or runs.begins[0, 1] < first
+        or runs.stop - runs.begins[0, 1] <= context
+    ):
         return None
-    return windows[inside], begins, cut
+    return windows[inside], runs
+
+
+def thinned(starts: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many of the rows, evenly spaced."""
+    return starts[np.linspace(0, len(starts) - 1, min(len(starts), most)).astype(int)]
+
+
+def independent(origins: np.ndarray, stop: int, horizon: int) -> np.ndarray:
+    """Return how many forecasts of each lead are independent, (horizon,): those that overlap are not.
+
+    Those from one sample are as many as leads fit in between the first and the last, and one more.
+
+    Parameters
+    ----------
+    origins : ndarray of int, (n, 2)
+        Sample and last observed step of each forecast.
+    stop : int
+        The step after the last of which the truth is known.
+    horizon : int
+    """
+    n = np.zeros(horizon)
+    for lead, sample in itertools.product(range(1, horizon + 1), np.unique(origins[:, 0])):
+        of_sample = origins[origins[:, 0] == sample, 1]
+        of_sample = of_sample[of_sample + lead < stop]  # the others have no truth
+        if len(of_sample):
+            n[lead - 1] += min(len(of_sample), 1 + np.ptp(of_sample) / lead)
+    return n
 
 
 def pieces(part: Part, least: int, most: int) -> tuple[np.ndarray, int]:
@@ -235,8 +276,7 @@ def pieces(part: Part, least: int, most: int) -> tuple[np.ndarray, int]:
     # whole runs where memory allows; each run loses as many pairs as there are lags
     length = n_steps if len(samples) * n_steps <= most else min(max(least, PIECE), n_steps)
     starts = [(sample, start) for sample in samples for start in range(first, stop - length + 1, length)]
-    chosen = np.linspace(0, len(starts) - 1, min(len(starts), max(1, most // length))).astype(int)
-    return np.array(starts)[chosen], length
+    return thinned(np.array(starts), max(1, most // length)), length
 
 
 def read_fields(series: Series, starts: np.ndarray, n: int) -> np.ndarray:
@@ -289,6 +329,5 @@ def divide(
         origins = np.arange(max(n_times - n_held, context) - 1, n_times - 1)
     pairs = np.array(np.meshgrid(held, origins, indexing="ij")).reshape(2, -1).T
     # evenly spaced: all seasons have a say
-    chosen = np.unique(np.linspace(0, max(len(pairs) - 1, 0), N_VALIDATION).astype(int))
     windows = np.array(np.meshgrid(samples, starts, indexing="ij")).reshape(2, -1).T
-    return windows, pairs[chosen] if len(pairs) else pairs
+    return windows, thinned(pairs, N_VALIDATION)

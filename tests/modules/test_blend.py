@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gridcast.modules.blend import Blend
+from gridcast.modules.blend import Blend, Products
 
 SOURCES, HORIZON, N, CELLS = ("networks", "linear", "persistence"), 3, 400, (1, 2, 3)
 
@@ -35,14 +35,55 @@ def test_until_it_is_fitted_a_blend_is_its_first_source():
 def test_few_cases_hardly_move_the_weights_from_the_trusted_source_and_many_do():
     forecasts, truth = made((1.0, 0.0, 0.0))
     few, many = fitted(forecasts[:, :1], truth[:1]).weights, fitted(forecasts, truth).weights
-    assert few[:, 1].min() > 0.4
+    # one case of the first source beside two in which the trusted one was right
+    assert few[:, 0].mean() < 0.6
+    assert few[:, 1].mean() > 0.3
     assert many[:, 1].max() < 0.1
 
 
 def test_cases_that_overlap_count_as_few():
     forecasts, truth = made((1.0, 0.0, 0.0))
-    weights = fitted(forecasts, truth, torch.tensor([400.0, 20.0, 1.0])).weights[:, 1]
-    assert weights[0] < 0.05 < weights[1] < 0.2 < weights[2]
+    weights = fitted(forecasts, truth, torch.tensor([400.0, 20.0, 1.0])).weights
+    assert weights[0, 0] > 0.98 > weights[1, 0] > 0.85 > 0.5 > weights[2, 0]
+    assert weights[0, 1] < weights[1, 1] < weights[2, 1]
+
+
+def test_what_is_known_of_the_other_sources_counts_by_its_cases():
+    # the held-out case says persistence, ten times as many before it said the linear forecast
+    forecasts, truth = made((0.0, 0.0, 1.0))
+    before, came = made((0.0, 1.0, 0.0))
+    earlier = Products.of(before[1:], came, torch.full((HORIZON,), 10.0))
+    blend = Blend(SOURCES, "linear", HORIZON)
+    blend.fit(forecasts, truth, torch.ones(HORIZON), earlier)
+    beside = blend.weights[:, 1:] / blend.weights[:, 1:].sum(1, keepdim=True)
+    torch.testing.assert_close(beside, torch.tensor([12 / 13, 1 / 13]).expand(HORIZON, 2), atol=0.06, rtol=0)
+
+
+def test_a_lead_of_which_only_earlier_forecasts_tell_has_their_weights():
+    forecasts, truth = made((0.5, 0.5, 0.0))
+    truth[:, 1:] = torch.nan
+    before, came = made((0.0, 0.0, 0.8))
+    earlier = Products.of(before[1:], came, torch.tensor([0.0, 400.0, 0.0]))
+    blend = Blend(SOURCES, "linear", HORIZON)
+    blend.fit(forecasts, truth, torch.tensor([400.0, 0.0, 0.0]), earlier)
+    torch.testing.assert_close(blend.weights[0], torch.tensor([0.5, 0.5, 0.0]), atol=0.05, rtol=0)
+    # the networks keep their share, what is left goes to what was better
+    assert blend.weights[1, 2] > 0.7
+    assert blend.weights[1, 1] < 0.05
+    assert torch.equal(blend.weights[2], blend.weights[1])
+    assert blend.errors[1:].isinf().all()
+
+
+def test_products_of_two_samples_are_those_of_both_together():
+    forecasts, truth = made((0.3, 0.6, 0.1), noise=0.3)
+    cases = torch.full((HORIZON,), float(N))
+    parts = [
+        Products.of(forecasts[:, part], truth[part], cases * share)
+        for part, share in ((slice(0, 100), 0.25), (slice(100, N), 0.75))
+    ]
+    whole = Products.of(forecasts, truth, cases)
+    for name in ("gram", "cross", "square", "cases"):
+        torch.testing.assert_close(getattr(parts[0].plus(parts[1]), name), getattr(whole, name))
 
 
 def test_after_a_reset_the_first_source_has_the_weight_again():
@@ -108,4 +149,5 @@ def test_what_was_not_observed_does_not_matter():
 def test_later_leads_take_the_weights_of_the_last():
     blend = fitted(*made((0.3, 0.6, 0.1)))
     longer = torch.randn(3, 2, HORIZON + 2, *CELLS)
-    torch.testing.assert_close(blend.mean(longer)[:, HORIZON:], blend.mean(longer[:, :, 2:])[:, 1:])
+    later = torch.einsum("snhcyx,s->nhcyx", longer[:, :, HORIZON:], blend.weights[-1])
+    torch.testing.assert_close(blend.mean(longer)[:, HORIZON:], later)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import gridcast as gc
 from gridcast.data.grid import unwrap
 from gridcast.training import data as data_module
-from gridcast.training.data import TrainingData, divide
+from gridcast.training.data import Runs, TrainingData, divide, independent
 from gridcast.transformers.scaling import Scaling
 
 FIELD = (1, 2, 3)
@@ -161,10 +161,11 @@ def test_gaps_of_runs_hold_the_last_value_and_before_it_the_mean():
 @pytest.mark.parametrize("climatology", [None, "mean"])
 def test_a_single_series_is_divided_in_time(climatology):
     data = make_data(numbered(1, 40), climatology=climatology)
-    earlier, begins = data.divided(0.5)
+    earlier, later = data.divided(0.5)
     samples, first, stop = earlier.part
     assert (samples.tolist(), first, stop) == ([0], 0, 15)  # half of the 30 that are not held out
-    assert begins.tolist() == [[0, 12]]  # a context before the first forecast step, 15
+    assert later.begins.tolist() == [[0, 12]]  # a context before the first forecast step, 15
+    assert later.stop == 30
     if climatology:  # that of the earlier part alone
         np.testing.assert_allclose(earlier.scaling.climatology.cycle_, 7.0)
         np.testing.assert_allclose(data.scaling.climatology.cycle_, 19.5)
@@ -174,24 +175,37 @@ def test_a_single_series_is_divided_in_time(climatology):
 def test_samples_are_divided_as_samples(share, n_earlier):
     data = make_data(numbered(8, 20), climatology="mean")
     assert data.part[0].tolist() == list(range(6))
-    earlier, begins = data.divided(share)
+    earlier, later = data.divided(share)
     samples, first, stop = earlier.part
     assert (samples.tolist(), first, stop) == (list(range(n_earlier)), 0, 20)
-    assert begins.tolist() == [[sample, 0] for sample in range(n_earlier, 6)]
+    assert later.begins.tolist() == [[sample, 0] for sample in range(n_earlier, 6)]
+    assert later.stop == 20
     np.testing.assert_allclose(earlier.scaling.climatology.cycle_, 500 * (n_earlier - 1) + 9.5)
+
+
+def test_the_last_share_may_be_what_is_known():
+    series, samples = make_data(numbered(1, 40), climatology="mean"), make_data(numbered(8, 20))
+    known, others = series.divided(0.5, backwards=True)
+    assert known.part[1:] == (15, 30)
+    assert (others.begins.tolist(), others.stop) == ([[0, 0]], 15)
+    np.testing.assert_allclose(known.scaling.climatology.cycle_, 22.0)
+    known, others = samples.divided(0.5, backwards=True)
+    assert known.part[0].tolist() == [3, 4, 5]
+    assert (others.begins.tolist(), others.stop) == ([[0, 0], [1, 0], [2, 0]], 20)
 
 
 @pytest.mark.parametrize(("n_samples", "n_times", "share"), [(1, 40, 0.1), (1, 40, 0.0), (2, 20, 0.3), (3, 20, 1.0)])
 def test_no_part_is_empty(n_samples, n_times, share):
     data = make_data(numbered(n_samples, n_times), validation_fraction=0.25 if n_samples == 1 else 0.0)
     assert data.divided(share) is None
+    assert data.divided(share, backwards=True) is None
 
 
 @pytest.mark.parametrize("most", [1, 5, 100])
 def test_hindcasts_have_contexts_right_before_truths_and_nothing_behind_the_end(most):
     data = make_data(numbered(2, 40), validation_fraction=0.0)
-    begins, stop, horizon = np.array([[0, 10], [1, 20]]), 30, 4
-    found = list(data.hindcasts(begins, stop, horizon, most))
+    runs, horizon = Runs(np.array([[0, 10], [1, 20]]), 30), 4
+    found = list(data.hindcasts(runs, horizon, most))
     # every origin that has a context and a step after it: 17 of the first run and 7 of the second
     assert len(found) == {1: 1, 5: 6, 100: 24}[most]
     for context, truth, origin in found:
@@ -199,9 +213,9 @@ def test_hindcasts_have_contexts_right_before_truths_and_nothing_behind_the_end(
         assert truth.shape == (1, horizon, *FIELD)
         (steps, after), last = (steps_of(part[0]) for part in (context, truth)), context[0, -1, 0, 0, 0]
         assert steps == [last - 2, last - 1, last]
-        assert origin == last % 1000
+        assert origin.tolist() == [[last // 1000, last % 1000]]
         ahead = last + np.arange(1, horizon + 1)
-        known = ahead % 1000 < stop
+        known = ahead % 1000 < runs.stop
         assert known[0]
         np.testing.assert_array_equal(after, np.where(known, ahead, np.nan))
 
@@ -219,14 +233,14 @@ def test_what_is_held_out_is_judged_against_a_climatology_that_has_not_seen_it(m
 
 def test_forecasts_that_overlap_are_not_independent():
     data = make_data(numbered(1, 40), validation_fraction=0.5)  # origins 19 to 38
-    n = data.independent(25)
+    n = independent(data.held_out, 40, 25)
     assert n[0] == 20
     assert n[4] == 1 + 15 / 5  # of 16 origins with five steps after them
     assert n[18] == 1 + 1 / 19
     assert not n[20:].any()
-    samples = make_data(numbered(8, 40), validation_fraction=0.5)
-    assert samples.independent(4)[0] == len(samples.held_out)
-    assert samples.independent(30)[29] >= 4  # one of each sample at least
+    samples = make_data(numbered(8, 40), validation_fraction=0.5).held_out
+    assert independent(samples, 40, 4)[0] == len(samples)
+    assert independent(samples, 40, 30)[29] >= 4  # one of each sample at least
 
 
 def test_bounds_of_the_steps_after_origins_are_those_of_the_anomalies():
@@ -249,10 +263,11 @@ def test_gaps_are_filled_in_the_contexts_of_hindcasts_and_stay_in_their_truth():
     values = numbered(1, 40).astype(float)
     values[0, 15] = np.nan
     data = make_data(values, validation_fraction=0.0)
-    for context, truth, _ in data.hindcasts(np.array([[0, 10]]), 20, 2, 100):
+    found = list(data.hindcasts(Runs(np.array([[0, 10]]), 20), 2, 100))
+    for context, truth, _ in found:
         assert not np.isnan(context).any()
         assert 15 not in truth[:, :, 0, 0, 0]
-    assert sum(np.isnan(truth[0, 0]).all() for _, truth, _ in data.hindcasts(np.array([[0, 10]]), 20, 2, 100)) == 1
+    assert sum(np.isnan(truth[0, 0]).all() for _, truth, _ in found) == 1
 
 
 def test_noise_has_the_level_of_the_changes_and_comes_to_a_quarter_of_the_windows():
