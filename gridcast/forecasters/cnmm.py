@@ -101,7 +101,7 @@ class CNMMForecaster(NeuralForecaster):
         if self.architecture == "paper":
             return None
         # a cycle of its own for the part after which it is asked whether the training pays: its end tells
-        return {"stages": (PROBE, *TAUGHT), "rates": RATES, "weight_decay": WEIGHT_DECAY}
+        return {"stages": (PROBE, *TAUGHT), "rates": RATES, "weight_decay": WEIGHT_DECAY, "optimizer": "muon"}
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         if module.layout is not None:

@@ -22,6 +22,7 @@ from gridcast.persistence.refusal import shorten
 from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.engine import draw_apart, keep_freed_memory
 from gridcast.training.history import History
+from gridcast.training.muon import Muon
 from gridcast.training.plan import PROBE, PROBE_STEPS, TrainingPlan
 from gridcast.training.resumption import misfit
 from gridcast.training.streaming import Batch, WindowStream
@@ -195,7 +196,8 @@ class _Run:
         checkpoints: Checkpoints | None,
     ) -> None:
         self.raw, self.stream, self.plan, self.fabric, self.checkpoints = module, stream, plan, fabric, checkpoints
-        optimizer = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        make = Muon if plan.optimizer == "muon" else torch.optim.AdamW
+        optimizer = make(module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self.module: Any
         self.module, self.optimizer = fabric.setup(module, optimizer)
         # else the gradients of several processes would not be averaged

@@ -36,6 +36,8 @@ class TrainingPlan:
         Shares of the training after which another stage begins, with a cycle of its own.
     rates : tuple of float
         Peak of each stage, in units of the learning rate; the same for all by default.
+    optimizer : {"adam", "muon"}
+        See `gridcast.training.muon.Muon`; both with the weight decay.
     weight_decay : float
         Share of a weight that a step takes off it, in units of the learning rate (Loshchilov and Hutter 2019).
     """
@@ -50,6 +52,7 @@ class TrainingPlan:
     max_seconds: float | None = None
     stages: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
+    optimizer: Literal["adam", "muon"] = "adam"
     weight_decay: float = 0.0
 
     def n_steps(self, steps_per_epoch: int) -> int:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from gridcast.training.muon import BUFFER
+
 NUMBERS = (int, float)
 
 
@@ -81,14 +83,15 @@ def _misfit_of_progress(progress: dict[str, Any], n_batches: int) -> str | None:
 
 
 def _misfit_of_moments(moments: dict[str, Any], parameters: list[torch.Tensor]) -> str | None:
-    """Return what in the moments of Adam fits no parameter; torch would find it in the next step."""
+    """Return what in the moments of the optimiser fits no parameter; torch would find it in the next step."""
     known, shapes = moments["state"], [tuple(p.shape) for p in parameters]
     for i, entry in known.items():
         if type(i) is not int or not 0 <= i < len(shapes) or not isinstance(entry, dict):
             return f"moments has an entry {i!r:.20} that belongs to no parameter"
-        if set(entry) != {"step", "exp_avg", "exp_avg_sq"} or not all(map(torch.is_tensor, entry.values())):
-            return f"moments/{i} is not of a step and two averages"
-        if entry["step"].numel() != 1 or any(tuple(entry[n].shape) != shapes[i] for n in ("exp_avg", "exp_avg_sq")):
+        averages = {BUFFER} if BUFFER in entry else {"exp_avg", "exp_avg_sq"}
+        if set(entry) != averages | {"step"} or not all(map(torch.is_tensor, entry.values())):
+            return f"moments/{i} is not of a step and the averages of Adam or of Muon"
+        if entry["step"].numel() != 1 or any(tuple(entry[n].shape) != shapes[i] for n in averages):
             return f"moments/{i} is not of the shape {shapes[i]}"
     return None
 
