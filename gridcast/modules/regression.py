@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -78,8 +79,17 @@ def cross_validated(folds: list[Moments]) -> Tensor:
     # nothing is held out: trust the autoregression
     if len(folds) == 1:
         return whole.ridge(PENALTIES[-1]).float()
-    best = min(PENALTIES, key=lambda penalty: sum(f.error(whole.plus(f, -1).ridge(penalty)) for f in folds))
-    return whole.ridge(best).float()
+
+    @functools.cache
+    def error(i: int) -> float:
+        return sum(f.error(whole.plus(f, -1).ridge(PENALTIES[i])) for f in folds)
+
+    # downhill from the middle: too small a penalty fits noise, too large a one nothing, so there is one valley
+    best, last = len(PENALTIES) // 2, -1
+    while best != last:
+        last, near = best, range(max(best - 1, 0), min(best + 2, len(PENALTIES)))
+        best = min(near, key=error)
+    return whole.ridge(PENALTIES[best]).float()
 
 
 @torch.no_grad()

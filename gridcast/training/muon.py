@@ -11,7 +11,7 @@ from torch import Tensor
 
 LEAST_SIDE = 32  # of a matrix: smaller ones, and what has no matrix, are left to Adam
 MOMENTUM = 0.95
-SIZE = 0.2  # root mean square of a step in units of the learning rate: that of Adam (Liu et al. 2025)
+NORM = 10.0  # of a step of a kernel, the largest singular value, in units of the learning rate
 # of the polynomial a x + b x^3 + c x^5 (Jordan et al. 2024): five of them bring singular values to between 0.7 and 1.2
 COEFFICIENTS, N_ITERATIONS = (3.4445, -4.7750, 2.0315), 5
 BUFFER = "momentum"
@@ -20,9 +20,8 @@ BUFFER = "momentum"
 class Muon(torch.optim.AdamW):
     """Momentum orthogonalised by Newton-Schulz iterations (Jordan et al. 2024), for kernels; AdamW for all else.
 
-    A kernel (n_out, n_in, rows, columns) is a matrix of n_out rows. Its steps have the size of Adam's, so that one
-    learning rate and one weight decay suit all parameters. `torch.optim.Muon` is for matrices alone and iterates in
-    bfloat16, which few processors multiply quickly.
+    A kernel (n_out, n_in, rows, columns) is a matrix of n_out rows, of which a step takes all directions alike.
+    `torch.optim.Muon` is for matrices alone and iterates in bfloat16, which few processors multiply quickly.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ class Muon(torch.optim.AdamW):
         steps = orthogonalised(torch.stack(pushed))
         for p, step in zip(kernels, steps, strict=True):
             p.mul_(1 - lr * weight_decay)
-            p.add_(step.reshape(p.shape), alpha=-lr * SIZE * max(step.shape) ** 0.5)
+            p.add_(step.reshape(p.shape), alpha=-lr * NORM * max(1.0, len(step) / step.shape[1]) ** 0.5)
             p.grad = None  # which Adam then passes over
 
 

@@ -1,4 +1,4 @@
-"""Steps of Muon: singular values near one, the size of Adam's, and Adam's own for all that is no kernel."""
+"""Steps of Muon: singular values near one, and Adam's steps for all that is no kernel."""
 
 import numpy as np
 import pytest
@@ -55,11 +55,11 @@ def test_what_is_no_kernel_takes_the_first_step_of_adam():
     assert [name for name in ours if not torch.equal(ours[name], adams[name])] == ["0.weight"]
 
 
-def test_steps_of_a_kernel_are_as_large_as_those_of_adam():
+def test_steps_of_a_kernel_go_as_far_in_all_directions():
     decayed = (1 - 1e-4) * network()[0].weight.detach()
-    size = (stepped(Muon)["0.weight"] - decayed).square().mean().sqrt()
-    # Adam's first step is the whole learning rate, later ones about a fifth of it
-    assert 0.1e-3 < size < 0.3e-3
+    values = torch.linalg.svdvals((stepped(Muon)["0.weight"] - decayed).flatten(1))
+    assert values.min() > 0.5 * 10 * 1e-3
+    assert values.max() < 1.3 * 10 * 1e-3
 
 
 def test_it_goes_on_from_its_state_as_if_it_had_not_stopped():
