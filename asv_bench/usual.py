@@ -10,7 +10,6 @@ import pyro
 import pyro.distributions as dist
 import torch
 import xarray as xr
-import xbatcher
 from pyro import poutine
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -70,7 +69,7 @@ class UsualCNMM(nn.Module):
         z = self.start.expand(len(x), *self.start.shape)
         with pyro.plate("window", len(x)):
             for t, h in enumerate(hidden):
-                loc, scale = self.combiner(z, h, None)
+                loc, scale = self.combiner(z, h, None, None)
                 with poutine.scale(scale=annealing):
                     z = pyro.sample(f"z_{t}", dist.Normal(loc, scale).to_event(3))
 
@@ -79,6 +78,8 @@ class Windows(Dataset):
     """xbatcher's windows as a torch dataset."""
 
     def __init__(self, series: xr.DataArray, window: int) -> None:
+        import xbatcher  # here: the GPU run does without it
+
         self.generator = xbatcher.BatchGenerator(
             series, {"time": window, "lat": series.sizes["lat"], "lon": series.sizes["lon"]}, {"time": window - 1}
         )
