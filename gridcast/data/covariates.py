@@ -14,6 +14,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Grid, Series
 
+AUTO = "auto"
 PERIODS = {"season": "year", "day": "day"}  # name of a feature -> period of the calendar
 
 
@@ -44,16 +45,24 @@ class TimeFeatures:
 
 
 def check_time_features(time_features: Any) -> tuple[str, ...]:
-    """Return the names as a tuple; raise a ValueError for an unknown one."""
+    """Return the names as a tuple, none for "auto"; raise a ValueError for an unknown one."""
+    if isinstance(time_features, str) and time_features == AUTO:
+        return ()
     given = (time_features,) if isinstance(time_features, str) else tuple(time_features or ())
     if not all(name in PERIODS for name in given) or len(set(given)) < len(given):
-        raise ValueError(f'time_features={time_features!r}: use "season", "day", both in a tuple, or None')
+        raise ValueError(f'time_features={time_features!r}: use "auto", "season", "day", both in a tuple, or None')
     return given
 
 
 def make_time_features(time_features: Any, series: Series, calendar: Calendar | None) -> TimeFeatures | None:
-    """Return the features of a series; raise a ValueError where its time steps do not say them."""
+    """Return the features of a series; raise a ValueError where its time steps do not say them.
+
+    "auto" takes the time of the day where there are several steps a day. That of the year is not taken unasked: a
+    series shows few years, and the climatology has its cycle.
+    """
     names = check_time_features(time_features)
+    if isinstance(time_features, str) and time_features == AUTO:
+        names = ("day",) if _shows_days(series, calendar) else ()
     if not names:
         return None
     if calendar is None or not series.has_times:
@@ -68,6 +77,13 @@ def make_time_features(time_features: Any, series: Series, calendar: Calendar | 
                 f'time_features={time_features!r}: X has {n_steps} step a {PERIODS[name]}, leave out "{name}"'
             )
     return TimeFeatures(names, calendar)
+
+
+def _shows_days(series: Series, calendar: Calendar | None) -> bool:
+    try:
+        return calendar is not None and series.has_times and calendar.steps_per("day") >= 2
+    except ValueError:  # steps longer than a day
+        return False
 
 
 def static_fields(static: Any, grid: Grid) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gridcast.data.covariates import AUTO, check_time_features
 from gridcast.data.parameters import channels, parameter, real, whole
 from gridcast.forecasters.decisions import combination
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
@@ -80,6 +81,13 @@ class CNMMForecaster(NeuralForecaster):
         "int",
         "Past fields that the transition of the residual architecture sees, at most ``window - 1`` and `context`.",
         default=6,
+    )
+    time_features: Any = parameter(
+        lambda name, value: check_time_features(value),
+        '"auto", {"season", "day"}, tuple of both, or None',
+        "The networks also see the time of the year or the day, as cosine and sine; by default that of the day, where "
+        "there are several steps a day (nothing with the paper's architecture).",
+        default=AUTO,
     )
     batch_size: int = parameter(whole(), "int", "Windows per training step.", default=4)
     max_epochs: int = parameter(whole(), "int", "Largest number of passes over the training windows.", default=30)

@@ -12,7 +12,7 @@ from gridcast.data.parameters import parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.forecasters.inverse_model import fit_inverse_model, inverse_model
 from gridcast.forecasters.registry import forecaster
-from gridcast.forecasters.scaled import ScaledForecaster
+from gridcast.forecasters.scaled import ScaledForecaster, with_threads
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.training.data import TrainingData, divide
 from gridcast.training.engine import make_fabric, place, seeded
@@ -58,6 +58,7 @@ class LinearForecaster(ScaledForecaster):
 
     lags: int = parameter(whole(), "int", "Past fields that a forecast sees, at most `context`.", default=6)
 
+    @with_threads
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         self.check_parameters()
         if self.lags > self.context:  # a forecast sees no further back than its context

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.covariates import check_time_features, make_time_features, static_fields
+from gridcast.data.covariates import AUTO, check_time_features, make_time_features, static_fields
 from gridcast.data.grid import Series
 from gridcast.data.parameters import anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
@@ -25,9 +23,9 @@ from gridcast.forecasters.inverse_model import fit_inverse_model
 from gridcast.forecasters.linear import LinearForecaster
 from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.registry import forecaster
-from gridcast.forecasters.scaled import BATCH_BYTES, ScaledForecaster, forecast_scaled
+from gridcast.forecasters.scaled import ScaledForecaster, with_threads
+from gridcast.forecasters.validation import validation_error
 from gridcast.modules.combination import Combination
-from gridcast.modules.layers import ERROR_FLOOR
 from gridcast.persistence.forms import check
 from gridcast.training.callbacks import Watch
 from gridcast.training.checkpoints import Checkpoints
@@ -44,8 +42,6 @@ from gridcast.training.summary import Summary, summarise
 from gridcast.transformers.scaling import Scaling
 
 LEAST_SECONDS = 1.0  # of a training whose budget the start has used up
-VALIDATION_LEADS = 8  # steps that a held-out forecast looks ahead
-VALIDATED_CELLS, LEAST_VALIDATED = 2**16, 8  # of all held-out forecasts together, which each epoch waits for
 # What may differ between the runs of one training
 FREE_PARAMETERS = (
     "device", "verbose", "training", "training__callbacks", "training__checkpoint_dir", "training__checkpoint_every",
@@ -198,6 +194,7 @@ class NeuralForecaster(ScaledForecaster):
         """Return the lags of the linear model of a forecaster without a parameter for them."""
         return min(defaults(LinearForecaster)["lags"], self.window - 1, self.context)
 
+    @with_threads
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         began = time.perf_counter()
         self.check_parameters()
@@ -209,7 +206,8 @@ class NeuralForecaster(ScaledForecaster):
             context=self.context,
             validation_fraction=self.training.validation_fraction,
         )
-        time_features = make_time_features(self.time_features, series, calendar)
+        wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
+        time_features = make_time_features(wanted, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
         scaling, scaled, table = self._scale(series, calendar, windows, self.window)
@@ -262,7 +260,7 @@ class NeuralForecaster(ScaledForecaster):
                 learned["history_"] = train(
                     module,
                     self._stream(data, spec, seed, fabric),
-                    self._validation(data),
+                    validation_error(data, self.training.validation_fraction),
                     plan,
                     fabric,
                     checkpoints,
@@ -335,39 +333,6 @@ class NeuralForecaster(ScaledForecaster):
             process=fabric.global_rank,
             n_processes=fabric.world_size,
         )
-
-    def _validation(self, data: TrainingData) -> Callable[[nn.Module], float] | None:
-        """Return a function of a module: the mean squared error of held-out forecasts, scaled.
-
-        It is the geometric mean over leads: late leads, with the largest errors, do not decide alone. None where
-        nothing is held out, or nothing was observed there.
-        """
-        if not len(data.held_out):
-            return None
-        few = max(LEAST_VALIDATED, VALIDATED_CELLS // data.scaled.values[0, 0].size)
-        x, mask, clock, truth = data.with_few(few).validation(VALIDATION_LEADS)
-        if np.isnan(truth).all():
-            warnings.warn(
-                f"validation_fraction={self.training.validation_fraction!r} holds out a part of X without any "
-                "observation: the training loss chooses the weights instead; cut that part off, or hold out more",
-                stacklevel=6,  # the user's call of fit
-            )
-            return None
-        n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))  # 64 channels of activations, as in a forecast
-
-        def error(module: nn.Module) -> float:
-            total = []
-            for i in range(0, len(x), n_batch):
-                part = slice(i, i + n_batch)
-                inputs = x[part], mask[part], None if clock is None else clock[part], None
-                total.append(forecast_scaled(module, inputs, VALIDATION_LEADS, 0)[0])
-            squared = np.square(np.concatenate(total) - truth, dtype=np.float64)
-            seen = np.isfinite(truth)
-            n = seen.sum((0, 2, 3, 4))
-            by_lead = np.where(seen, squared, 0.0).sum((0, 2, 3, 4))[n > 0] / n[n > 0]
-            return float(np.exp(np.log(by_lead + ERROR_FLOOR).mean()))
-
-        return error
 
     def _patch(self, shape: tuple[int, int, int]) -> tuple[int, int] | None:
         if self.patch_size is None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -26,6 +29,7 @@ from gridcast.persistence.encoding import MISFITS
 from gridcast.persistence.forms import check, check_array, check_transformer, take
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
+from gridcast.training.threads import threads
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 from gridcast.transformers.scaling import OURS, Scaling
@@ -44,6 +48,20 @@ def invertible(name: str, value: Any) -> None:
     """Check for a transformer that can be undone."""
     if not callable(getattr(value, "inverse_transform", None)):
         raise InvalidParameterError(f"{name}={value!r} has no inverse_transform: use gridcast.MinMaxTransformer()")
+
+
+def with_threads(fit: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Run a method ``_fit`` with the threads that its batches are worth."""
+
+    @functools.wraps(fit)
+    def run(self: Any, series: Series, calendar: Calendar) -> dict[str, Any]:
+        patch = getattr(self, "patch_size", None)
+        cells = math.prod(n if patch is None else min(n, patch) for n in series.grid.shape[1:])
+        # what has no batches sees all steps at once
+        with threads(getattr(self, "batch_size", len(series)) * cells):
+            return fit(self, series, calendar)
+
+    return run
 
 
 @forecaster
@@ -155,8 +173,9 @@ class ScaledForecaster(BaseForecaster):
         batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
         # the last origins forecast beyond the history
         times = extend(history.times, self._times_after(history, horizon))
+        cells = n_series * min(n_batch, len(origins)) * (n_members if n_samples else 1) * rows * columns
         # one seed for the whole call: an integer gives the same members again; a mean draws nothing, and never waits
-        with seeded(draw_seed(self.random_state)) if n_samples else nullcontext():
+        with threads(cells), seeded(draw_seed(self.random_state)) if n_samples else nullcontext():
             start = 0
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
                 bounds = self._bounds(history, times, batch, horizon)

@@ -81,3 +81,18 @@ def test_patches_see_their_own_part_of_the_static_fields():
     patch = frames.static_of(torch.tensor([[4, 8]]), (8, 8))
     torch.testing.assert_close(patch[0], frames.static[:, 4:12, 8:16])
     assert frames.n_given == 1
+
+
+@pytest.mark.parametrize(
+    ("freq", "architecture", "names"),
+    [("6h", "residual", ("day",)), ("12h", "residual", ("day",)), ("D", "residual", None), ("6h", "paper", None)],
+)
+def test_by_default_a_cnmm_sees_the_time_of_the_day_where_there_is_one(freq, architecture, names):
+    model = small("cnmm", architecture=architecture, max_steps=1).fit(make_series(freq=freq))
+    found = model.time_features_
+    assert (found and found.names) == names
+
+
+def test_a_series_without_labels_has_no_time_of_the_day():
+    series = make_series().drop_vars("time")
+    assert small("cnmm", max_steps=1).fit(series).time_features_ is None

@@ -1,0 +1,56 @@
+"""The error of held-out forecasts, by which the epochs of a training are told apart."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from torch import nn
+
+from gridcast.forecasters.scaled import BATCH_BYTES, forecast_scaled
+from gridcast.modules.layers import ERROR_FLOOR
+from gridcast.training.data import TrainingData
+
+LEADS = 8  # steps that a held-out forecast looks ahead
+CELLS, LEAST = 2**16, 8  # of all held-out forecasts together, which each epoch waits for; fewest of them
+
+
+def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module], float] | None:
+    """Return a function of a module: the mean squared error of held-out forecasts, scaled.
+
+    It is the geometric mean over leads: late leads, with the largest errors, do not decide alone. None where
+    nothing is held out, or nothing was observed there.
+
+    Parameters
+    ----------
+    data : TrainingData
+    fraction : float
+        `validation_fraction`, which a warning names.
+    """
+    if not len(data.held_out):
+        return None
+    few = data.with_few(max(LEAST, CELLS // data.scaled.values[0, 0].size))
+    x, mask, clock, truth = few.validation(LEADS)
+    if np.isnan(truth).all():
+        warnings.warn(
+            f"validation_fraction={fraction!r} holds out a part of X without any observation: the training loss "
+            "chooses the weights instead; cut that part off, or hold out more",
+            stacklevel=6,  # the user's call of fit
+        )
+        return None
+    n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))  # 64 channels of activations, as in a forecast
+
+    def error(module: nn.Module) -> float:
+        total = []
+        for i in range(0, len(x), n_batch):
+            part = slice(i, i + n_batch)
+            inputs = x[part], mask[part], None if clock is None else clock[part], None
+            total.append(forecast_scaled(module, inputs, LEADS, 0)[0])
+        squared = np.square(np.concatenate(total) - truth, dtype=np.float64)
+        seen = np.isfinite(truth)
+        n = seen.sum((0, 2, 3, 4))
+        by_lead = np.where(seen, squared, 0.0).sum((0, 2, 3, 4))[n > 0] / n[n > 0]
+        return float(np.exp(np.log(by_lead + ERROR_FLOOR).mean()))
+
+    return error
