@@ -13,7 +13,8 @@ from gridcast.modules.layers import ERROR_FLOOR
 from gridcast.training.data import TrainingData
 
 LEADS = 8  # steps that a held-out forecast looks ahead
-CELLS, LEAST = 2**16, 8  # of all held-out forecasts together, which each epoch waits for; fewest of them
+# Each epoch waits for the held-out forecasts: fewest, most cells of all together, and windows of an epoch for each
+LEAST, CELLS, WINDOWS = 8, 2**16, 30
 
 
 def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module], float] | None:
@@ -30,7 +31,7 @@ def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module
     """
     if not len(data.held_out):
         return None
-    few = data.with_few(max(LEAST, CELLS // data.scaled.values[0, 0].size))
+    few = data.with_few(max(LEAST, min(CELLS // data.scaled.values[0, 0].size, len(data.windows) // WINDOWS)))
     x, mask, clock, truth = few.validation(LEADS)
     if np.isnan(truth).all():
         warnings.warn(
