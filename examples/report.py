@@ -84,7 +84,8 @@ def bars_table(found: dict[str, Any]) -> str:
     lines.append("")
     lines.append(
         "Errors are in units of 1e-4; CRPS and its bars are relative to the Kalman filter's, turbulence to peers that\n"
-        "had the same seconds. Rows of a commit before 346ba20 are of the former transition: the present one was not measured there."
+        "had the same seconds. Rows of a commit before 346ba20 are of the former transition: the present one was\n"
+        "not measured there."
     )
     return "\n".join(lines) + "\n"
 
