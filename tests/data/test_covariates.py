@@ -50,7 +50,7 @@ def test_time_features_of_a_model_calendar():
 @pytest.mark.parametrize(
     ("names", "freq", "expected"),
     [
-        ("hour", "6h", r"time_features='hour': use \"season\", \"day\""),
+        ("hour", "6h", r"time_features='hour': use \"auto\", \"season\", \"day\""),
         (("day", "day"), "6h", "time_features="),
         ("day", "D", 'X has 1 step a day, leave out "day"'),
         ("day", "MS", "time_features='day'"),

@@ -12,7 +12,7 @@ from small import small
 
 import gridcast as gc
 from gridcast.evaluation.backtest import roll
-from gridcast.forecasters import neural
+from gridcast.forecasters import scaled
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def model(request):
 @pytest.mark.parametrize("mode", ["multi_step", "one_step"])
 @pytest.mark.parametrize("first", [40, 41], ids=["goes on", "elsewhere"])
 def test_a_backtest_reads_every_step_once_and_a_score_twice(model, mode, first, monkeypatch):
-    monkeypatch.setattr(neural, "BATCH_BYTES", 4 * 64 * 4 * 6 * 20 * 3)  # of 20 leads, three origins a batch
+    monkeypatch.setattr(scaled, "BATCH_BYTES", 4 * 64 * 4 * 6 * 20 * 3)  # of 20 leads, three origins a batch
     series = make_series(90)[first:]
     chunked, archive = lazy(series, 1)
     table = gc.backtest(model, chunked, horizon=20, mode=mode)
