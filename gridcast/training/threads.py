@@ -28,10 +28,11 @@ def threads(cells: int) -> Iterator[None]:
     cells : int
         Values of a channel in a batch.
     """
+    before = torch.get_num_threads()
+    n = _worth(cells, before)  # not under the lock: to measure takes a while
     with _lock:
-        before = torch.get_num_threads()
         if not _inside:
-            torch.set_num_threads(_worth(cells, before))
+            torch.set_num_threads(n)
         _inside.append(_inside[0] if _inside else before)
     try:
         yield
@@ -44,7 +45,7 @@ def threads(cells: int) -> Iterator[None]:
 
 def _worth(cells: int, most: int) -> int:
     n = max(1, min(most, cells // CELLS))
-    # to measure takes a while: only where there is a choice
+    # measured only where there is a choice
     return n if n == 1 else max(1, min(n, _free()))
 
 
