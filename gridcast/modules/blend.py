@@ -43,10 +43,11 @@ class Products:
         horizon, found = truth.shape[1], []
         for lead in range(horizon):  # one by one: double precision takes twice the memory
             seen = truth[:, lead].isfinite()
-            f, y = sources[:, :, lead][:, seen].double(), truth[:, lead][seen].double()
+            # on the CPU: not all devices know double precision
+            f, y = sources[:, :, lead][:, seen].cpu().double(), truth[:, lead][seen].cpu().double()
             n = max(len(y), 1)
-            found.append((f @ f.T / n, f @ y / n, y @ y / n, cases[lead].double() * bool(len(y))))
-        return cls(*(torch.stack(part).cpu() for part in zip(*found, strict=True)))
+            found.append((f @ f.T / n, f @ y / n, y @ y / n, cases[lead].cpu().double() * bool(len(y))))
+        return cls(*(torch.stack(part) for part in zip(*found, strict=True)))
 
     def plus(self, other: Products) -> Products:
         """Return the means over both samples, each with the weight of its cases."""
