@@ -171,9 +171,9 @@ class NeuralForecaster(ScaledForecaster):
         sum, in units of that of the climatology; ``gain`` is the share of the error that the networks take off the best
         sum without them.
 
-        What stands beside the networks is weighed by forecasts inside the training part as well. Errors are NaN where no
-        held-out forecast reaches a lead, at which the networks then have the share of the last that one reached; all
-        weight is on the networks where nothing was held out. Members of a channel with natural bounds are
+        What stands beside the networks is weighed by forecasts inside the training part as well. Errors are NaN where
+        no held-out forecast reaches a lead, at which the networks then have the share of the last that one reached;
+        all weight is on the networks where nothing was held out. Members of a channel with natural bounds are
         noise of `linear_` in the shape of a censored distribution.
 
         Raises
