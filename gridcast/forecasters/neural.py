@@ -167,9 +167,10 @@ class NeuralForecaster(ScaledForecaster):
         The columns ``networks``, ``linear`` and ``persistence`` are the weights of the forecast of the trained
         networks, of `linear_` and of the last anomaly; what they leave to 1 goes to the climatology.
         ``spread_networks`` and ``spread_linear`` are the factors of the deviations of the networks' members and of the
-        noise of `linear_`. ``error_networks``, ... and ``error`` are the squared errors of each and of the weighted
-        sum, in units of that of the climatology; ``gain`` is the share of the error that the networks take off the best
-        sum without them.
+        noise of `linear_`, ``spread_activity`` the power of the activity that multiplies both: how much has changed
+        around a cell of late, in units of what is usual there. ``error_networks``, ... and ``error`` are the squared
+        errors of each and of the weighted sum, in units of that of the climatology; ``gain`` is the share of the error
+        that the networks take off the best sum without them.
 
         What stands beside the networks is weighed by forecasts inside the training part as well. Errors are NaN where
         no held-out forecast reaches a lead, at which the networks then have the share of the last that one reached;

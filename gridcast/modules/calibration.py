@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.spread import changes
 
 N_MEMBERS = 6  # from which a spread is told
 MOST_ENSEMBLES = 8  # contexts that have members: they cost the most
@@ -62,7 +63,8 @@ def calibrate(module: CombinedModule, held_out: HeldOut) -> None:
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
     mean = combination.blend.mean(forecasts[:, chosen])
     cases = held_out.cases.clamp(max=len(chosen))
-    combination.fit_spread(mean, torch.cat(variance), held_out.truth[chosen], bounds, cases)
+    combination.spread.usual.copy_(changes(held_out.x).mean(0))
+    combination.fit_spread(held_out.x[chosen], mean, torch.cat(variance), held_out.truth[chosen], bounds, cases)
 
 
 def _weigh(module: CombinedModule, held_out: HeldOut, chosen: Container[int]) -> tuple[Tensor, list[Tensor]]:

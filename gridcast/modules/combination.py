@@ -39,13 +39,14 @@ class Combination(nn.Module):
         horizon = len(linear.damping)
         self.linear = linear
         self.blend = Blend(SOURCES, "linear", horizon)
-        self.spread = Spread(horizon, n_channels)
+        self.spread = Spread(horizon, (n_channels, *linear.size))
         self.reset()
 
     def reset(self) -> None:
         """Leave the forecast, and its members, to the networks."""
         self.blend.reset()
         self.spread.networks.fill_(1.0)
+        self.spread.power.zero_()
         self.spread.paths.zero_()
 
     def sources(self, mean: Tensor, x: Tensor) -> Tensor:
@@ -54,11 +55,15 @@ class Combination(nn.Module):
         return torch.stack([mean, linear, x[:, -1:].expand_as(mean)])
 
     @torch.no_grad()
-    def fit_spread(self, mean: Tensor, variance: Tensor, truth: Tensor, bounds: Bounds | None, cases: Tensor) -> None:
+    def fit_spread(
+        self, x: Tensor, mean: Tensor, variance: Tensor, truth: Tensor, bounds: Bounds | None, cases: Tensor
+    ) -> None:
         """Take the spread of each lead that held-out forecasts ask for.
 
         Parameters
         ----------
+        x : Tensor, (n, context, channel, y, x)
+            What came before them.
         mean, variance : Tensor, (n, horizon, channel, y, x)
             The combined forecasts, and the variance of the networks' members.
         truth : Tensor, same shape
@@ -67,14 +72,16 @@ class Combination(nn.Module):
         cases : Tensor, (horizon,)
             Independent forecasts of each lead.
         """
+        activity = self.spread.activity(x).flatten(2)
         mean, variance, truth = (t.flatten(3) for t in (mean, variance, truth))
         limits = None if bounds is None else Bounds(*(b.flatten(3) for b in bounds))
-        self.spread.fit(mean, variance, self.linear.std.flatten(2), truth, limits, cases)
+        self.spread.fit(mean, variance, self.linear.std.flatten(2), truth, limits, cases, activity)
 
     def table(self) -> pd.DataFrame:
         """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""
         table, n = self.blend.table(), len(SOURCES)
-        for i, (name, factor) in enumerate((("networks", self.spread.networks), ("linear", self.spread.paths))):
+        of_spread = {"networks": self.spread.networks, "linear": self.spread.paths, "activity": self.spread.power}
+        for i, (name, factor) in enumerate(of_spread.items()):
             table.insert(n + i, f"spread_{name}", factor.mean((1, 2, 3)).cpu().numpy())
         return table
 
@@ -143,5 +150,5 @@ class CombinedModule(nn.Module, ABC):
             return spread.mean(combined, std, bounds)[None], scale
         deviations = loc - mean + scale * torch.randn_like(loc) if drawn else torch.zeros_like(loc)
         paths = linear.paths(n_samples * len(x), horizon).unflatten(0, (n_samples, len(x)))
-        members = spread.members(combined, deviations, paths, std, bounds)
+        members = spread.members(combined, deviations, paths, std, bounds, spread.activity(x))
         return members, torch.zeros_like(members[:1, :1, :1]).expand(members.shape)

@@ -56,7 +56,7 @@ class LinearInverseModel(nn.Module):
         self.register_buffer("damping", torch.ones(horizon))
         for name in ("ratio", "std"):
             self.register_buffer(name, torch.ones(horizon, len(linear.cell_std), *size))
-        self.spread = Spread(horizon, len(linear.cell_std))
+        self.spread = Spread(horizon, (len(linear.cell_std), *size))
 
     @torch.no_grad()
     def fit_mean(self, runs: Sequence[Tensor], **options: int) -> list[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.censored import FLOOR, Bounds, CensoredForecast
@@ -13,6 +14,9 @@ from gridcast.modules.layers import by_lead
 PRIOR_CASES = 2.0  # held-out forecasts in which the spread was right, beside those that were made
 MOST = 4.0  # factor that a spread is multiplied by
 LEAST_CASES = 4.0  # from fewer it can not be told how the spread depends on the state
+POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the activity, candidates
+AROUND = 9  # cells of a side, whose changes are the activity of the middle one
+ACTIVITY = (1e-4, 1e2)  # mean square in units of the usual one, at least and at most
 SHARES = [k / 10 for k in range(11)]  # of the variance, candidates
 FITTED = (1, 2, 3, 5, 8, 13, 20)  # leads of which a censored distribution is fitted: it takes a while
 MOST_VALUES = 1000  # of a lead and channel: a fit is no better for more
@@ -25,22 +29,41 @@ class Spread(nn.Module):
 
     Parameters
     ----------
-    horizon, n_channels : int
+    horizon : int
+    shape : (int, int, int)
+        Channels, rows and columns of a field.
 
     Attributes
     ----------
     networks, paths : Tensor, (horizon, n_channels, 1, 1)
         Factors of the deviations.
+    power : Tensor, (horizon, n_channels, 1, 1)
+        Of the activity, by which both are multiplied: where much has changed of late, much will.
+    usual : Tensor, (n_channels, y, x)
+        Mean square of the changes before held-out forecasts.
     """
 
     networks: Tensor
     paths: Tensor
+    power: Tensor
+    usual: Tensor
 
-    def __init__(self, horizon: int, n_channels: int) -> None:
+    def __init__(self, horizon: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
-        for name, value in (("networks", 0.0), ("paths", 1.0)):
+        n_channels = shape[0]
+        for name, value in (("networks", 0.0), ("paths", 1.0), ("power", 0.0)):
             self.register_buffer(name, torch.full((horizon, n_channels, 1, 1), value))
+        self.register_buffer("usual", torch.ones(shape))
         self.censored = CensoredForecast(horizon, n_channels)
+
+    def activity(self, x: Tensor) -> Tensor:
+        """Return the root mean square of the changes around each cell, in units of the usual one, (n, channel, y, x).
+
+        Parameters
+        ----------
+        x : Tensor, (n, context, channel, y, x)
+        """
+        return (changes(x) / self.usual.clamp(min=FLOOR)).clamp(*ACTIVITY).sqrt()
 
     def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds | None) -> Tensor:
         """Return the mean (batch, horizon, channel, y, x) for a forecast and `std` (horizon, channel, y, x)."""
@@ -49,7 +72,13 @@ class Spread(nn.Module):
         return self.censored.mean(forecast, std, bounds)
 
     def members(
-        self, forecast: Tensor, deviations: Tensor, paths: Tensor, std: Tensor, bounds: Bounds | None
+        self,
+        forecast: Tensor,
+        deviations: Tensor,
+        paths: Tensor,
+        std: Tensor,
+        bounds: Bounds | None,
+        activity: Tensor | None = None,
     ) -> Tensor:
         """Return members around the mean, (member, batch, horizon, channel, y, x).
 
@@ -63,9 +92,13 @@ class Spread(nn.Module):
         std : Tensor, (horizon, channel, y, x)
             Its standard deviation.
         bounds : Bounds or None
+        activity : Tensor, (batch, channel, y, x), optional
         """
         horizon = forecast.shape[1]
-        members = forecast + by_lead(self.networks, horizon) * deviations + by_lead(self.paths, horizon) * paths
+        away = by_lead(self.networks, horizon) * deviations + by_lead(self.paths, horizon) * paths
+        if activity is not None:
+            away = away * activity[:, None] ** by_lead(self.power, horizon)
+        members = forecast + away
         if bounds is None:
             return members
         mean = self.mean(forecast, std, bounds)
@@ -82,6 +115,7 @@ class Spread(nn.Module):
         truth: Tensor,
         bounds: Bounds | None,
         cases: Tensor,
+        activity: Tensor | None = None,
     ) -> None:
         """Take the factors that held-out forecasts ask for.
 
@@ -99,6 +133,8 @@ class Spread(nn.Module):
             Each (n, horizon, channel, cell).
         cases : Tensor, (horizon,)
             Independent forecasts of each lead.
+        activity : Tensor, (n, channel, cell), optional
+            Before each forecast.
         """
         for lead, channel in itertools.product(range(len(self.paths)), range(self.paths.shape[1])):
             at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
@@ -121,25 +157,43 @@ class Spread(nn.Module):
                         self.censored.fit(lead, channel, f, y, s, limits)
                     continue
             v = None if variance is None or cases[lead] < LEAST_CASES else pick(variance)
-            factors = _fit_shares((y - f).square(), v, s.square(), float(cases[lead]))
-            for buffer, factor in zip((self.networks, self.paths), factors, strict=True):
+            # what can not be told from few cases stays out
+            active = None if activity is None or v is None else pick(activity[:, None].expand(forecast.shape))
+            factors = _fit_shares((y - f).square(), v, s.square(), float(cases[lead]), active)
+            for buffer, factor in zip((self.networks, self.paths, self.power), factors, strict=True):
                 # later leads, which held-out forecasts may not reach, take it too
                 buffer[lead:, channel] = factor
 
 
-def _fit_shares(squared: Tensor, networks: Tensor | None, paths: Tensor, cases: float) -> tuple[float, float]:
-    """Return factors of both deviations for the squared errors; the first 0 without `networks`."""
+def changes(x: Tensor) -> Tensor:
+    """Return the mean square of the changes of contexts (n, context, channel, y, x) around each cell."""
+    squared = x.diff(dim=1).square().mean(1) if x.shape[1] > 1 else torch.ones_like(x[:, 0])
+    size = [min(AROUND, (n - 1) // 2 * 2 + 1) for n in squared.shape[-2:]]  # odd, and no larger than the field
+    return F.avg_pool2d(squared, size, stride=1, padding=[n // 2 for n in size], count_include_pad=False)
+
+
+def _fit_shares(
+    squared: Tensor, networks: Tensor | None, paths: Tensor, cases: float, activity: Tensor | None
+) -> tuple[float, float, float]:
+    """Return factors of both deviations and the power of the activity; 0 for what is not given."""
+    least = 1e-4 * squared.mean() + 1e-12  # a spread of no more than this is none
 
     def level(variance: Tensor) -> Tensor:
-        # towards 1 where held-out forecasts are few
-        ratio = (squared.mean() / variance.mean().clamp(min=1e-12) * cases + PRIOR_CASES) / (cases + PRIOR_CASES)
+        # Of the likelihood, which asks for the mean of the ratios: the few largest variances would else decide alone.
+        # Towards 1 where held-out forecasts are few.
+        ratio = ((squared / (variance + least)).mean() * cases + PRIOR_CASES) / (cases + PRIOR_CASES)
         return ratio.clamp(MOST**-2, MOST**2)
 
     def cost(variance: Tensor) -> float:
         return float((variance.log() + squared / variance).mean())  # the negative log-likelihood
 
     if networks is None:
-        return 0.0, float(level(paths).sqrt())
-    first, second, least = level(networks), level(paths), 1e-4 * squared.mean() + 1e-12
-    share = min(SHARES, key=lambda w: cost(w * first * networks + (1 - w) * second * paths + least))
-    return (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5
+        return 0.0, float(level(paths).sqrt()), 0.0
+    found = []
+    for power in POWERS if activity is not None else (0.0,):
+        by = 1.0 if activity is None else activity ** (2 * power)
+        first, second = level(by * networks), level(by * paths)
+        for share in SHARES:
+            variance = by * (share * first * networks + (1 - share) * second * paths) + least
+            found.append((cost(variance), (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5, power))
+    return min(found)[1:]

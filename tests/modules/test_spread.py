@@ -5,7 +5,7 @@ import torch
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.layers import by_lead
-from gridcast.modules.spread import Spread
+from gridcast.modules.spread import AROUND, Spread, changes
 
 HORIZON, N, CELLS = 3, 300, 12
 MANY = torch.full((HORIZON,), 300.0)
@@ -16,9 +16,10 @@ def errors(std):
     return std * torch.randn(N, HORIZON, 1, CELLS)
 
 
-def fitted(truth, variance, std=1.0, cases=MANY, bounds=None):
-    spread = Spread(HORIZON, 1)
-    spread.fit(torch.zeros_like(truth), variance, torch.full((HORIZON, 1, CELLS), std), truth, bounds, cases)
+def fitted(truth, variance, std=1.0, cases=MANY, bounds=None, activity=None):
+    spread = Spread(HORIZON, (1, 3, 4))
+    std = torch.full((HORIZON, 1, CELLS), std)
+    spread.fit(torch.zeros_like(truth), variance, std, truth, bounds, cases, activity)
     return spread
 
 
@@ -44,6 +45,42 @@ def test_where_errors_have_nothing_to_do_with_the_state_the_paths_have_it():
     assert spread.paths.min() > 0.8
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_the_power_of_the_activity_is_that_of_the_errors(power):
+    torch.manual_seed(2)
+    activity = torch.exp(torch.randn(N, 1, CELLS))
+    spread = fitted(errors(activity[:, None] ** power), torch.ones(N, HORIZON, 1, CELLS), activity=activity)
+    assert (spread.power - power).abs().max() <= 0.25
+    size = (spread.networks.square() + spread.paths.square()).sqrt()
+    torch.testing.assert_close(size, torch.ones_like(size), atol=0.2, rtol=0)
+
+
+def test_members_spread_where_much_has_changed():
+    spread = Spread(HORIZON, (1, 3, 4))
+    spread.power.fill_(1.0)
+    activity = torch.tensor([0.5, 2.0]).reshape(2, 1, 1, 1).expand(2, 1, 3, 4)
+    field = (2, HORIZON, 1, 3, 4)
+    torch.manual_seed(0)
+    paths = torch.randn(500, *field)
+    members = spread.members(torch.zeros(field), torch.zeros(1, *field), paths, torch.ones(field[1:]), None, activity)
+    torch.testing.assert_close(members, paths * activity[:, None])
+
+
+def test_activity_is_of_the_changes_around_a_cell_in_units_of_the_usual_ones():
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 1, 20, 30).cumsum(1)
+    spread = Spread(HORIZON, (1, 20, 30))
+    spread.usual.fill_(4.0)
+    squared = x.diff(dim=1).square().mean(1)
+    half = AROUND // 2
+    expected = squared[0, 0, 10 - half : 10 + half + 1, 15 - half : 15 + half + 1].mean()
+    torch.testing.assert_close(changes(x)[0, 0, 10, 15], expected)
+    torch.testing.assert_close(spread.activity(x)[0, 0, 10, 15], (expected / 4).sqrt())
+    # at a corner those that there are
+    torch.testing.assert_close(changes(x)[1, 0, 0, 0], squared[1, 0, : half + 1, : half + 1].mean())
+    assert changes(x[:, :1]).eq(1).all()  # one step shows no change
+
+
 def test_few_cases_leave_the_spread_to_the_paths_and_near_what_it_is():
     spread = fitted(errors(3.0), torch.ones(N, HORIZON, 1, CELLS), cases=torch.ones(HORIZON))
     assert not spread.networks.any()
@@ -63,7 +100,7 @@ def test_a_channel_without_bounds_beside_one_with_them_keeps_its_own_spread():
     truth[:, :, 1] = truth[:, :, 1].clamp(min=0)
     low = torch.full_like(truth, -torch.inf)
     low[:, :, 1] = 0.0
-    spread, std = Spread(HORIZON, 2), torch.ones(HORIZON, 2, CELLS)
+    spread, std = Spread(HORIZON, (2, 3, 4)), torch.ones(HORIZON, 2, CELLS)
     bounds = Bounds(low, torch.full_like(low, torch.inf))
     spread.fit(torch.zeros_like(truth), None, std, truth, bounds, MANY)
     torch.testing.assert_close(spread.paths[:, 0], torch.ones(HORIZON, 1, 1), rtol=0.1, atol=0)
