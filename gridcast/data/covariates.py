@@ -13,8 +13,8 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Grid, Series
+from gridcast.data.parameters import AUTO
 
-AUTO = "auto"
 PERIODS = {"season": "year", "day": "day"}  # name of a feature -> period of the calendar
 
 

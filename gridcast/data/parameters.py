@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 Check = Callable[[str, Any], Any]
 T = TypeVar("T", bound=type)
 WIDTH = 116  # of a docstring's lines
+AUTO = "auto"  # the value of a parameter that the data decide
 
 
 def parameter(check: Check, kind: str, text: str, *, default: Any, kw_only: bool = True) -> Any:

@@ -15,6 +15,7 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.checks import check_positive_integer
+from gridcast.data.chunk_cache import kept
 from gridcast.data.geography import advice
 from gridcast.data.grid import Series, extend, join, unwrap, wrap
 from gridcast.data.parameters import anything, parameter, parameters
@@ -91,6 +92,8 @@ class BaseForecaster(HistoryForecaster, SavedForecaster):
         lead = ("time",) if series.samples is None else ("sample", "time")
         if problem := advice(series.grid.coords, (*lead, *series.grid.dims)):
             warnings.warn(f"X: {problem}", stacklevel=3)
+        if self._reads_often:
+            series = replace(series, values=kept(series.values))
         with naming_the_file():
             # returned, not set: a fit that fails leaves the earlier one whole
             learned = self._fit(series, calendar)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from gridcast.data.covariates import AUTO, check_time_features
-from gridcast.data.parameters import channels, parameter, real, whole
+from gridcast.data.covariates import check_time_features
+from gridcast.data.parameters import AUTO, channels, parameter, real, whole
 from gridcast.forecasters.decisions import combination
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE, PAPER_OBJECTIVE
 from gridcast.forecasters.neural import NeuralForecaster
@@ -121,7 +121,7 @@ class CNMMForecaster(NeuralForecaster):
         n_clock = clock.n_channels if clock else 0
         n_location = N_LOCATION if frames.n_static else 0
         n_lags = min(self.lags, self.window - 1, self.context)
-        combined = combination(spec, n_lags, self.horizon, patches=self.patch_size is not None)
+        combined = combination(spec, n_lags, self.horizon, patches=self._patch(spec.shape) is not None)
         model, layout = combined.linear, LatentLayout(combined.linear)
         transition = DeepTransition(
             model.linear.n_lags * spec.shape[0],
@@ -159,7 +159,7 @@ class CNMMForecaster(NeuralForecaster):
         frames, clock, periodic = spec.frames(DOWNSAMPLING), spec.clock(), spec.periodic
         n_latent, n_state = self.latent_channels, self.latent_channels + (clock.n_channels if clock else 0)
         # initial states for every cell, as published; patches do not say where they are
-        rows, columns = (1 if self.patch_size else -(-size // DOWNSAMPLING) for size in spec.shape[1:])
+        rows, columns = (1 if self._patch(spec.shape) else -(-size // DOWNSAMPLING) for size in spec.shape[1:])
         upsampler = Upsampler(
             self.emitter_channels, spec.shape[0], KERNEL_SIZE, downsampling=DOWNSAMPLING, head="tanh", periodic=periodic
         )

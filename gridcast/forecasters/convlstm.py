@@ -45,7 +45,7 @@ class ConvLSTMForecaster(NeuralForecaster):
         factor = DOWNSAMPLING if residual else 1
         frames = spec.frames(factor)
         n_location = N_LOCATION if residual and frames.n_static else 0
-        patches = self.patch_size is not None
+        patches = self._patch(spec.shape) is not None
         return ConvLSTMModule(
             spec.shape[0],
             self.rnn_channels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
+from gridcast.data.chunk_cache import kept
 from gridcast.data.grid import Grid, Series, join, unwrap
 from gridcast.data.units import warn_of_other_units
 from gridcast.forecasters.fitted import check_fitted
@@ -24,6 +26,8 @@ class HistoryForecaster(ABC):
     calendar_: Calendar
     recent_: Series
     trained_on_: tuple[Any, Any]
+
+    _reads_often = True  # so that chunks of files are worth keeping
 
     @abstractmethod
     def _n_context(self) -> int:
@@ -52,7 +56,7 @@ class HistoryForecaster(ABC):
         self.grid_.check_same(series.grid)
         ours, theirs = (grid.attrs.get("units") for grid in (self.grid_, series.grid))
         warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
-        return series
+        return replace(series, values=kept(series.values)) if self._reads_often else series
 
     def _follows(self, series: Series) -> bool:
         labelled = series.has_times and self.recent_.has_times

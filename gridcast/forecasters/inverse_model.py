@@ -26,8 +26,10 @@ N_PATTERNS = 40  # more change little: those of small variance are drawn towards
 SHARE = 0.75  # of the training part, from which the rest is forecast
 ENOUGH_CASES = 10.0  # independent forecasts of the last lead; with fewer the beginning is forecast too
 N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
+LEAST_HINDCASTS, HINDCAST_CELLS = 8, 2**23  # of a large grid, whose cells err alike: as many as have so many values
 MOST_TOGETHER = 36  # channels times lags whose neighbourhoods see each other: more regressors would take over 2 GiB
 BATCH = 16  # hindcasts made at once
+BATCH_VALUES = 2**25  # of all their leads: 128 MiB
 HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the model itself sees
 
 
@@ -99,11 +101,14 @@ def _hindcast(
 ) -> Products:
     """Add forecasts of later fields by a model of earlier ones; return their products, and those of persistence."""
     # a model of the earlier part: errors of a fit on all of it would be too small
-    past, horizon = copy.deepcopy(model), len(model.damping)
+    past, (horizon, *shape) = copy.deepcopy(model), model.std.shape
+    n_cells = math.prod(shape)
+    most = max(LEAST_HINDCASTS, min(N_HINDCASTS, HINDCAST_CELLS // n_cells))
+    n_together = max(1, min(BATCH, BATCH_VALUES // (horizon * n_cells)))
     past.fit_mean(earlier.runs(model.linear.n_lags + 1), most_rows=HINDCAST_ROWS)
-    made = earlier.hindcasts(later, horizon, N_HINDCASTS)
+    made = earlier.hindcasts(later, horizon, most)
     found, began = [], []
-    while batch := list(itertools.islice(made, BATCH)):
+    while batch := list(itertools.islice(made, n_together)):
         contexts, truths, origins = (np.concatenate(part) for part in zip(*batch, strict=True))
         limits = earlier.bounds(origins[:, 1], horizon) if bounded else None
         bounds = None if limits is None else Bounds(*map(torch.from_numpy, limits))

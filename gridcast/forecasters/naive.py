@@ -67,6 +67,8 @@ class NaiveForecaster(BaseForecaster):
         default=3,
     )
 
+    _reads_often = False
+
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         self.check_parameters()
         learned: dict[str, Any] = {}

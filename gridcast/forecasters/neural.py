@@ -13,15 +13,16 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.covariates import AUTO, check_time_features, make_time_features, static_fields
+from gridcast.data.covariates import check_time_features, make_time_features, static_fields
 from gridcast.data.grid import Series
-from gridcast.data.parameters import anything, choice, defaults, parameter, real, whole
+from gridcast.data.parameters import AUTO, anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
 from gridcast.forecasters.decisions import decide, gains_nothing, seconds_to_decide
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.inverse_model import fit_inverse_model
 from gridcast.forecasters.linear import LinearForecaster
 from gridcast.forecasters.markov import DOWNSAMPLING
+from gridcast.forecasters.patches import check_patch_size, patch_of
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import ScaledForecaster, with_threads
 from gridcast.forecasters.validation import validation_error
@@ -77,11 +78,13 @@ class NeuralForecaster(ScaledForecaster):
     learning_rate: float = parameter(
         real(lambda v: v > 0, "be positive"), "float", "Adam's; the peak of the schedule.", default=1e-3
     )
-    patch_size: int | None = parameter(
-        whole(none=True),
-        "int or None",
-        "Train on random patches of this many rows and columns, None on whole fields.",
-        default=None,
+    patch_size: int | str | None = parameter(
+        check_patch_size,
+        '"auto", int or None',
+        'Train on random patches of this many rows and columns, None on whole fields. ``"auto"`` takes whole fields '
+        "where a training step on them keeps less than about 2 GiB, else patches of 96, or fewer where many channels, "
+        "windows or steps ask for it. Forecasts are of whole fields always.",
+        default=AUTO,
     )
     architecture: str = parameter(
         choice("residual", "paper"),
@@ -280,10 +283,10 @@ class NeuralForecaster(ScaledForecaster):
         return {"history_": History(history), "n_parameters_": sum(p.numel() for p in module.parameters())}
 
     def _check_patches(self) -> None:
-        if self.patch_size is not None and not self._learns_from_patches:
+        if self.patch_size not in (None, AUTO) and not self._learns_from_patches:
             raise ValueError(
                 f"patch_size={self.patch_size!r}: the latent vector of a {type(self).__name__} describes the whole "
-                "grid; leave patch_size=None, or use CNMMForecaster"
+                'grid; leave patch_size="auto", or use CNMMForecaster'
             )
 
     def _checkpoints(self, series: Series, scaling: Scaling, seed: int, fabric: Fabric) -> Checkpoints | None:
@@ -337,12 +340,10 @@ class NeuralForecaster(ScaledForecaster):
         )
 
     def _patch(self, shape: tuple[int, int, int]) -> tuple[int, int] | None:
-        if self.patch_size is None:
-            return None
-        size = max(self.patch_size // DOWNSAMPLING, 1) * DOWNSAMPLING
-        rows, columns = (min(size, n) for n in shape[1:])
-        # a patch as large as the grid is the grid: it may go around the globe
-        return None if (rows, columns) == shape[1:] else (rows, columns)
+        """Return rows and columns of the patches that are trained on; None for whole fields."""
+        # of the grid and the parameters alone: a saved model finds the same
+        patch_size = self.patch_size if self._learns_from_patches else None
+        return patch_of(patch_size, shape, self.batch_size * self.window)
 
     def _plan(self, module: Any, data: TrainingData, began: float) -> TrainingPlan:
         # a cycle of its own for the part after which it is asked whether the training pays: its end tells

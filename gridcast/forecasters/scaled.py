@@ -55,9 +55,9 @@ def with_threads(fit: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, 
 
     @functools.wraps(fit)
     def run(self: Any, series: Series, calendar: Calendar) -> dict[str, Any]:
-        patch = getattr(self, "patch_size", None)
-        cells = math.prod(n if patch is None else min(n, patch) for n in series.grid.shape[1:])
-        # what has no batches sees all steps at once
+        # what has no batches sees all steps of whole fields at once
+        patch = self._patch(series.grid.shape) if hasattr(self, "_patch") else None
+        cells = math.prod(patch or series.grid.shape[1:])
         with threads(getattr(self, "batch_size", len(series)) * cells):
             return fit(self, series, calendar)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,13 +11,15 @@ from torch import Tensor, nn
 from gridcast.modules.censored import Bounds
 from gridcast.modules.frames import Frames
 from gridcast.modules.hindcasts import Hindcasts
-from gridcast.modules.layers import by_lead, go_around
+from gridcast.modules.layers import by_lead, go_around, mean_around
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
 from gridcast.modules.regression import fit_linear_forecast, measure_errors
 from gridcast.modules.spread import Spread
 
-N_DRAWS, DRAWN_TOGETHER = 100, 10  # of the noise, from which its growth with lead time is told to a tenth
+N_DRAWS = 100  # of the noise, from which its growth with lead time is told to a tenth
+LEAST_DRAWS, DRAWN_CELLS = 16, 2**23  # of a large grid: as many as have so many values
+DRAWN_TOGETHER, DRAWN_VALUES = 10, 2**25  # and the values of all their leads: 128 MiB
 
 
 class LinearInverseModel(nn.Module):
@@ -80,9 +83,21 @@ class LinearInverseModel(nn.Module):
         padded = self.fit_mean(runs)
         measure_errors(self.linear, padded)
         self.noise.fit(self._errors(padded, len(self.noise.errors)))
+        self.std.copy_(self._variance().sqrt())
+
+    def _variance(self) -> Tensor:
+        """Return the variance of the noise at each lead, (horizon, channel, y, x), from draws of it."""
+        horizon, n_channels, *size = self.std.shape
+        n_cells = n_channels * math.prod(size)
+        n_draws = max(LEAST_DRAWS, min(N_DRAWS, DRAWN_CELLS // n_cells))
         # a few at a time: (draw, horizon, channel, y, x) is the largest of all that a fit needs
-        parts = (self.deviations(DRAWN_TOGETHER, len(self.damping)) for _ in range(N_DRAWS // DRAWN_TOGETHER))
-        self.std.copy_((sum((paths.square().sum(0) for paths in parts), torch.zeros_like(self.std)) / N_DRAWS).sqrt())
+        together = max(1, min(DRAWN_TOGETHER, DRAWN_VALUES // (horizon * n_cells)))
+        total = torch.zeros_like(self.std)
+        for first in range(0, n_draws, together):
+            total += self.deviations(min(together, n_draws - first), horizon).square().sum(0)
+        # of a large grid the cells around have a say, so that there are as many draws as of a small one
+        around = math.ceil(math.sqrt(N_DRAWS / n_draws)) // 2
+        return mean_around(total / n_draws, 2 * around + 1)
 
     def _errors(self, runs: Sequence[Tensor], n: int) -> Tensor:
         """Return `n` errors of the forecast at evenly spaced steps of the runs."""

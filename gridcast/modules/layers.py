@@ -127,6 +127,12 @@ def by_lead(table: Tensor, horizon: int) -> Tensor:
     return table[torch.arange(horizon, device=table.device).clamp(max=len(table) - 1)]
 
 
+def mean_around(x: Tensor, n_cells: int) -> Tensor:
+    """Return the mean of `x` (n, channel, y, x) over so many rows and columns around each cell, an odd number."""
+    size = [min(n_cells, (n - 1) // 2 * 2 + 1) for n in x.shape[-2:]]  # odd, and no larger than the field
+    return F.avg_pool2d(x, size, stride=1, padding=[n // 2 for n in size], count_include_pad=False)
+
+
 def softplus_inverse(value: float) -> float:
     """Return the argument at which softplus is `value`."""
     return math.log(math.expm1(value))  # softplus(v) = log(1 + exp(v))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.censored import FLOOR, Bounds, CensoredForecast
-from gridcast.modules.layers import by_lead
+from gridcast.modules.layers import by_lead, mean_around
 
 PRIOR_CASES = 2.0  # held-out forecasts in which the spread was right, beside those that were made
 MOST = 4.0  # factor that a spread is multiplied by
@@ -168,8 +167,7 @@ class Spread(nn.Module):
 def changes(x: Tensor) -> Tensor:
     """Return the mean square of the changes of contexts (n, context, channel, y, x) around each cell."""
     squared = x.diff(dim=1).square().mean(1) if x.shape[1] > 1 else torch.ones_like(x[:, 0])
-    size = [min(AROUND, (n - 1) // 2 * 2 + 1) for n in squared.shape[-2:]]  # odd, and no larger than the field
-    return F.avg_pool2d(squared, size, stride=1, padding=[n // 2 for n in size], count_include_pad=False)
+    return mean_around(squared, AROUND)
 
 
 def _fit_shares(
