@@ -8,11 +8,15 @@ import time
 import torch
 
 from gridcast.forecasters.inverse_model import N_PATTERNS, inverse_model
+from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.modules.calibration import MOST_ENSEMBLES, N_MEMBERS, HeldOut, calibrate, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.spread import changes
 from gridcast.training.data import TrainingData, independent
 from gridcast.training.engine import seeded
+from gridcast.training.regions import bounds as bounds_of
+from gridcast.training.regions import regions, validation
 from gridcast.training.spec import ModuleSpec
 
 HELD_BYTES, LEAST_FORECASTS = 2**29, 4  # of held-out forecasts of a large grid; fewer would tell too little
@@ -47,12 +51,13 @@ def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:
     if module.combination is None or not len(data.held_out):
         return 0.0
     first = _held_out(module.combination, data.with_few(1), False)
-    first.alone(module, 0, 0)  # what is loaded and compiled once does not count
     seconds = []
-    for n_samples in (0, N_MEMBERS):
-        began = time.perf_counter()
-        first.alone(module, 0, n_samples)
-        seconds.append(time.perf_counter() - began)
+    with first.at(0, module):
+        first.alone(module, 0, 0)  # what is loaded and compiled once does not count
+        for n_samples in (0, N_MEMBERS):
+            began = time.perf_counter()
+            first.alone(module, 0, n_samples)
+            seconds.append(time.perf_counter() - began)
     return len(data.held_out) * seconds[0] + MOST_ENSEMBLES * seconds[1]
 
 
@@ -70,11 +75,15 @@ def gains_nothing(module: CombinedModule, data: TrainingData) -> bool:
 def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
     """Return the held-out forecasts, where the module is."""
     device, horizon = made.blend.weights.device, len(made.blend.weights)
-    # fields of three sources, of the truth and of two bounds
-    most = max(LEAST_FORECASTS, HELD_BYTES // (24 * horizon * math.prod(data.scaled.grid.shape)))
-    data = data.unseen().with_few(most)
-    x, mask, clock, truth = data.validation(horizon)
-    limits = data.bounds(data.held_out[:, 1], horizon) if bounded else None
+    data, usual = data.unseen(), None
+    if data.regional:
+        usual = changes(torch.from_numpy(data.with_few(LEAST_FORECASTS).validation(0)[0])).mean(0)
+    else:
+        # fields of three sources, of the truth and of two bounds
+        data = data.with_few(max(LEAST_FORECASTS, HELD_BYTES // (24 * horizon * math.prod(data.scaled.grid.shape))))
+    found, places = regions(data, DOWNSAMPLING)
+    x, mask, clock, truth = validation(found, horizon)
+    limits = bounds_of(found, horizon) if bounded else None
     bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))
     return HeldOut(
         torch.as_tensor(x, device=device),
@@ -85,4 +94,6 @@ def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
         torch.as_tensor(
             independent(data.held_out, len(data.scaled.times), horizon), dtype=torch.float32, device=device
         ),
+        places,
+        usual,
     )

@@ -216,7 +216,8 @@ class NeuralForecaster(ScaledForecaster):
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
         scaling, scaled, table = self._scale(series, calendar, windows, self.window)
-        data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features)
+        regional = self._patch(series.grid.shape) is not None
+        data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features, regional)
         # one seed for all processes, whose modules must start alike
         seed = int(fabric.broadcast(draw_seed(self.random_state)))
         checkpoints = self._checkpoints(series, scaling, seed, fabric)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 from torch import nn
 
+from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.scaled import BATCH_BYTES, forecast_scaled
 from gridcast.modules.layers import ERROR_FLOOR
 from gridcast.training.data import TrainingData
+from gridcast.training.regions import regions, validation
 
 LEADS = 8  # steps that a held-out forecast looks ahead
 # Each epoch waits for the held-out forecasts: fewest, most cells of all together, and windows of an epoch for each
@@ -32,7 +35,8 @@ def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module
     if not len(data.held_out):
         return None
     few = data.with_few(max(LEAST, min(CELLS // data.scaled.values[0, 0].size, len(data.windows) // WINDOWS)))
-    x, mask, clock, truth = few.validation(LEADS)
+    found, places = regions(few, DOWNSAMPLING)
+    x, mask, clock, truth = validation(found, LEADS)
     if np.isnan(truth).all():
         warnings.warn(
             f"validation_fraction={fraction!r} holds out a part of X without any observation: the training loss "
@@ -40,14 +44,16 @@ def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module
             stacklevel=6,  # the user's call of fit
         )
         return None
-    n_batch = max(1, BATCH_BYTES // (4 * 64 * x[0].size))  # 64 channels of activations, as in a forecast
+    # 64 channels of activations, as in a forecast; a region is a batch of its own
+    n_batch = 1 if places else max(1, BATCH_BYTES // (4 * 64 * x[0].size))
 
     def error(module: nn.Module) -> float:
         total = []
         for i in range(0, len(x), n_batch):
             part = slice(i, i + n_batch)
             inputs = x[part], mask[part], None if clock is None else clock[part], None
-            total.append(forecast_scaled(module, inputs, LEADS, 0)[0])
+            with places.at(i, module) if places else contextlib.nullcontext():
+                total.append(forecast_scaled(module, inputs, LEADS, 0)[0])
         squared = np.square(np.concatenate(total) - truth, dtype=np.float64)
         seen = np.isfinite(truth)
         n = seen.sum((0, 2, 3, 4))

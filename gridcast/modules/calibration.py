@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.region import Places
 from gridcast.modules.spread import changes
 
 N_MEMBERS = 6  # from which a spread is told
@@ -31,6 +33,10 @@ class HeldOut:
         Of the truth.
     cases : Tensor, (horizon,)
         Independent forecasts of each lead.
+    places : Places or None
+        Where the forecasts are, unless of whole fields.
+    usual : Tensor, (channel, y, x), or None
+        Mean square of the changes around each cell of whole fields; by default that of the contexts.
     """
 
     x: Tensor
@@ -39,9 +45,15 @@ class HeldOut:
     truth: Tensor
     bounds: Bounds | None
     cases: Tensor
+    places: Places | None = None
+    usual: Tensor | None = None
+
+    def at(self, i: int, module: CombinedModule) -> AbstractContextManager[None]:
+        """Let a module see the region of the `i`-th forecast."""
+        return nullcontext() if self.places is None else self.places.at(i, module)
 
     def alone(self, module: CombinedModule, i: int, n_samples: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean, members and their scale of the `i`-th forecast of the networks alone."""
+        """Return mean, members and their scale of the `i`-th forecast of the networks alone, within `at`."""
         # one by one: a forecast of each takes the memory of a batch
         one = slice(i, i + 1)
         clock = None if self.clock is None else self.clock[one]
@@ -58,27 +70,36 @@ def weigh(module: CombinedModule, held_out: HeldOut) -> None:
 def calibrate(module: CombinedModule, held_out: HeldOut) -> None:
     """Weigh the forecasts, as `weigh`, and set the spread of members to the errors of the weighted mean."""
     chosen = list(range(0, len(held_out.x), -(-len(held_out.x) // MOST_ENSEMBLES)))
-    forecasts, variance = _weigh(module, held_out, chosen)
     combination = _combination(module)
+    combination.spread.usual.copy_(changes(held_out.x).mean(0) if held_out.usual is None else held_out.usual)
+    forecasts, found = _weigh(module, held_out, chosen)
+    variance, activity, std = (torch.cat(part) for part in zip(*found, strict=True))
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
     mean = combination.blend.mean(forecasts[:, chosen])
     cases = held_out.cases.clamp(max=len(chosen))
-    combination.spread.usual.copy_(changes(held_out.x).mean(0))
-    combination.fit_spread(held_out.x[chosen], mean, torch.cat(variance), held_out.truth[chosen], bounds, cases)
+    combination.fit_spread(activity, std, mean, variance, held_out.truth[chosen], bounds, cases)
 
 
-def _weigh(module: CombinedModule, held_out: HeldOut, chosen: Container[int]) -> tuple[Tensor, list[Tensor]]:
-    """Weigh the forecasts; return them, (n_sources, n, horizon, channel, y, x), and the variance of the chosen."""
+def _weigh(
+    module: CombinedModule, held_out: HeldOut, chosen: Container[int]
+) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    """Weigh the forecasts; return them, (n_sources, n, horizon, channel, y, x), and what is known of the chosen.
+
+    That is the variance of the networks' members, the activity before them and the standard deviation of the paths.
+    """
     combination = _combination(module)
-    made, variance = [], []
+    made, found = [], []
     for i in range(len(held_out.x)):
-        mean, loc, scale = held_out.alone(module, i, N_MEMBERS if i in chosen else 0)
-        made.append(combination.sources(mean, held_out.x[i : i + 1]))
-        if i in chosen:
-            variance.append((loc - mean).square().mean(0) + scale.square().mean(0))
+        x = held_out.x[i : i + 1]
+        with held_out.at(i, module):
+            mean, loc, scale = held_out.alone(module, i, N_MEMBERS if i in chosen else 0)
+            made.append(combination.sources(mean, x))
+            if i in chosen:
+                variance = (loc - mean).square().mean(0) + scale.square().mean(0)
+                found.append((variance, combination.spread.activity(x), combination.linear.std[None]))
     forecasts = torch.cat(made, dim=1)
     combination.blend.fit(forecasts, held_out.truth, held_out.cases, combination.earlier)
-    return forecasts, variance
+    return forecasts, found
 
 
 def _combination(module: CombinedModule) -> Combination:

@@ -56,26 +56,32 @@ class Combination(nn.Module):
 
     @torch.no_grad()
     def fit_spread(
-        self, x: Tensor, mean: Tensor, variance: Tensor, truth: Tensor, bounds: Bounds | None, cases: Tensor
+        self,
+        activity: Tensor,
+        std: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        truth: Tensor,
+        bounds: Bounds | None,
+        cases: Tensor,
     ) -> None:
         """Take the spread of each lead that held-out forecasts ask for.
 
         Parameters
         ----------
-        x : Tensor, (n, context, channel, y, x)
-            What came before them.
-        mean, variance : Tensor, (n, horizon, channel, y, x)
-            The combined forecasts, and the variance of the networks' members.
+        activity : Tensor, (n, channel, y, x)
+            Before each forecast.
+        std, mean, variance : Tensor, (n, horizon, channel, y, x)
+            The standard deviation of the paths, the combined forecasts, and the variance of the networks' members.
         truth : Tensor, same shape
             NaN where it is not known.
         bounds : Bounds or None
         cases : Tensor, (horizon,)
             Independent forecasts of each lead.
         """
-        activity = self.spread.activity(x).flatten(2)
-        mean, variance, truth = (t.flatten(3) for t in (mean, variance, truth))
+        std, mean, variance, truth = (t.flatten(3) for t in (std, mean, variance, truth))
         limits = None if bounds is None else Bounds(*(b.flatten(3) for b in bounds))
-        self.spread.fit(mean, variance, self.linear.std.flatten(2), truth, limits, cases, activity)
+        self.spread.fit(mean, variance, std, truth, limits, cases, activity.flatten(2))
 
     def table(self) -> pd.DataFrame:
         """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""

@@ -20,9 +20,29 @@ from gridcast.modules.layers import (
 )
 
 FINE_CHANNELS = 16  # on the cells: narrow, since there are many
-N_GROUPS = 8  # of channels that are normalised together
 RESIDUAL_GAIN = 0.3  # of a block at the start: a deep stack then begins near the identity
 SCALE_FLOOR = 1e-3
+NORM_FLOOR = 1e-5  # of a mean square: where all channels are zero
+
+
+class LocalNorm(nn.Module):
+    """Channels divided by their root mean square at each place (Zhang and Sennrich 2019), scaled and shifted.
+
+    Statistics of a whole field would be others in a patch, and a place would depend on all others.
+
+    Parameters
+    ----------
+    n_channels : int
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(n_channels, 1, 1))
+        self.shift = nn.Parameter(torch.zeros(n_channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, n_channels, y, x) to the same shape."""
+        return torch.addcmul(self.shift, x * torch.rsqrt(x.square().mean(1, keepdim=True) + NORM_FLOOR), self.gain)
 
 
 class ResidualBlock(nn.Module):
@@ -37,7 +57,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, n_channels: int, kernel_size: int, *, periodic: Around = BOUNDED) -> None:
         super().__init__()
-        self.norm = _norm(n_channels)
+        self.norm = LocalNorm(n_channels)
         self.first = GridConv2d(n_channels, n_channels, kernel_size, periodic=periodic)
         self.second = GridConv2d(n_channels, n_channels, kernel_size, periodic=periodic)
         self.gain = nn.Parameter(torch.full((n_channels, 1, 1), RESIDUAL_GAIN))
@@ -53,7 +73,7 @@ class DeepTransition(nn.Module):
     Convolutions of stride 2 lead from the cells to the blocks of the latent, where a stack of residual blocks has
     nearly all the operations; what it says is led back to the cells with skip connections (Ronneberger et al. 2015).
     Cells keep the same weights wherever in a block they lie, which a short series needs; the depth stands where a step
-    is cheap, which a long one needs. A place sees ``2 * depth + 1`` blocks on each side.
+    is cheap, which a long one needs. A place sees `reach` blocks on each side.
 
     Parameters
     ----------
@@ -67,6 +87,11 @@ class DeepTransition(nn.Module):
         Channels of what is known of each place, and of the time.
     periodic : (bool, bool)
         Whether rows and columns go around.
+
+    Attributes
+    ----------
+    reach : int
+        Blocks on each side that a place depends on.
     """
 
     def __init__(
@@ -87,6 +112,8 @@ class DeepTransition(nn.Module):
         levels = downsampling.bit_length() - 1
         # the widths double from the cells on, up to the blocks
         widths = [FINE_CHANNELS * 2**level for level in range(levels)] + [n_hidden]
+        # two convolutions a block, one before and behind them, and the cells of the inlet
+        self.reach, self.around = (2 * depth + 3) * (kernel_size // 2), periodic[0]
         self.inlet = GridConv2d(n_fields, widths[0], kernel_size, periodic=periodic)
         steps = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
@@ -95,7 +122,7 @@ class DeepTransition(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(n_hidden, kernel_size, periodic=periodic) for _ in range(depth)))
         # a 1 x 1 convolution to the four cells that a coarse one is made of
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
-        self.norm, self.scale_norm = _norm(widths[0]), _norm(n_hidden)
+        self.norm, self.scale_norm = LocalNorm(widths[0]), LocalNorm(n_hidden)
         self.change = GridConv2d(widths[0], n_channels, kernel_size, periodic=periodic)
         self.scale = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
         # zero and one until trained: the forecast is then persistence, and its error the noise
@@ -124,7 +151,3 @@ class DeepTransition(nn.Module):
         for up in reversed(self.up):
             x = levels.pop() + F.pixel_shuffle(up(x), 2)
         return self.change(F.gelu(self.norm(x))).float(), scale
-
-
-def _norm(n_channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(N_GROUPS if n_channels % N_GROUPS == 0 else 1, n_channels)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gridcast.modules.bands import in_bands
 from gridcast.modules.convolutional import ConvCombiner
 from gridcast.modules.deep import DeepTransition
 from gridcast.modules.inverse_model import LinearInverseModel
@@ -178,7 +179,8 @@ class ResidualTransition(nn.Module):
     def forward(self, state: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent, y, x) of the latent after `state` (n, n_state + n_clock, y, x)."""
         parts, linear = self.layout.split(state), self.layout.model.linear
-        change, scale = self.network(self.layout.fields(parts), parts.clock, location)
+        seen, network = (self.layout.fields(parts), parts.clock, location), self.network
+        change, scale = in_bands(network, seen, state.shape[-2], network.reach, network.around)
         ahead = parts.now + linear.fold(self.layout.cell_change * change)
         return linear.bounded(ahead), self.layout.step * scale.clamp(max=SCALE_LIMIT)
 

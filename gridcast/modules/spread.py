@@ -124,7 +124,7 @@ class Spread(nn.Module):
             Of steps that nothing was fitted to.
         variance : Tensor or None, same shape
             Of the networks' members.
-        std : Tensor, (horizon, channel, cell)
+        std : Tensor, (horizon, channel, cell) or as `forecast`
             Of the paths.
         truth : Tensor, same shape as `forecast`
             NaN where it is not known.

@@ -59,6 +59,8 @@ class TrainingData:
     held_out : ndarray of int, (n, 2)
         Sample and last observed step of each validation forecast.
     time_features : TimeFeatures or None
+    regional : bool
+        Whether held-out forecasts are of regions, see `gridcast.training.regions`.
     """
 
     scaled: Series
@@ -68,6 +70,7 @@ class TrainingData:
     windows: np.ndarray
     held_out: np.ndarray
     time_features: TimeFeatures | None = None
+    regional: bool = False
 
     @property
     def clock(self) -> np.ndarray | None:

@@ -1,0 +1,67 @@
+"""A module on a part of its grid: what held-out forecasts of a large grid are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import nn
+
+from gridcast.modules.inverse_model import LinearInverseModel
+from gridcast.modules.layers import BOUNDED, GridConv2d, GridConvTranspose2d
+
+
+@dataclass(frozen=True)
+class Places:
+    """Regions of a grid.
+
+    Parameters
+    ----------
+    grid, size : (int, int)
+        Rows and columns of the grid, and of each region.
+    first : sequence of (int, int)
+        First row and column of each, whole blocks as their size is.
+    multiple : int
+        Cells of a block and side.
+    """
+
+    grid: tuple[int, int]
+    size: tuple[int, int]
+    first: Sequence[tuple[int, int]]
+    multiple: int
+
+    @contextmanager
+    def at(self, i: int, module: nn.Module) -> Iterator[None]:
+        """Let a module see the `i`-th region as if it were its grid.
+
+        What it holds for each cell, or each block, has rows and columns last, and is cut out; beyond the sides lie
+        zeros, as beyond those of a patch.
+        """
+        before: list[tuple[object, str, object]] = []
+
+        def replace(owner: object, name: str, value: object) -> None:
+            before.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, value)
+
+        blocks = tuple(-(-n // self.multiple) for n in self.grid)
+        try:
+            for part in module.modules():
+                for name, buffer in list(part.named_buffers(recurse=False)):
+                    shape = tuple(buffer.shape[-2:])
+                    if buffer.ndim > 2 and shape in (self.grid, blocks):
+                        n = 1 if shape == self.grid else self.multiple
+                        rows, columns = (
+                            slice(p // n, (p + side) // n) for p, side in zip(self.first[i], self.size, strict=True)
+                        )
+                        replace(part, name, buffer[..., rows, columns])
+                if isinstance(part, LinearInverseModel):
+                    replace(part, "size", self.size)
+                if isinstance(part, GridConv2d | GridConvTranspose2d) and part.periodic != BOUNDED:
+                    replace(part, "periodic", BOUNDED)
+                    if isinstance(part, GridConv2d):
+                        replace(part, "padding", (part.reach, part.reach))
+            yield
+        finally:
+            for owner, name, value in reversed(before):
+                setattr(owner, name, value)
