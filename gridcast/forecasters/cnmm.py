@@ -121,7 +121,8 @@ class CNMMForecaster(NeuralForecaster):
         n_clock = clock.n_channels if clock else 0
         n_location = N_LOCATION if frames.n_static else 0
         n_lags = min(self.lags, self.window - 1, self.context)
-        combined = combination(spec, n_lags, self.horizon, patches=self._patch(spec.shape) is not None)
+        patches = self._patch(spec.shape) is not None
+        combined = combination(spec, n_lags, self.horizon, patches=patches)
         model, layout = combined.linear, LatentLayout(combined.linear)
         transition = DeepTransition(
             model.linear.n_lags * spec.shape[0],
@@ -133,6 +134,7 @@ class CNMMForecaster(NeuralForecaster):
             downsampling=DOWNSAMPLING,
             n_location=n_location,
             n_clock=n_clock,
+            local=patches,
             periodic=periodic,
         )
         return MarkovModule(

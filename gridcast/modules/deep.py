@@ -22,13 +22,14 @@ from gridcast.modules.layers import (
 FINE_CHANNELS = 16  # on the cells: narrow, since there are many
 RESIDUAL_GAIN = 0.3  # of a block at the start: a deep stack then begins near the identity
 SCALE_FLOOR = 1e-3
+N_GROUPS = 8  # of channels that are normalised together
 NORM_FLOOR = 1e-5  # of a mean square: where all channels are zero
 
 
 class LocalNorm(nn.Module):
     """Channels divided by their root mean square at each place (Zhang and Sennrich 2019), scaled and shifted.
 
-    Statistics of a whole field would be others in a patch, and a place would depend on all others.
+    For what learns from patches, of which statistics are not those of a whole field.
 
     Parameters
     ----------
@@ -51,13 +52,15 @@ class ResidualBlock(nn.Module):
     Parameters
     ----------
     n_channels, kernel_size : int
+    local : bool
+        Normalise each place by itself, instead of groups of channels over the field.
     periodic : (bool, bool)
         Whether rows and columns go around.
     """
 
-    def __init__(self, n_channels: int, kernel_size: int, *, periodic: Around = BOUNDED) -> None:
+    def __init__(self, n_channels: int, kernel_size: int, *, local: bool = False, periodic: Around = BOUNDED) -> None:
         super().__init__()
-        self.norm = LocalNorm(n_channels)
+        self.norm = _norm(n_channels, local)
         self.first = GridConv2d(n_channels, n_channels, kernel_size, periodic=periodic)
         self.second = GridConv2d(n_channels, n_channels, kernel_size, periodic=periodic)
         self.gain = nn.Parameter(torch.full((n_channels, 1, 1), RESIDUAL_GAIN))
@@ -85,13 +88,15 @@ class DeepTransition(nn.Module):
         Cells of a block and side, a power of 2.
     n_location, n_clock : int
         Channels of what is known of each place, and of the time.
+    local : bool
+        A place depends on no other beyond its reach: for networks that learn from patches, and large grids.
     periodic : (bool, bool)
         Whether rows and columns go around.
 
     Attributes
     ----------
     reach : int
-        Blocks on each side that a place depends on.
+        Blocks on each side that a place depends on, but for the normalisation of a network that is not local.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class DeepTransition(nn.Module):
         downsampling: int,
         n_location: int = 0,
         n_clock: int = 0,
+        local: bool = False,
         periodic: Around = BOUNDED,
     ) -> None:
         super().__init__()
@@ -113,16 +119,18 @@ class DeepTransition(nn.Module):
         # the widths double from the cells on, up to the blocks
         widths = [FINE_CHANNELS * 2**level for level in range(levels)] + [n_hidden]
         # two convolutions a block, one before and behind them, and the cells of the inlet
-        self.reach, self.around = (2 * depth + 3) * (kernel_size // 2), periodic[0]
+        self.reach, self.around, self.local = (2 * depth + 3) * (kernel_size // 2), periodic[0], local
         self.inlet = GridConv2d(n_fields, widths[0], kernel_size, periodic=periodic)
         steps = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.known = LocatedConv2d(n_hidden, n_hidden, kernel_size, n_location=n_location, periodic=periodic)
         self.clock = nn.Conv2d(n_clock, n_hidden, 1, bias=False) if n_clock else None
-        self.blocks = nn.Sequential(*(ResidualBlock(n_hidden, kernel_size, periodic=periodic) for _ in range(depth)))
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(n_hidden, kernel_size, local=local, periodic=periodic) for _ in range(depth))
+        )
         # a 1 x 1 convolution to the four cells that a coarse one is made of
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
-        self.norm, self.scale_norm = LocalNorm(widths[0]), LocalNorm(n_hidden)
+        self.norm, self.scale_norm = _norm(widths[0], local), _norm(n_hidden, local)
         self.change = GridConv2d(widths[0], n_channels, kernel_size, periodic=periodic)
         self.scale = GridConv2d(n_hidden, n_latent, kernel_size, periodic=periodic)
         # zero and one until trained: the forecast is then persistence, and its error the noise
@@ -151,3 +159,9 @@ class DeepTransition(nn.Module):
         for up in reversed(self.up):
             x = levels.pop() + F.pixel_shuffle(up(x), 2)
         return self.change(F.gelu(self.norm(x))).float(), scale
+
+
+def _norm(n_channels: int, local: bool) -> nn.Module:
+    if local:
+        return LocalNorm(n_channels)
+    return nn.GroupNorm(N_GROUPS if n_channels % N_GROUPS == 0 else 1, n_channels)

@@ -180,7 +180,10 @@ class ResidualTransition(nn.Module):
         """Return loc and scale (n, n_latent, y, x) of the latent after `state` (n, n_state + n_clock, y, x)."""
         parts, linear = self.layout.split(state), self.layout.model.linear
         seen, network = (self.layout.fields(parts), parts.clock, location), self.network
-        change, scale = in_bands(network, seen, state.shape[-2], network.reach, network.around)
+        if network.local:
+            change, scale = in_bands(network, seen, state.shape[-2], network.reach, network.around)
+        else:
+            change, scale = network(*seen)
         ahead = parts.now + linear.fold(self.layout.cell_change * change)
         return linear.bounded(ahead), self.layout.step * scale.clamp(max=SCALE_LIMIT)
 

@@ -81,7 +81,7 @@ def test_a_latent_vector_is_of_whole_fields(little_memory):
 
 def test_forecasts_in_bands_are_those_of_whole_fields(monkeypatch):
     series = waves(n_times=30, grid=(720, 8))
-    model = small("cnmm").fit(series)
+    model = small("cnmm", patch_size=16).fit(series)
     whole = model.predict(6), model.set_params(random_state=1).predict_samples(3, n_samples=2)
     calls, network = [], model.module_.transition.network
     network.register_forward_hook(lambda module, given, out: calls.append(given[0].shape[-2]))

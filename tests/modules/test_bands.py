@@ -14,7 +14,7 @@ N_BLOCKS = 200
 def network(request):
     torch.manual_seed(0)
     network = DeepTransition(
-        2, 16, 16, 1, 3, 1, downsampling=4, n_location=2, n_clock=2, periodic=request.param
+        2, 16, 16, 1, 3, 1, downsampling=4, n_location=2, n_clock=2, local=True, periodic=request.param
     ).requires_grad_(False)
     for weights in network.parameters():
         weights += 0.1 * torch.randn_like(weights)
