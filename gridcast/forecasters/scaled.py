@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -170,6 +170,7 @@ class ScaledForecaster(BaseForecaster):
         # as many members as fit at once, then as many origins
         n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
         n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
+        sizes = [min(n_members, n_samples - i) for i in range(0, n_samples, n_members)] if n_samples else [0]
         batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
         # the last origins forecast beyond the history
         times = extend(history.times, self._times_after(history, horizon))
@@ -180,12 +181,12 @@ class ScaledForecaster(BaseForecaster):
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
                 bounds = self._bounds(history, times, batch, horizon)
                 inputs = *context, self._clocks(history, batch), bounds  # values, mask, clocks, bounds
-                for member in range(0, n_samples or 1, n_members):
-                    n = min(n_members, (n_samples or 1) - member) if n_samples else 0
-                    values = forecast_scaled(self.module_, inputs, horizon, n)
-                    out[member : member + max(n, 1), :, start : start + len(batch)] = values.reshape(
+                first = 0
+                for values in forecast_scaled(self.module_, inputs, horizon, sizes):
+                    out[first : first + len(values), :, start : start + len(batch)] = values.reshape(
                         -1, n_series, len(batch), *values.shape[2:]
                     )
+                    first += len(values)
                 start += len(batch)
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)
@@ -271,18 +272,21 @@ def forecast_scaled(
     module: nn.Module,
     inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None],
     horizon: int,
-    n_samples: int,
-) -> np.ndarray:
-    """Return scaled means, or draws, (member, batch, horizon, channel, y, x), from contexts, masks, clocks, bounds."""
+    sizes: Sequence[int] = (0,),
+) -> Iterator[np.ndarray]:
+    """Yield so many scaled draws, or the mean for 0, (member, batch, horizon, channel, y, x).
+
+    The inputs are contexts, masks, clocks and bounds.
+    """
     # the state, not the parameters: a linear model has buffers alone
     device = next(iter(module.state_dict().values())).device
     x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs[:3])
     bounds = None if inputs[3] is None else Bounds(*(torch.as_tensor(b, device=device) for b in inputs[3]))
-    forecast: Any = module.forecast
-    loc, scale = forecast(x, mask, horizon, n_samples, clock, bounds)
-    # members are observations, so they have the emission's noise too
-    values = loc + scale * torch.randn_like(loc) if n_samples else loc
-    return values.float().cpu().numpy()
+    forecasts: Any = module.forecasts
+    for n, (loc, scale) in zip(sizes, forecasts(x, mask, horizon, sizes, clock, bounds), strict=True):
+        # members are observations, so they have the emission's noise too
+        values = loc + scale * torch.randn_like(loc) if n else loc
+        yield values.float().cpu().numpy()
 
 
 def _as_array(name: str, tensor: torch.Tensor) -> np.ndarray:

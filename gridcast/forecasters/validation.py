@@ -53,7 +53,7 @@ def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module
             part = slice(i, i + n_batch)
             inputs = x[part], mask[part], None if clock is None else clock[part], None
             with places.at(i, module) if places else contextlib.nullcontext():
-                total.append(forecast_scaled(module, inputs, LEADS, 0)[0])
+                total += [mean for (mean,) in forecast_scaled(module, inputs, LEADS)]
         squared = np.square(np.concatenate(total) - truth, dtype=np.float64)
         seen = np.isfinite(truth)
         n = seen.sum((0, 2, 3, 4))

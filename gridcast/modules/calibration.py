@@ -57,7 +57,8 @@ class HeldOut:
         # one by one: a forecast of each takes the memory of a batch
         one = slice(i, i + 1)
         clock = None if self.clock is None else self.clock[one]
-        return module.forecast_alone(self.x[one], self.mask[one], self.truth.shape[1], n_samples, clock)
+        mean, scale, draw = module.begin(self.x[one], self.mask[one], self.truth.shape[1], clock)
+        return mean, *(draw(n_samples) if n_samples else (mean[None], scale[None]))
 
 
 @torch.no_grad()

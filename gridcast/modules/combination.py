@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 import torch
@@ -14,6 +15,7 @@ from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import by_lead
 from gridcast.modules.spread import Spread
 
+Draw = Callable[[int], tuple[Tensor, Tensor]]
 SOURCES = ("networks", "linear", "persistence")
 
 
@@ -105,15 +107,17 @@ class CombinedModule(nn.Module, ABC):
         self.combination = combination
 
     @abstractmethod
-    def forecast_alone(
-        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean (batch, horizon, channel, y, x) and members and their scale, without the combination.
+    def begin(self, x: Tensor, mask: Tensor, horizon: int, clock: Tensor | None) -> tuple[Tensor, Tensor, Draw]:
+        """Read contexts, see `forecast`, without the combination.
 
-        Parameters are those of `forecast`; without samples the only member is the mean.
+        Returns
+        -------
+        mean, scale : Tensor, (batch, horizon, channel, y, x)
+            Of the observations.
+        draw : callable
+            Returns so many members and their scale, each (member, batch, horizon, channel, y, x).
         """
 
-    @torch.no_grad()
     def forecast(
         self,
         x: Tensor,
@@ -144,17 +148,37 @@ class CombinedModule(nn.Module, ABC):
         loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
             Mean and scale of the observation of each member.
         """
-        # of a series with bounds members are paths of the linear model alone
-        drawn = n_samples if self.combination is None or self.combination.spread.networks.any() else 0
-        mean, loc, scale = self.forecast_alone(x, mask, horizon, drawn, clock)
+        (found,) = self.forecasts(x, mask, horizon, [n_samples], clock, bounds)
+        return found
+
+    @torch.no_grad()
+    def forecasts(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        horizon: int,
+        sizes: Iterable[int],
+        clock: Tensor | None = None,
+        bounds: Bounds | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what `forecast` returns for each number of members in `sizes`; contexts are read once for all."""
+        mean, scale, draw = self.begin(x, mask, horizon, clock)
         if self.combination is None:
-            return loc, scale
+            yield from (draw(n) if n else (mean[None], scale[None]) for n in sizes)
+            return
         combined = self.combination.blend.mean(self.combination.sources(mean, x))
         linear, spread = self.combination.linear, self.combination.spread
-        std = by_lead(linear.std, horizon)
-        if not n_samples:
-            return spread.mean(combined, std, bounds)[None], scale
-        deviations = loc - mean + scale * torch.randn_like(loc) if drawn else torch.zeros_like(loc)
-        paths = linear.paths(n_samples * len(x), horizon).unflatten(0, (n_samples, len(x)))
-        members = spread.members(combined, deviations, paths, std, bounds, spread.activity(x))
-        return members, torch.zeros_like(members[:1, :1, :1]).expand(members.shape)
+        std, activity = by_lead(linear.std, horizon), spread.activity(x)
+        # of a series with bounds members are paths of the linear model alone
+        drawn = bool(spread.networks.any())
+        for n in sizes:
+            if not n:
+                yield spread.mean(combined, std, bounds)[None], scale[None]
+                continue
+            deviations = torch.zeros_like(mean[None])
+            if drawn:
+                loc, noise = draw(n)
+                deviations = loc - mean + noise * torch.randn_like(loc)
+            paths = linear.paths(n * len(x), horizon).unflatten(0, (n, len(x)))
+            members = spread.members(combined, deviations, paths, std, bounds, activity)
+            yield members, torch.zeros_like(members[:1, :1, :1]).expand(members.shape)

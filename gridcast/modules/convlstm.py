@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gridcast.modules.clock import Clock, spread
-from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.combination import Combination, CombinedModule, Draw
 from gridcast.modules.frames import Frames
 from gridcast.modules.layers import BOUNDED, Around, LocatedConv2d, go_around, identity_, log_rms, zero_
 from gridcast.modules.recurrent import ConvLSTM
@@ -164,17 +164,19 @@ class ConvLSTMModule(CombinedModule):
         # single precision: the exponential of a rounded logarithm is off by percents
         return torch.exp(SCALE_PACE * self.raw_scale.float()) + SCALE_FLOOR
 
-    def forecast_alone(
-        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean, members and their scale; see `CombinedModule`.
+    def begin(self, x: Tensor, mask: Tensor, horizon: int, clock: Tensor | None) -> tuple[Tensor, Tensor, Draw]:
+        """Return the mean, its scale and what draws members; see `CombinedModule`.
 
         The mean feeds itself back, a member a draw around it.
         """
-        mean = self._fed_back(x, mask, horizon, 0, clock)
-        # of one step: what noise grows to later is in the members
-        loc = self._fed_back(x, mask, horizon, n_samples, clock) if n_samples else mean
-        return mean[0], loc, self.scale.expand(loc.shape)
+
+        def draw(n: int) -> tuple[Tensor, Tensor]:
+            loc = self._fed_back(x, mask, horizon, n, clock)
+            # of one step: what noise grows to later is in the members
+            return loc, self.scale.expand(loc.shape)
+
+        mean, scale = draw(0)
+        return mean[0], scale[0], draw
 
     def _fed_back(self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None) -> Tensor:
         """Return forecasts, (max(n_samples, 1), batch, horizon, channel, y, x)."""

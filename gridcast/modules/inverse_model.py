@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +119,6 @@ class LinearInverseModel(nn.Module):
             mean, std, truth, bounds, cases = known
             self.spread.fit(mean, None, std, truth, bounds, cases)
 
-    @torch.no_grad()
     def forecast(
         self,
         x: Tensor,
@@ -133,16 +132,31 @@ class LinearInverseModel(nn.Module):
 
         The scale is 0: the noise is in the paths.
         """
+        (found,) = self.forecasts(x, mask, horizon, [n_samples], clock, bounds)
+        return found
+
+    @torch.no_grad()
+    def forecasts(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        horizon: int,
+        sizes: Iterable[int],
+        clock: Tensor | None = None,
+        bounds: Bounds | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what `forecast` returns for each number of members in `sizes`."""
         del mask, clock
         forecast, std = self.mean(x, horizon), by_lead(self.std, horizon)
-        if not n_samples:
-            loc = self.spread.mean(forecast, std, bounds)[None]
-        else:
-            # paths from zero: the model is linear but for its limit, so mean and noise may be run apart
-            paths = self.paths(n_samples * len(x), horizon).unflatten(0, (n_samples, len(x)))
-            loc = self.spread.members(forecast, torch.zeros_like(paths[:1]), paths, std, bounds)
-        # expanded from one field: zeros take no memory
-        return loc, torch.zeros_like(loc[:1, :1, :1]).expand(loc.shape)
+        for n in sizes:
+            if not n:
+                loc = self.spread.mean(forecast, std, bounds)[None]
+            else:
+                # paths from zero: the model is linear but for its limit, so mean and noise may be run apart
+                paths = self.paths(n * len(x), horizon).unflatten(0, (n, len(x)))
+                loc = self.spread.members(forecast, torch.zeros_like(paths[:1]), paths, std, bounds)
+            # expanded from one field: zeros take no memory
+            yield loc, torch.zeros_like(loc[:1, :1, :1]).expand(loc.shape)
 
     @torch.no_grad()
     def mean(self, x: Tensor, horizon: int) -> Tensor:

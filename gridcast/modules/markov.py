@@ -14,7 +14,7 @@ from torch.distributions import kl_divergence
 
 from gridcast.modules.chains import FirstOrder, Memory, PosteriorChain, PriorChain
 from gridcast.modules.clock import Clock, ClockedMemory, spread
-from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.combination import Combination, CombinedModule, Draw
 from gridcast.modules.frames import Frames
 from gridcast.modules.known import Covariates
 from gridcast.modules.layers import go_around, positive, softplus_inverse
@@ -183,21 +183,21 @@ class MarkovModule(CombinedModule):
             loss = loss + self.objective.forecast_weight * terms["forecast"]
         return loss, {name: value.detach() for name, value in terms.items()}
 
-    def forecast_alone(
-        self, x: Tensor, mask: Tensor, horizon: int, n_samples: int, clock: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean, members and their scale; see `CombinedModule`.
+    def begin(self, x: Tensor, mask: Tensor, horizon: int, clock: Tensor | None) -> tuple[Tensor, Tensor, Draw]:
+        """Return the mean, its scale and what draws members; see `CombinedModule`.
 
         Members are latent sequences drawn for each context; the mean carries those of the posterior and of the
         transition on.
         """
         padded, seen, known = self._prepare(x, mask, None, clock)
         posterior, size = self._posterior(padded, seen, known), (x.shape[-2], x.shape[-1])
-        loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, 0))
-        mean = loc[0]
-        if n_samples:
-            loc, scale = (self.frames.crop(p, size) for p in self._continue(posterior, known, horizon, n_samples))
-        return mean, loc, scale
+
+        def draw(n: int) -> tuple[Tensor, Tensor]:
+            loc, scale = self._continue(posterior, known, horizon, n)
+            return self.frames.crop(loc, size), self.frames.crop(scale, size)
+
+        mean, scale = draw(0)
+        return mean[0], scale[0], draw
 
     # Pieces
 

@@ -28,12 +28,15 @@ class Fixed(CombinedModule):
         super().__init__(Combination(model, n_channels))
         self.factor, self.spread, self.drawn = factor, spread, 0
 
-    def forecast_alone(self, x, mask, horizon, n_samples, clock):
-        self.drawn += n_samples
+    def begin(self, x, mask, horizon, clock):
         mean = self.factor * x[:, -1:].repeat(1, horizon, 1, 1, 1)
-        noise = self.spread * torch.randn(max(n_samples, 1), *mean.shape)
-        loc = mean + noise if n_samples else mean[None]
-        return mean, loc, torch.zeros_like(loc)
+
+        def draw(n):
+            self.drawn += n
+            loc = mean + self.spread * torch.randn(n, *mean.shape)
+            return loc, torch.zeros_like(loc)
+
+        return mean, torch.zeros_like(mean), draw
 
 
 def held_out(factor, noise=0.0, bounds=None, n=N, n_channels=1):
@@ -77,7 +80,7 @@ def test_until_something_was_held_out_the_networks_forecast_alone_within_bounds(
     module = Fixed(0.7)
     x = torch.randn(2, CONTEXT, 1, *SIZE)
     torch.manual_seed(3)
-    alone = module.forecast_alone(x, torch.ones_like(x), HORIZON, 5, None)[1]
+    alone, _ = module.begin(x, torch.ones_like(x), HORIZON, None)[2](5)
     torch.manual_seed(3)
     torch.testing.assert_close(module.forecast(x, torch.ones_like(x), HORIZON, 5)[0], alone)
     bounds = Bounds(torch.zeros_like(alone[0]), torch.full_like(alone[0], math.inf))
@@ -103,3 +106,14 @@ def test_after_a_reset_nothing_is_decided():
     table = module.combination.table()
     assert table["networks"].eq(1).all()
     assert table["error"].isna().all()
+
+
+def test_members_in_batches_come_of_one_reading_of_the_contexts(monkeypatch):
+    module, known = Fixed(0.7, spread=2.0), held_out(0.7, noise=0.5)
+    calibrate(module, known)
+    calls, begin = [], module.begin
+    monkeypatch.setattr(module, "begin", lambda *given: (calls.append(1), begin(*given))[1])
+    batches = list(module.forecasts(known.x, known.mask, HORIZON, [3, 2, 0]))
+    assert [len(loc) for loc, _ in batches] == [3, 2, 1]
+    assert len(calls) == 1
+    torch.testing.assert_close(batches[2][0], module.forecast(known.x, known.mask, HORIZON)[0])
