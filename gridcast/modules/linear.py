@@ -95,8 +95,7 @@ class LinearForecast(nn.Module):
         self.downsampling, self.n_lags, self.periodic = downsampling, n_lags, periodic
         self.n_folded, self.n_patterns = n_channels * downsampling**2, n_patterns
         blocks = (rows // downsampling, columns // downsampling)
-        # (n_folded, n_folded), block diagonal: channels stay apart
-        self.register_buffer("basis", torch.kron(torch.eye(n_channels), cosines(downsampling)))
+        self.register_buffer("basis", cosines(downsampling))  # of a channel
         for name in ("scale", "change", "step"):
             self.register_buffer(name, torch.ones(self.n_folded, 1, 1))
         self.register_buffer("own", torch.zeros(n_lags, self.n_folded, 1, 1))
@@ -120,18 +119,25 @@ class LinearForecast(nn.Module):
         del self.conv.weight  # a buffer: it is not trained
         self.conv.register_buffer("weight", weight)
 
+    def of(self, table: Tensor, group: int | None) -> Tensor:
+        """Return what a table (..., n_folded, 1, 1) says of a group of channels; of None all."""
+        return table if group is None else table.chunk(self.n_groups, dim=-3)[group]
+
     @single_precision
-    def fold(self, x: Tensor) -> Tensor:
-        """Map fields (n, channel, y, x) to coefficients (n, n_folded, y / d, x / d)."""
-        weight = self.basis / self.scale[:, :, 0]  # rows are coefficients
-        # a 1 x 1 convolution: unshuffle puts the cells of a block into channels, in the order of the basis
-        return F.conv2d(F.pixel_unshuffle(x, self.downsampling), weight[:, :, None, None])
+    def fold(self, x: Tensor, group: int | None = None) -> Tensor:
+        """Map fields (n, channel, y, x), of a group of channels or all, to coefficients (n, n_folded, y / d, x / d)."""
+        scale = self.of(self.scale, group).view(x.shape[1], -1, 1)
+        weight = (self.basis / scale).flatten(0, 1)  # rows are coefficients
+        # a 1 x 1 convolution of each channel: unshuffle puts the cells of a block side by side, as the basis has them
+        return F.conv2d(F.pixel_unshuffle(x, self.downsampling), weight[:, :, None, None], groups=x.shape[1])
 
     @single_precision
     def unfold(self, coefficients: Tensor) -> Tensor:
         """Undo `fold`."""
-        weight = (self.basis * self.scale[:, :, 0]).T  # the basis is orthonormal: its transpose undoes it
-        return F.pixel_shuffle(F.conv2d(coefficients, weight[:, :, None, None]), self.downsampling)
+        # the basis is orthonormal: its transpose undoes it
+        weight = (self.basis * self.scale.view(-1, len(self.basis), 1)).mT
+        cells = F.conv2d(coefficients, weight.flatten(0, 1)[:, :, None, None], groups=len(weight))
+        return F.pixel_shuffle(cells, self.downsampling)
 
     def lags(self, x: Tensor) -> Tensor:
         """Map (batch, time, channel, y, x) to the coefficients of each field and those before it.
@@ -145,10 +151,11 @@ class LinearForecast(nn.Module):
             lagged.append(torch.cat([lagged[0][:, :1], lagged[-1][:, :-1]], dim=1))
         return torch.cat(lagged, dim=2)
 
-    def pair(self, run: Tensor) -> tuple[Tensor, Tensor]:
+    def pair(self, run: Tensor, group: int | None = None) -> tuple[Tensor, Tensor]:
         """Return features and the coefficients that follow of a run of fields (n_lags + n, channel, y, x), n each."""
-        folded, n = self.fold(run), len(run) - self.n_lags
-        latest, changes = folded[self.n_lags - 1 : -1], folded.diff(dim=0) / self.change
+        run = run if group is None else run.chunk(self.n_groups, dim=1)[group]
+        folded, n = self.fold(run, group), len(run) - self.n_lags
+        latest, changes = folded[self.n_lags - 1 : -1], folded.diff(dim=0) / self.of(self.change, group)
         # as `features`, but each change is computed once, not once for each lag that it is at
         before = [changes[first : first + n] for first in range(self.n_lags - 2, -1, -1)]
         return torch.cat([latest, *before], dim=1), folded[self.n_lags :]
@@ -171,11 +178,11 @@ class LinearForecast(nn.Module):
         return torch.clamp(coefficients, -self.limit, self.limit)
 
     @single_precision
-    def autoregressed(self, features: Tensor) -> Tensor:
-        """Return the forecast from each coefficient's own past, (n, n_folded, y, x)."""
-        past = features.unflatten(1, (self.n_lags, self.n_folded))
+    def autoregressed(self, features: Tensor, group: int | None = None) -> Tensor:
+        """Return the forecast from each coefficient's own past, (n, n_folded, y, x), of a group of channels or all."""
+        past = features.unflatten(1, (self.n_lags, -1))
         # weights are for the change: a penalty draws towards persistence, not towards zero
-        return past[:, 0] + (self.own * past).sum(1)
+        return past[:, 0] + (self.of(self.own, group) * past).sum(1)
 
     @single_precision
     def neighbouring(self, features: Tensor) -> Tensor:

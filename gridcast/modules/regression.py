@@ -23,6 +23,7 @@ LIMIT = 1.5  # times the largest coefficient seen: room for a record, none for a
 STEP_FLOOR = 1e-4  # of scaled data: a field that never errs would divide by zero
 STEPS_PER_PATTERN = 6  # with fewer, patterns describe the sample and not the series
 MOST_ROWS = 2**18  # as many as there are regressors, squared, for a field of one channel
+LEAST_ROWS = 2**14  # of one of many groups of channels, which share the others out
 RANK_TOLERANCE = 1e-6  # of the largest variance, in single precision
 N_FIELDS = 1000  # at most, from which the patterns are computed: more change little of the leading ones
 
@@ -157,8 +158,8 @@ class _Sample:
             n_blocks = max(1, len(run) // self.n_fields)
             yield from run.tensor_split(n_blocks)
 
-    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield features and the coefficients that follow.
+    def pairs(self, group: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features and the coefficients that follow, of a group of channels or all.
 
         Folded again in every pass: that is cheaper than to keep them.
         """
@@ -166,7 +167,7 @@ class _Sample:
         for run in self.runs:
             for first in range(0, len(run) - n_lags, self.n_fields):
                 # blocks overlap by the lags: no pair is lost between them
-                yield self.linear.pair(run[first : first + self.n_fields + n_lags])
+                yield self.linear.pair(run[first : first + self.n_fields + n_lags], group)
 
 
 def _square(error: Tensor, linear: LinearForecast) -> tuple[Tensor, Tensor]:
@@ -192,20 +193,21 @@ def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: i
     """Return a group's kernel for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
     folds = _Folds(len(sample))
     # neighbouring steps tell much the same; the regressors are many, and their products the cost of the fit
-    every = max(1, len(sample) * sample.n_blocks // most_rows)
+    n_rows = min(most_rows, max(LEAST_ROWS, most_rows // linear.n_groups))
+    every = max(1, len(sample) * sample.n_blocks // n_rows)
+    change = linear.of(linear.change, group)
 
     def measure(frames: Tensor, targets: Tensor) -> Moments:
         return moments(_neighbourhoods(_padded(frames[::every], linear), linear), _rows(targets[::every]))
 
-    for features, following in sample.pairs():
+    for features, following in sample.pairs(group):
         # in units of the change: one penalty then suits all coefficients
-        left = ((following - linear.autoregressed(features)) / linear.change).chunk(linear.n_groups, dim=1)[group]
-        features = linear.of_group(features, group)
+        left = (following - linear.autoregressed(features, group)) / change
         for frames, targets in zip(features.split(FRAMES), left.split(FRAMES), strict=True):
             folds.add(frames, targets, measure)
     # (n_folded, kernel, kernel, channel) -> as a convolution has it
     weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
-    return weights * linear.change.chunk(linear.n_groups)[group][..., None]
+    return weights * change[..., None]
 
 
 def _padded(features: Tensor, linear: LinearForecast) -> Tensor:
