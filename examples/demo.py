@@ -61,9 +61,9 @@ def parse() -> argparse.Namespace:
 
 
 def open_series(path: Path | None, variable: str | None) -> xr.DataArray:
-    """Return the series of a file, or a made archive of 10 years of pentads, 5 degrees."""
+    """Return the series of a file, or a made archive of 10 years of pentads, cells of 7.5 degrees."""
     if path is None:
-        return gc.datasets.make_precipitation(n_times=730, shape=(36, 72), random_state=0)
+        return gc.datasets.make_precipitation(n_times=730, shape=(24, 48), random_state=0)
     if not path.exists():
         sys.exit(f"--data {path}: no such file")
     dataset = xr.open_dataset(path, chunks={}, engine="zarr" if path.is_dir() else None)

@@ -29,7 +29,7 @@ N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at ea
 LEAST_HINDCASTS, HINDCAST_CELLS = 8, 2**23  # of a large grid, whose cells err alike: as many as have so many values
 MOST_TOGETHER = 36  # channels times lags whose neighbourhoods see each other: more regressors would take over 2 GiB
 BATCH = 16  # hindcasts made at once
-BATCH_VALUES = 2**25  # of all their leads: 128 MiB
+BATCH_VALUES = 2**23  # of all their leads: 32 MiB
 HINDCAST_ROWS = 2**15  # of the model that makes them, an eighth of what the model itself sees
 
 

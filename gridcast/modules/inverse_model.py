@@ -19,7 +19,7 @@ from gridcast.modules.spread import Spread
 
 N_DRAWS = 100  # of the noise, from which its growth with lead time is told to a tenth
 LEAST_DRAWS, DRAWN_CELLS = 16, 2**23  # of a large grid: as many as have so many values
-DRAWN_TOGETHER, DRAWN_VALUES = 10, 2**25  # and the values of all their leads: 128 MiB
+DRAWN_TOGETHER, DRAWN_VALUES = 10, 2**23  # and the values of all their leads: 32 MiB
 
 
 class LinearInverseModel(nn.Module):
