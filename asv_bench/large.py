@@ -1,8 +1,8 @@
 """Large fields, and what a search reads: ``python asv_bench/large.py --out docs/results``.
 
 Writes 720 fields of 721 x 1440 to a scratch folder as Zarr, fits the default CNMM to them with few training steps,
-which cost the same on any large grid, and forecasts 24 steps; then holds a step of the transition in bands against one of
-whole fields; then runs a grid search over an archive of a gigabyte and counts the bytes that the process read.
+which cost the same on any large grid, and forecasts 24 steps; then holds a step of the transition in bands against
+one of whole fields; then runs a grid search over an archive of a gigabyte and counts the bytes that it read.
 """
 
 from __future__ import annotations

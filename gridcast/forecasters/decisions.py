@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import torch
 
@@ -76,12 +77,14 @@ def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
     """Return the held-out forecasts, where the module is."""
     device, horizon = made.blend.weights.device, len(made.blend.weights)
     data, usual = data.unseen(), None
-    if data.regional:
-        usual = changes(torch.from_numpy(data.with_few(LEAST_FORECASTS).validation(0)[0])).mean(0)
-    else:
+    found, places = regions(data, DOWNSAMPLING)
+    if places is None:
         # fields of three sources, of the truth and of two bounds
         data = data.with_few(max(LEAST_FORECASTS, HELD_BYTES // (24 * horizon * math.prod(data.scaled.grid.shape))))
-    found, places = regions(data, DOWNSAMPLING)
+        found, _ = regions(data, DOWNSAMPLING)
+    else:
+        whole = replace(data.with_few(LEAST_FORECASTS), regional=False).validation(0)[0]
+        usual = changes(torch.from_numpy(whole)).mean(0)
     x, mask, clock, truth = validation(found, horizon)
     limits = bounds_of(found, horizon) if bounded else None
     bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))

@@ -60,7 +60,6 @@ class LinearForecaster(ScaledForecaster):
 
     @with_threads
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
-        self.check_parameters()
         if self.lags > self.context:  # a forecast sees no further back than its context
             raise ValueError(f"lags={self.lags!r} must not exceed context={self.context!r}: raise context")
         if len(series) <= self.lags:

@@ -202,7 +202,6 @@ class NeuralForecaster(ScaledForecaster):
     @with_threads
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         began = time.perf_counter()
-        self.check_parameters()
         self._check_patches()
         windows, held_out = divide(
             series.values.shape,

@@ -55,6 +55,7 @@ def with_threads(fit: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, 
 
     @functools.wraps(fit)
     def run(self: Any, series: Series, calendar: Calendar) -> dict[str, Any]:
+        self.check_parameters()  # of which the size of a batch is told
         # what has no batches sees all steps of whole fields at once
         patch = self._patch(series.grid.shape) if hasattr(self, "_patch") else None
         cells = math.prod(patch or series.grid.shape[1:])

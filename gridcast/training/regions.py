@@ -46,9 +46,9 @@ def regions(data: TrainingData, multiple: int) -> tuple[list[Region], Places | N
         Cells of a block and side: regions are of whole blocks.
     """
     grid = data.scaled.grid.shape[1:]
-    if not data.regional:
+    if not data.regional or max(grid) <= SIZE:
         return [Region((0, 0), data, np.ones(grid, dtype=bool))], None
-    # a side that is no longer than a region is whole
+    # a side that is no longer than a region is whole, but for a part of a block
     size = tuple(min(SIZE, n) // multiple * multiple for n in grid)
     found = []
     for i, held_out in enumerate(data.held_out):
@@ -56,7 +56,7 @@ def regions(data: TrainingData, multiple: int) -> tuple[list[Region], Places | N
             int((i + 1) * step % 1 * (n - side + 1)) // multiple * multiple
             for step, n, side in zip(STEPS, grid, size, strict=True)
         )
-        along = [_scored(*sides) for sides in zip(place, size, grid, strict=True)]
+        along = [_scored(*sides, multiple) for sides in zip(place, size, grid, strict=True)]
         part = _cut(data, [slice(p, p + n) for p, n in zip(place, size, strict=True)])
         view = replace(part, held_out=held_out[None])
         found.append(Region((place[0], place[1]), view, along[0][:, None] & along[1]))
@@ -82,10 +82,10 @@ def bounds(found: list[Region], horizon: int) -> tuple[np.ndarray, np.ndarray] |
     return low, high
 
 
-def _scored(first: int, n: int, n_grid: int) -> np.ndarray:
+def _scored(first: int, n: int, n_grid: int, multiple: int) -> np.ndarray:
     """Return which of the rows of a region are far from its sides, or at a side of the grid."""
     rows = np.arange(first, first + n)
-    return ((rows >= first + MARGIN) | (first == 0)) & ((rows < first + n - MARGIN) | (first + n == n_grid))
+    return ((rows >= first + MARGIN) | (first == 0)) & ((rows < first + n - MARGIN) | (first + n > n_grid - multiple))
 
 
 def _cut(data: TrainingData, sides: Sequence[slice]) -> TrainingData:

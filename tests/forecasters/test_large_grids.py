@@ -125,6 +125,24 @@ def test_near_sides_that_are_not_those_of_the_grid_nothing_is_scored(data):
         np.testing.assert_array_equal(region.scored, expected)
 
 
+def test_fields_no_larger_than_a_region_are_whole(data, monkeypatch):
+    monkeypatch.setattr(regions_module, "SIZE", 48)
+    for part, expected in zip(*(validation(regions(each, 4)[0], 3) for each in data), strict=True):
+        np.testing.assert_array_equal(part, expected)
+    assert regions(data[1], 4)[1] is None
+
+
+def test_a_part_of_a_block_beside_a_region_is_no_side(data, monkeypatch):
+    monkeypatch.setattr(regions_module, "MARGIN", 12)
+    scaled = data[1].scaled
+    cut = dataclasses.replace(
+        scaled, values=scaled.values[..., :15], grid=dataclasses.replace(scaled.grid, shape=(1, 48, 15))
+    )
+    for region in regions(dataclasses.replace(data[1], scaled=cut), 4)[0]:
+        assert region.scored.shape == (16, 12)
+        assert region.scored.any(0).all() or not region.scored.any()
+
+
 def test_a_module_on_a_region_forecasts_what_it_does_on_the_grid(little_memory):
     series = waves()
     model = small("cnmm", batch_size=16, lags=2, periodic=("y", "x")).fit(series)
