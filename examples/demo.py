@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--variable", help="variable of the file; needed where it holds several")
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for forecast and figures")
-    parser.add_argument("--steps", type=int, default=160, help="training steps per model (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=80, help="training steps per model (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
