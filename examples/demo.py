@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--variable", help="variable of the file; needed where it holds several")
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for forecast and figures")
-    parser.add_argument("--steps", type=int, default=80, help="training steps per model (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=60, help="training steps per model (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -77,19 +77,19 @@ def open_series(path: Path | None, variable: str | None) -> xr.DataArray:
 
 def models(train: xr.DataArray, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the forecasters, each with a budget of about `steps` training steps."""
-    budget = {"max_epochs": 1000, "max_steps": arguments.steps, "random_state": arguments.seed}
+    budget = {"max_epochs": 1000, "max_steps": arguments.steps, "batch_size": 4, "random_state": arguments.seed}
     # A pass over a long archive is cut, so that there are a few records to draw.
-    stride = max(1, EPOCHS * len(train) // (8 * arguments.steps))
+    stride = max(1, EPOCHS * len(train) // (4 * arguments.steps))
     budget["training"] = gc.Training(stride=stride)
     # The latent vector of the DMM needs whole fields: fewer of them in a step.
     rows, columns = train.shape[-2:]
-    whole_fields = max(1, min(8, 4 * 8 * 32 * 32 // (rows * columns)))
+    whole_fields = max(1, min(4, 4 * 4 * 32 * 32 // (rows * columns)))
     return {
         "persistence": gc.NaiveForecaster("persistence", random_state=arguments.seed),
         "climatology": gc.NaiveForecaster("climatology", random_state=arguments.seed),
         "linear": gc.LinearForecaster(random_state=arguments.seed),
         "ConvLSTM": gc.ConvLSTMForecaster(**budget, patch_size=32),
-        "DMM": gc.DMMForecaster(**budget, batch_size=whole_fields),
+        "DMM": gc.DMMForecaster(**budget | {"batch_size": whole_fields}),
         "CNMM": gc.CNMMForecaster(**budget, patch_size=32),
     }
 
