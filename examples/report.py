@@ -34,6 +34,18 @@ REAL_BARS = {
     "era5": {0: 6.5, 5: 97.0, 10: 190.0, 20: 140.0},
     "sst": {0: 3.6, 5: 7.8},
 }
+# row -> part, figure and bar
+LARGE = {
+    "720 fields of 721 x 1440 from Zarr: fit of 20 steps [s]": ("globe", "fit_seconds", ""),
+    "its peak memory, of the whole process [GiB]": ("globe", "fit_gib", "6"),
+    "24 steps ahead [s]": ("globe", "predict_seconds", ""),
+    "their peak memory [GiB]": ("globe", "predict_gib", "6"),
+    "five members of them [s]": ("globe", "samples_seconds", ""),
+    "their peak memory [GiB], five members": ("globe", "samples_gib", "6"),
+    "bands against whole fields, largest relative difference": ("bands", "difference", "1e-5"),
+    "bands against whole fields, time": ("bands", "time", "1.3"),
+    "bytes read by a search of 3 candidates and 3 folds / size of the store": ("search", "read", "3"),
+}
 FLOW_BARS: dict[str, tuple[Callable[[dict[str, Any]], float], float]] = {
     "one-step": (lambda r: r["one_step"], 0.8),
     "one-step from noisy fields": (lambda r: r["noisy"], 0.7),
@@ -140,6 +152,11 @@ def speed_tables(found: dict[str, Any]) -> list[str]:
         for of, unit in (("archives", "gigabytes"), ("grids", "size")):
             label = "{:g} GB, 72 x 144, patches of 36" if of == "archives" else "{0:g} x {0:g}, whole frames"
             rows += [line([label.format(r[unit]), *(f"{r[k]:.4g}" for k in keys)]) for r in found["archive"][of]]
+        out.append("\n".join(rows) + "\n")
+    if "large" in found:
+        large = found["large"]
+        rows = header(["`python asv_bench/large.py`", "measured", "bar"])
+        rows += [line([label, f"{large[part][key]:.3g}", bar]) for label, (part, key, bar) in LARGE.items()]
         out.append("\n".join(rows) + "\n")
     if "ranks" in found:
         rows = header(["`python asv_bench/ranks.py`", "loss, relative difference by epoch", "speed of two against one"])
