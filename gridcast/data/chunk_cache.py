@@ -7,8 +7,10 @@ their own steps alone, where a file gives whole chunks that have to be decompres
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
 import threading
@@ -21,6 +23,7 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+import psutil
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from gridcast.data.read_errors import files_behind
@@ -41,7 +44,9 @@ class ChunkCache:
     """
 
     def __init__(self, n_bytes: int) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="gridcast-", dir=dask.config.get("temporary-directory", None)))
+        parent = Path(dask.config.get("temporary-directory", None) or tempfile.gettempdir())
+        _remove_orphans(parent)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=parent))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.left = min(n_bytes, int(MOST_OF_DISK * shutil.disk_usage(self.folder).free))
         self.lock = threading.Lock()
@@ -108,6 +113,19 @@ def kept(values: Any) -> Any:
             }
             layers[name], dependencies[name] = MaterializedLayer(chunks), set()
     return da.Array(HighLevelGraph(layers, dependencies), values.name, values.chunks, meta=values)
+
+
+def _prefix() -> str:
+    # of this machine, since several may share a folder
+    return f"gridcast-{platform.node()}-"
+
+
+def _remove_orphans(parent: Path) -> None:
+    """Remove the folders of processes that were killed."""
+    for folder in parent.glob(f"{glob.escape(_prefix())}*"):
+        pid = folder.name.removeprefix(_prefix()).split("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _opened(n_bytes: int) -> ChunkCache:

@@ -1,5 +1,6 @@
 """Chunks of files that are read once: the same values, no file touched again, none that is out of date."""
 
+import os
 import pickle
 import shutil
 
@@ -109,6 +110,20 @@ def test_a_folder_that_is_gone_is_no_error(tmp_path):
     (cache,) = chunk_cache._caches.values()
     shutil.rmtree(cache.folder)
     np.testing.assert_array_equal(lazy, values)
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    write(tmp_path / "a.zarr")
+    with dask.config.set({"temporary-directory": str(tmp_path)}):
+        alive, dead = (ChunkCache(1000).folder.name for _ in range(2))
+        pid = str(os.getpid())
+        orphan = tmp_path / dead.replace(pid, "4194305")  # beyond the largest number of a process
+        orphan.mkdir()
+        cache = ChunkCache(1000)
+    assert not orphan.exists()
+    assert cache.folder.parent == tmp_path
+    assert cache.folder.exists()
+    assert pid in alive
 
 
 def test_it_goes_to_other_processes(tmp_path):
