@@ -311,7 +311,8 @@ def test_values_outside_the_data_range_are_counted_not_clipped(name):
     ("parameter", "value"),
     [
         ("window", 0), ("window", 1), ("context", 0), ("horizon", 0), ("batch_size", 0), ("max_epochs", 0),
-        ("max_steps", 0), ("window", 2.5), ("patch_size", 0), ("learning_rate", 0.0), ("learning_rate", "1e-3"),
+        ("max_steps", 0), ("window", 2.5), ("patch_size", 0),
+        ("patch_size", "big"), ("learning_rate", 0.0), ("learning_rate", "1e-3"),
         ("transformer", "minmax"), ("periodic", "globe"), ("periodic", 1), ("random_state", "seed"),
         ("random_state", -1),
         ("climatology", "week"), ("rnn_channels", 0), ("architecture", "unet"), ("bounded", "yes"),

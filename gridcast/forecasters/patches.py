@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sklearn.utils._param_validation import InvalidParameterError
+
 from gridcast.data.parameters import AUTO, whole
 from gridcast.forecasters.markov import DOWNSAMPLING
 
@@ -17,7 +19,9 @@ PATCH = 96
 
 def check_patch_size(name: str, value: Any) -> None:
     """Check for a size in cells, "auto" or None."""
-    if not (isinstance(value, str) and value == AUTO):
+    if isinstance(value, str) and value != AUTO:
+        raise InvalidParameterError(f'{name}={value!r} must be "auto", None or an integer of at least 1')
+    if value != AUTO:
         whole(none=True)(name, value)
 
 

@@ -25,6 +25,7 @@ from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
 from gridcast.forecasters.registry import forecaster
 from gridcast.modules.censored import Bounds
+from gridcast.modules.forecasting import Contexts
 from gridcast.persistence.encoding import MISFITS
 from gridcast.persistence.forms import check, check_array, check_transformer, take
 from gridcast.training.engine import seeded
@@ -283,8 +284,8 @@ def forecast_scaled(
     device = next(iter(module.state_dict().values())).device
     x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs[:3])
     bounds = None if inputs[3] is None else Bounds(*(torch.as_tensor(b, device=device) for b in inputs[3]))
-    forecasts: Any = module.forecasts
-    for n, (loc, scale) in zip(sizes, forecasts(x, mask, horizon, sizes, clock, bounds), strict=True):
+    made = module.forecasts(Contexts(x, mask, clock, bounds), horizon, sizes)  # type: ignore[operator, arg-type]
+    for n, (loc, scale) in zip(sizes, made, strict=True):
         # members are observations, so they have the emission's noise too
         values = loc + scale * torch.randn_like(loc) if n else loc
         yield values.float().cpu().numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gridcast.modules.blend import Blend, Products
 from gridcast.modules.censored import Bounds
+from gridcast.modules.forecasting import Contexts, ForecastModule
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import by_lead
 from gridcast.modules.spread import Spread
@@ -94,7 +95,7 @@ class Combination(nn.Module):
         return table
 
 
-class CombinedModule(nn.Module, ABC):
+class CombinedModule(ForecastModule):
     """Base of the modules whose forecast may be combined with a linear one.
 
     Parameters
@@ -118,50 +119,10 @@ class CombinedModule(nn.Module, ABC):
             Returns so many members and their scale, each (member, batch, horizon, channel, y, x).
         """
 
-    def forecast(
-        self,
-        x: Tensor,
-        mask: Tensor,
-        horizon: int,
-        n_samples: int = 0,
-        clock: Tensor | None = None,
-        bounds: Bounds | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Forecast the fields after a context.
-
-        Parameters
-        ----------
-        x, mask : Tensor, (batch, context, channel, y, x)
-            Whole grids, as in `loss`.
-        horizon : int
-            Steps to forecast.
-        n_samples : int
-            Number of members drawn for each context. 0 carries means on, which gives the predictive mean to first order
-            in the noise.
-        clock : Tensor, (batch, n_clock), optional
-            Time features of the first step of the context.
-        bounds : Bounds, optional
-            Natural bounds of each step that is forecast.
-
-        Returns
-        -------
-        loc, scale : Tensor, (max(n_samples, 1), batch, horizon, channel, y, x)
-            Mean and scale of the observation of each member.
-        """
-        (found,) = self.forecasts(x, mask, horizon, [n_samples], clock, bounds)
-        return found
-
     @torch.no_grad()
-    def forecasts(
-        self,
-        x: Tensor,
-        mask: Tensor,
-        horizon: int,
-        sizes: Iterable[int],
-        clock: Tensor | None = None,
-        bounds: Bounds | None = None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what `forecast` returns for each number of members in `sizes`; contexts are read once for all."""
+    def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield forecasts, see `ForecastModule`."""
+        x, mask, clock, bounds = contexts
         mean, scale, draw = self.begin(x, mask, horizon, clock)
         if self.combination is None:
             yield from (draw(n) if n else (mean[None], scale[None]) for n in sizes)

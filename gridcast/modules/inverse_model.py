@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gridcast.modules.censored import Bounds
+from gridcast.modules.forecasting import Contexts, ForecastModule
 from gridcast.modules.frames import Frames
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import by_lead, go_around, mean_around
@@ -22,7 +22,7 @@ LEAST_DRAWS, DRAWN_CELLS = 16, 2**23  # of a large grid: as many as have so many
 DRAWN_TOGETHER, DRAWN_VALUES = 10, 2**23  # and the values of all their leads: 32 MiB
 
 
-class LinearInverseModel(nn.Module):
+class LinearInverseModel(ForecastModule):
     """A linear inverse model (Penland and Sardeshmukh 1995): a linear forecast driven by correlated noise.
 
     The mean of a forecast runs `linear` on and is damped, lead by lead, towards zero (the climatology). Members add the
@@ -119,34 +119,10 @@ class LinearInverseModel(nn.Module):
             mean, std, truth, bounds, cases = known
             self.spread.fit(mean, None, std, truth, bounds, cases)
 
-    def forecast(
-        self,
-        x: Tensor,
-        mask: Tensor,
-        horizon: int,
-        n_samples: int = 0,
-        clock: Tensor | None = None,
-        bounds: Bounds | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return what `gridcast.modules.combination.CombinedModule.forecast` does; `mask` and `clock` have no meaning.
-
-        The scale is 0: the noise is in the paths.
-        """
-        (found,) = self.forecasts(x, mask, horizon, [n_samples], clock, bounds)
-        return found
-
     @torch.no_grad()
-    def forecasts(
-        self,
-        x: Tensor,
-        mask: Tensor,
-        horizon: int,
-        sizes: Iterable[int],
-        clock: Tensor | None = None,
-        bounds: Bounds | None = None,
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what `forecast` returns for each number of members in `sizes`."""
-        del mask, clock
+    def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield forecasts, see `ForecastModule`, of scale 0: the noise is in the paths. Only fields and bounds count."""
+        x, bounds = contexts.x, contexts.bounds
         forecast, std = self.mean(x, horizon), by_lead(self.std, horizon)
         for n in sizes:
             if not n:

@@ -8,6 +8,7 @@ import torch
 from gridcast.modules.calibration import MOST_ENSEMBLES, HeldOut, calibrate, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.forecasting import Contexts
 from gridcast.modules.frames import Frames
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
@@ -113,7 +114,7 @@ def test_members_in_batches_come_of_one_reading_of_the_contexts(monkeypatch):
     calibrate(module, known)
     calls, begin = [], module.begin
     monkeypatch.setattr(module, "begin", lambda *given: (calls.append(1), begin(*given))[1])
-    batches = list(module.forecasts(known.x, known.mask, HORIZON, [3, 2, 0]))
+    batches = list(module.forecasts(Contexts(known.x, known.mask), HORIZON, [3, 2, 0]))
     assert [len(loc) for loc, _ in batches] == [3, 2, 1]
     assert len(calls) == 1
     torch.testing.assert_close(batches[2][0], module.forecast(known.x, known.mask, HORIZON)[0])
