@@ -121,7 +121,7 @@ class LinearInverseModel(ForecastModule):
 
     @torch.no_grad()
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield forecasts, see `ForecastModule`, of scale 0: the noise is in the paths. Masks and clocks do not count."""
+        """Yield forecasts, see `ForecastModule`, of scale 0: the noise is in the paths."""
         x, bounds = contexts.x, contexts.bounds
         forecast, std = self.mean(x, horizon), by_lead(self.std, horizon)
         for n in sizes:
