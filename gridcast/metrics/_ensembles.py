@@ -54,15 +54,27 @@ def crps(
     1.0
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
+    score = mean_crps(forecast, observed, dims, weights, member_dim)
+    return named(score, "crps", units_of(observed, forecast))
+
+
+def mean_crps(
+    forecast: DataArray,
+    observed: DataArray,
+    dims: list[Hashable],
+    weights: DataArray | None,
+    member_dim: str,
+    fair: bool = True,
+) -> DataArray:
+    """Return the average of the CRPS, fair or of the empirical distribution, of what is already checked."""
     if forecast.sizes[member_dim] == 1:  # the fair formula divides by M - 1
         forecast = forecast.isel({member_dim: 0}, drop=True)  # the CRPS of one member is its absolute error
-        score = continuous.mae(forecast, observed, reduce_dims=dims, weights=weights)
-    else:
-        lazy, options = forecast.chunks or observed.chunks, {"reduce_dims": dims, "weights": weights}
-        forecast = _in_small_blocks(forecast, member_dim)  # all pairs at once take M times the ensemble
-        pairs = probability.crps_for_ensemble(forecast, observed, member_dim, method="fair", **options)
-        score = pairs if lazy else _computed(pairs)  # lazy in, lazy out
-    return named(score, "crps", units_of(observed, forecast))
+        return continuous.mae(forecast, observed, reduce_dims=dims, weights=weights)
+    lazy, options = forecast.chunks or observed.chunks, {"reduce_dims": dims, "weights": weights}
+    forecast = in_small_blocks(forecast, member_dim)  # all pairs at once take M times the ensemble
+    method = "fair" if fair else "ecdf"
+    pairs = probability.crps_for_ensemble(forecast, observed, member_dim, method=method, **options)
+    return pairs if lazy else computed(pairs)  # lazy in, lazy out
 
 
 def spread_skill_ratio(
@@ -158,7 +170,7 @@ def rank_histogram(
     lazy = forecast.chunks or observed.chunks
     observed = observed.where(forecast.notnull().all(member_dim))  # a rank among fewer members is no rank
     # The scores package computes a lazy ensemble to warn of missing members, so it is given complete blocks.
-    forecast = _in_small_blocks(forecast.fillna(0.0), member_dim)
+    forecast = in_small_blocks(forecast.fillna(0.0), member_dim)
     forecast, observed = xr.broadcast(forecast, observed, exclude=[member_dim])
     shares = xr.apply_ufunc(
         _shares,
@@ -172,7 +184,7 @@ def rank_histogram(
     )
     shares = shares.assign_coords(rank=np.arange(1, shares.sizes["rank"] + 1))
     histogram = aggregate(shares, reduce_dims=dims, weights=weights)
-    return named(histogram if lazy else _computed(histogram), "rank_histogram", "1")
+    return named(histogram if lazy else computed(histogram), "rank_histogram", "1")
 
 
 def _shares(forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -183,13 +195,14 @@ def _shares(forecast: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return shares.transpose(*cases, "rank").values
 
 
-def _in_small_blocks(forecast: DataArray, member_dim: str) -> DataArray:
-    """Return a lazy ensemble in blocks of 1 MiB that hold all members of a cell."""
+def in_small_blocks(data: DataArray, *whole: Hashable) -> DataArray:
+    """Return lazy data in blocks of 1 MiB that are not cut along the dimensions `whole`."""
     with dask.config.set({"array.chunk-size": "1MiB"}):
-        return chunked(forecast, {d: -1 if d == member_dim else "auto" for d in forecast.dims})
+        return chunked(data, {d: -1 if d in whole else "auto" for d in data.dims})
 
 
-def _computed(score: DataArray) -> DataArray:
+def computed(score: DataArray) -> DataArray:
+    """Return a score in memory, from small blocks one after the other."""
     with np.errstate(invalid="ignore"):  # a cell without any observation
-        # small blocks: threads would hold many of them at once
+        # threads would hold many blocks at once
         return score.compute(scheduler="synchronous")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Hashable, Iterator
 
 import numpy as np
@@ -12,7 +10,8 @@ from scores.processing import aggregate
 from xarray import DataArray, Dataset
 
 from gridcast.data.checks import check_positive_integer
-from gridcast.metrics._checks import Dims, check_same_labels, checked, named
+from gridcast.metrics._checks import Dims, checked, named
+from gridcast.metrics._thresholds import check_threshold, defined, votes_and_events
 from gridcast.metrics._weights import Weights
 
 
@@ -69,7 +68,7 @@ def reliability(
     {0.0: 0.0, 0.5: 1.0, 1.0: 1.0}
     """
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
-    _check_threshold(threshold, forecast=forecast, observed=observed)
+    check_threshold(threshold, forecast=forecast, observed=observed)
     n_members = forecast.sizes[member_dim]
     if n_bins is None:
         # one bin for each probability that M members can give
@@ -78,10 +77,7 @@ def reliability(
     else:
         check_positive_integer("n_bins", n_bins)
         middles, highest = (np.arange(n_bins) + 0.5) / n_bins, n_members
-    # a comparison with NaN is False, not missing
-    seen = forecast.notnull().all(member_dim) & observed.notnull() & _defined(threshold)
-    votes = (forecast >= threshold).sum(member_dim)
-    occurred = (observed >= threshold).astype("float64")
+    votes, occurred, seen = votes_and_events(forecast, observed, threshold, member_dim)
     # Whole numbers, for 0.29 * 100 is below 29.
     bins = np.minimum(votes * n_bins // highest, n_bins - 1)
 
@@ -160,9 +156,9 @@ def fractions_skill_score(
     if dim is not None:
         dim = [*([dim] if isinstance(dim, str) else dim), *spatial]
     forecast, observed, dims, weights = checked(forecast, observed, dim, weights)
-    _check_threshold(threshold, forecast=forecast, observed=observed)
+    check_threshold(threshold, forecast=forecast, observed=observed)
     sizes = _window_sizes(window, spatial, forecast, observed)
-    seen = forecast.notnull() & observed.notnull() & _defined(threshold)
+    seen = forecast.notnull() & observed.notnull() & defined(threshold)
     events = [((data >= threshold) & seen).astype("float64") for data in (forecast, observed)]
     ours, theirs = (_windows(event, sizes) for event in events)
     if weights is not None:
@@ -197,16 +193,3 @@ def _window_sizes(
             if size > field.sizes[dim]:
                 raise ValueError(f"window={size} is larger than the {field.sizes[dim]} cells along {dim!r}")
     return dict(zip(spatial, sizes, strict=True))
-
-
-def _check_threshold(threshold: float | DataArray, **data: DataArray) -> None:
-    if isinstance(threshold, DataArray):
-        check_same_labels(**data, threshold=threshold)
-    elif not isinstance(threshold, numbers.Real):
-        raise TypeError(f"threshold must be a number or a DataArray, not {type(threshold).__name__}")
-    elif not math.isfinite(threshold):
-        raise ValueError(f"threshold={threshold!r} must be finite")
-
-
-def _defined(threshold: float | DataArray) -> bool | DataArray:
-    return threshold.notnull() if isinstance(threshold, DataArray) else True

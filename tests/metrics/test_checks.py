@@ -1,5 +1,7 @@
 """What every metric does: labels that must agree, dimensions, units, and lazy results."""
 
+import functools
+
 import dask
 import numpy as np
 import pandas as pd
@@ -10,7 +12,17 @@ from gridcast import metrics
 
 NAN = float("nan")
 ERRORS = [metrics.mse, metrics.rmse, metrics.mae, metrics.bias]
-ENSEMBLE_SCORES = [metrics.crps, metrics.spread_skill_ratio, metrics.rank_histogram]
+ENSEMBLE_SCORES = [
+    metrics.crps,
+    metrics.spread_skill_ratio,
+    metrics.rank_histogram,
+    functools.partial(metrics.brier_score, threshold=3.0),
+    functools.partial(metrics.threshold_weighted_crps, lower=2.0),
+    functools.partial(metrics.interval_score, level=0.5),
+    functools.partial(metrics.coverage, level=0.5),
+    metrics.energy_score,
+    metrics.variogram_score,
+]
 
 
 def test_the_caller_s_arrays_are_left_alone(ensemble, observed):
