@@ -74,9 +74,14 @@ def plot_error_by_lead(errors: Mapping[str, Score], *, score: str = "mse", ax: A
     >>> plot_error_by_lead(models).get_ylabel()
     'MSE [K²]'
     """
-    intervals = _intervals("errors", errors, score, "lead_time")
+    return lines_by_lead("errors", errors, score, ax)
+
+
+def lines_by_lead(parameter: str, scores: Mapping[str, Score], score: str, ax: Axes | None) -> Axes:
+    """Draw lines and bands against lead time of scores that are given as `parameter`."""
+    intervals = _intervals(parameter, scores, score, "lead_time")
     if len({i.value["lead_time"].dtype.kind == "m" for i in intervals.values()}) > 1:
-        raise ValueError("errors count lead_time in steps and in time: give all of them one kind")
+        raise ValueError(f"{parameter} count lead_time in steps and in time: give all of them one kind")
     ax = new_axes(6.0, 4.0) if ax is None else ax
     leads, unit = lead_times([interval.value for interval in intervals.values()])
     styles = line_styles(intervals)
