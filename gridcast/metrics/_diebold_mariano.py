@@ -111,7 +111,7 @@ def diebold_mariano(
         along = member_dim if score == "crps" else None
         ours, truth, _, found = checked(mean.assign_attrs(side.attrs), observed.where(exists), dims, weights, along)
         cells = (ours - truth) ** 2 if along is None else mean_crps(ours, truth, [], None, member_dim)
-        scores.append(aggregate(cells.where(exists), reduce_dims=dims, weights=found))
+        scores.append(aggregate(cells, reduce_dims=dims, weights=found))
     difference = (scores[0] - scores[1]).transpose(INIT, LEAD, ...).compute()
     unit = units_of(observed, first, second)
     return _tests(difference, _overlap(first), squared(unit) if score == "mse" else unit)

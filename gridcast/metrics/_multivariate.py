@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import xarray as xr
 from scores.processing import aggregate
+from scores.utils import check_weights
 from xarray import DataArray
 
 from gridcast.data.checks import check_positive_integer
@@ -153,6 +154,8 @@ def variogram_score(
         check_positive_integer("max_lag", max_lag)
     spatial = check_fields(spatial_dims, forecast=forecast, observed=observed)
     forecast, observed, dims, weights = checked(forecast, observed, with_fields(dim, spatial), weights, member_dim)
+    if weights is not None:
+        check_weights(weights)  # pairs are not averaged by the scores package, which would check them
     lazy = forecast.chunks or observed.chunks
     cells = DataArray(1.0) if weights is None else weights
     cells = cells.expand_dims({d: observed.sizes[d] for d in spatial if d not in cells.dims})

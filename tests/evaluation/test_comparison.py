@@ -117,6 +117,8 @@ def test_another_reference_and_a_sequence(series, backtests):
     np.testing.assert_allclose(
         second["mse_difference_lower"].sel(model="good"), -first["mse_difference_upper"].sel(model="bad")
     )
+    assert first["mse_differs"].sel(model="bad").all()
+    assert second["mse_differs"].sel(model="good").all()
     assert second.attrs["reference"] == "bad"
     numbered = gc.verify(list(backtests.values()), series, reference=1, **OPTIONS)
     assert numbered["model"].values.tolist() == [0, 1]

@@ -1,5 +1,7 @@
 """Weights by latitude: where they are found, and where not."""
 
+import functools
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,7 +10,19 @@ from gridcast import metrics
 
 NAN = float("nan")
 ERRORS = [metrics.mse, metrics.rmse, metrics.mae, metrics.bias]
-ENSEMBLE_SCORES = [metrics.crps, metrics.spread_skill_ratio, metrics.rank_histogram]
+ENSEMBLE_SCORES = [
+    metrics.crps,
+    metrics.spread_skill_ratio,
+    metrics.rank_histogram,
+    functools.partial(metrics.brier_score, threshold=3.0),
+    functools.partial(metrics.brier_decomposition, threshold=3.0),
+    functools.partial(metrics.roc, threshold=3.0),
+    functools.partial(metrics.threshold_weighted_crps, lower=2.0),
+    functools.partial(metrics.interval_score, level=0.5),
+    functools.partial(metrics.coverage, level=0.5),
+    metrics.energy_score,
+    metrics.variogram_score,
+]
 
 
 def test_weights_by_hand(forecast, observed):
