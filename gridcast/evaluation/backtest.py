@@ -21,6 +21,8 @@ def backtest(
     mode: Literal["multi_step", "one_step"] = "multi_step",
     stride: int = 1,
     n_samples: int | None = None,
+    *,
+    observation_error: Any = None,
 ) -> xr.DataArray:
     """Forecast `X` from rolling origins, without retraining.
 
@@ -42,6 +44,8 @@ def backtest(
         Steps between two origins.
     n_samples : int, optional
         Members of an ensemble; the predictive mean by default.
+    observation_error : float, ndarray or DataArray, optional
+        Standard deviation of the error of each observation of `X`, as in `gridcast.BaseForecaster.predict`.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def backtest(
     >>> gc.backtest(gc.NaiveForecaster().fit(x[:10]), x[10:], horizon=3).sizes["init_time"]
     7
     """
-    return roll(estimator, X, horizon, mode, stride, n_samples).forecast()
+    return roll(estimator, X, horizon, mode, stride, n_samples, observation_error).forecast()
 
 
 @dataclass(frozen=True)
@@ -147,10 +151,18 @@ class Rolled:
         return field
 
 
-def roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None) -> Rolled:
+def roll(
+    estimator: Any,
+    X: Any,
+    horizon: int,
+    mode: str,
+    stride: int,
+    n_samples: int | None,
+    observation_error: Any = None,
+) -> Rolled:
     """Forecast as `backtest` does, labels to come."""
     forecaster, series, undo = _resolve(estimator, X)
-    values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples)
+    values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples, observation_error)
     return Rolled(values, n_samples, history, origins, mode, undo)
 
 

@@ -16,7 +16,8 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.chunk_cache import kept
 from gridcast.data.geography import advice
-from gridcast.data.grid import Series, extend, join, unwrap, wrap
+from gridcast.data.grid import Series, extend, unwrap, wrap
+from gridcast.data.observation_errors import join_noisy
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
@@ -101,9 +102,18 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
         self.__dict__.update(learned)
+        self._series = series  # for `reconstruct`, for as long as the object lives
         return self
 
-    def predict(self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step") -> xr.DataArray:
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of: all but the training series."""
+        state = dict(super().__getstate__())
+        state.pop("_series", None)
+        return state
+
+    def predict(
+        self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step", *, observation_error: Any = None
+    ) -> xr.DataArray:
         """Forecast the predictive mean.
 
         Two forms: ``predict(horizon)`` forecasts from the end of the training series (and every `update`),
@@ -119,6 +129,11 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         mode : {"multi_step", "one_step"}, default="multi_step"
             With T the last step of the history: ``"multi_step"`` forecasts T+1 to T+horizon from the history alone;
             ``"one_step"`` forecasts T-horizon+2 to T+1, each from the observations before it (data assimilation).
+        observation_error : float, ndarray or DataArray, optional
+            Standard deviation of the error of each observation of the history, in its units: a number, a field, or a
+            series with its times; infinite or NaN where an observation is not to count. The forecast then starts from
+            what the observations and the linear model of the forecaster say together, and gaps of the history are
+            filled by it. By default observations are taken to be as good as those of the training series.
 
         Returns
         -------
@@ -131,7 +146,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             If `horizon` is not an integer of at least 1.
         ValueError
             If `mode` is unknown, the history is too short or of another grid, `horizon` is a duration of no whole
-            number of steps, or the forecast would take more than 8 GiB.
+            number of steps, the forecast would take more than 8 GiB, or `observation_error` is negative, of another
+            grid or other times, or given to a forecaster without a linear model.
         NotFittedError
             Before `fit`.
 
@@ -140,17 +156,23 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         UserWarning
             If `X` names other units than the training series: nothing is converted.
         """
-        values, times, history = self._forecast_labelled(X, horizon, mode, None)
+        values, times, history = self._forecast_labelled(X, horizon, mode, None, observation_error)
         return wrap(values[0], times, history)
 
     def predict_samples(
-        self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step", n_samples: int = 100
+        self,
+        X: Any = None,
+        horizon: int = 1,
+        mode: Mode = "multi_step",
+        n_samples: int = 100,
+        *,
+        observation_error: Any = None,
     ) -> xr.DataArray:
         """Draw an ensemble from the predictive distribution.
 
         Parameters
         ----------
-        X, horizon, mode
+        X, horizon, mode, observation_error
             As in `predict`.
         n_samples : int, default=100
             Number of members.
@@ -161,7 +183,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Physical units. Each member is a possible future: coherent over the steps of a multi-step forecast.
         """
         n_samples = check_positive_integer("n_samples", n_samples)
-        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples)
+        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples, observation_error)
         return wrap(values, times, history, {"member": np.arange(n_samples)})
 
     def predict_quantiles(
@@ -171,12 +193,14 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         mode: Mode = "multi_step",
         q: float | Sequence[float] = (0.05, 0.5, 0.95),
         n_samples: int = 100,
+        *,
+        observation_error: Any = None,
     ) -> xr.DataArray:
         """Forecast quantiles of the predictive distribution, computed from samples in physical units.
 
         Parameters
         ----------
-        X, horizon, mode
+        X, horizon, mode, observation_error
             As in `predict`.
         q : float or sequence of float, default=(0.05, 0.5, 0.95)
             Probabilities between 0 and 1.
@@ -189,15 +213,18 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Physical units.
         """
         levels = check_levels(q)
-        return quantiles(self.predict_samples(X, horizon, mode, n_samples), levels)
+        members = self.predict_samples(X, horizon, mode, n_samples, observation_error=observation_error)
+        return quantiles(members, levels)
 
-    def update(self, X: xr.DataArray | np.ndarray) -> Self:
+    def update(self, X: xr.DataArray | np.ndarray, *, observation_error: Any = None) -> Self:
         """Move the forecast origin past newly observed steps, without retraining.
 
         Parameters
         ----------
         X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
             The steps that follow the training series and every earlier update, without a gap.
+        observation_error : float, ndarray or DataArray, optional
+            Standard deviation of the error of each observation, as in `predict`; it is kept for later forecasts.
 
         Returns
         -------
@@ -218,7 +245,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         if series.has_times and self.recent_.has_times:
             calendar = calendar.settle(extend(self.recent_.times, series.times))
         # lazy, so that only the steps that are kept are loaded
-        joined = join(self.recent_, self._relabel(series))
+        joined = join_noisy(self.recent_, self._with_errors(self._relabel(series), observation_error))
         # set together: a read that fails leaves both
         self.recent_, self.calendar_ = joined.tail(self._n_recent(), self._needed_cells(vars(self))), calendar
         return self
@@ -275,13 +302,13 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         return tags
 
     def _roll(
-        self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None
+        self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None, observation_error: Any = None
     ) -> tuple[np.ndarray, Series, np.ndarray]:
         """Forecast every stretch of `horizon` steps inside `X`; `gridcast.backtest` is the labelled form.
 
         Parameters
         ----------
-        X, horizon, mode, stride, n_samples
+        X, horizon, mode, stride, n_samples, observation_error
             As in `gridcast.backtest`.
 
         Returns
@@ -297,7 +324,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         check_mode(mode)
         series = self._check_history(X)
         self._check_unseen(series)
-        history, first = self._with_context(series)
+        history, first = self._with_context(self._with_errors(series, observation_error))
         origins = np.arange(first - 1, len(history) - horizon, stride)
         if not len(origins):
             raise ValueError(

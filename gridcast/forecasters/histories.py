@@ -14,7 +14,9 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.chunk_cache import kept
-from gridcast.data.grid import Grid, Series, join, unwrap
+from gridcast.data.grid import Grid, Series, unwrap
+from gridcast.data.observation_errors import join_noisy, with_errors
+from gridcast.data.parameters import shown
 from gridcast.data.units import warn_of_other_units
 from gridcast.forecasters.fitted import check_fitted
 
@@ -58,6 +60,15 @@ class HistoryForecaster(ABC):
         warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
         return replace(series, values=kept(series.values)) if self._reads_often else series
 
+    def _with_errors(self, series: Series, observation_error: Any) -> Series:
+        """Return a series with the errors of its observations, where they are given."""
+        if observation_error is not None and not hasattr(self, "_dynamics"):
+            raise ValueError(
+                f"observation_error={shown(observation_error)}: a {type(self).__name__} takes observations as they "
+                "are; leave it out, or use LinearForecaster or CNMMForecaster"
+            )
+        return with_errors(series, observation_error)
+
     def _follows(self, series: Series) -> bool:
         labelled = series.has_times and self.recent_.has_times
         return labelled and self.calendar_.follows(self.recent_.times[-1], series.times[0])
@@ -66,8 +77,7 @@ class HistoryForecaster(ABC):
         """Give steps without labels the numbers that follow the history."""
         if series.has_times:
             return series
-        times = self._times_after(self.recent_, len(series))
-        return Series(series.values, times, series.grid, series.samples, series.time_attrs)
+        return replace(series, times=self._times_after(self.recent_, len(series)))
 
     def _with_context(self, series: Series) -> tuple[Series, int]:
         """Return the series behind its context, and the first step of it that can be forecast from observations."""
@@ -77,7 +87,7 @@ class HistoryForecaster(ABC):
         follows = same_samples and self._follows(series)
         if follows and len(self.recent_) >= n_context:
             context = self.recent_.tail(n_context, self._needed_cells(vars(self)))
-            return join(context, series), n_context
+            return join_noisy(context, series), n_context
         if len(series) <= n_context:
             known = f"a training series of only {len(self.recent_)}"
             why = f"follows {known}" if follows else "does not follow the training series"

@@ -28,7 +28,7 @@ class LabelledForecaster(HistoryForecaster):
         """
 
     def _forecast_labelled(
-        self, X: Any, horizon: Any, mode: str, n_samples: int | None
+        self, X: Any, horizon: Any, mode: str, n_samples: int | None, observation_error: Any = None
     ) -> tuple[np.ndarray, pd.Index, Series]:
         """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
         check_fitted(self)
@@ -42,7 +42,7 @@ class LabelledForecaster(HistoryForecaster):
         check_mode(mode)
         n_cells = self.recent_.values.shape[0] * int(np.prod(self.grid_.shape))
         check_size(4 * horizon * n_cells * (n_samples or 1), horizon, n_samples)  # float32
-        history = self.recent_ if X is None else self._check_history(X)
+        history = self._with_errors(self.recent_ if X is None else self._check_history(X), observation_error)
         # in one-step mode the first forecast starts horizon - 1 steps before the end
         n_needed = self._n_context() + (horizon - 1 if mode == "one_step" else 0)
         if len(history) < n_needed:

@@ -93,6 +93,9 @@ class LinearForecaster(ScaledForecaster):
     def _build_module(self, spec: ModuleSpec) -> LinearInverseModel:
         return inverse_model(spec, self.lags, self.horizon)
 
+    def _dynamics(self) -> LinearInverseModel:
+        return self.module_
+
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         if history:
             raise ValueError("learned/history holds records, but a LinearForecaster keeps none")

@@ -27,6 +27,7 @@ from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import ScaledForecaster, with_threads
 from gridcast.forecasters.validation import validation_error
 from gridcast.modules.combination import Combination
+from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.persistence.forms import check
 from gridcast.training.callbacks import Watch
 from gridcast.training.checkpoints import Checkpoints
@@ -194,6 +195,9 @@ class NeuralForecaster(ScaledForecaster):
         if self.module_.combination is None:
             raise AttributeError(f"architecture={self.architecture!r} {lacks}")
         return self.module_.combination
+
+    def _dynamics(self) -> LinearInverseModel:
+        return self._combination('has no linear model to smooth along; use "residual"').linear
 
     def _n_lags(self) -> int:
         """Return the lags of the linear model of a forecaster without a parameter for them."""

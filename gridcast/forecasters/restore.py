@@ -10,6 +10,7 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
+from gridcast.data.observation_errors import with_array
 from gridcast.data.parameters import defaults
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.registry import find
@@ -90,6 +91,7 @@ def _origin(learned: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"learned/trained_on={ends!r} is not a first and a last time")
     check(recent, dict, "learned/recent")
     values, times, samples, attrs = take(recent, "values", "times", "samples", "time_attrs")
+    errors = recent.pop("errors", None)
     if recent:
         raise ValueError(f"learned/recent holds {sorted(recent)}, which is no part of a series")
     check(samples, (xr.DataArray, type(None)), "learned/recent/samples")
@@ -103,6 +105,8 @@ def _origin(learned: dict[str, Any]) -> dict[str, Any]:
     for end in ends:
         check(end, (type(times[0]), *NUMBERS), "learned/trained_on")
     series = Series(values, times, grid, samples, check(attrs, (dict, type(None)), "learned/recent/time_attrs"))
+    if errors is not None:
+        series = with_array(series, check_array(errors, values.shape, "learned/recent/errors"))
     return {
         "grid_": grid,
         "calendar_": calendar,

@@ -14,6 +14,7 @@ import xarray as xr
 from gridcast._version import __version__
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
+from gridcast.data.observation_errors import NoisySeries
 from gridcast.data.parameters import Parameters, defaults, shown
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.registry import is_registered
@@ -85,7 +86,8 @@ class SavedForecaster(Parameters, ABC):
                 "times": self.recent_.times,
                 "samples": self.recent_.samples,
                 "time_attrs": None if self.recent_.time_attrs is None else Attributes(self.recent_.time_attrs),
-            },
+            }
+            | ({"errors": self.recent_.errors} if isinstance(self.recent_, NoisySeries) else {}),
             "missing_share": self.missing_share_,
         }
         values["learned"] = encoder.encode(learned | self._learned(), "learned")

@@ -18,12 +18,13 @@ from torch import nn
 from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures, make_time_features, static_fields
 from gridcast.data.grid import Grid, Series, extend
+from gridcast.data.observation_errors import NoisySeries
 from gridcast.data.parameters import anything, flag, parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
-from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
 from gridcast.forecasters.registry import forecaster
+from gridcast.forecasters.smoothing import SmoothingForecaster
 from gridcast.modules.censored import Bounds
 from gridcast.modules.forecasting import Contexts
 from gridcast.persistence.encoding import MISFITS
@@ -36,6 +37,8 @@ from gridcast.transformers.minmax import MinMaxTransformer
 from gridcast.transformers.scaling import OURS, Scaling
 
 BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
+# contexts, masks, clocks and bounds
+Inputs = tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None]
 ACTIVATIONS = 64  # channels that a network holds of a frame: a rough bound, which only sizes the batches
 
 
@@ -67,7 +70,7 @@ def with_threads(fit: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, 
 
 
 @forecaster
-class ScaledForecaster(BaseForecaster):
+class ScaledForecaster(SmoothingForecaster):
     """Base of the forecasters that run a torch module on scaled anomalies.
 
     Attributes
@@ -183,8 +186,10 @@ class ScaledForecaster(BaseForecaster):
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
                 bounds = self._bounds(history, times, batch, horizon)
                 inputs = *context, self._clocks(history, batch), bounds  # values, mask, clocks, bounds
-                first = 0
-                for values in forecast_scaled(self.module_, inputs, horizon, sizes):
+                first, made = 0, forecast_scaled(self.module_, inputs, horizon, sizes)
+                if isinstance(history, NoisySeries):
+                    made = self._from_analyses(history, batch, inputs, horizon, sizes)
+                for values in made:
                     out[first : first + len(values), :, start : start + len(batch)] = values.reshape(
                         -1, n_series, len(batch), *values.shape[2:]
                     )
@@ -192,6 +197,20 @@ class ScaledForecaster(BaseForecaster):
                 start += len(batch)
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)
+
+    def _from_analyses(
+        self, history: NoisySeries, origins: np.ndarray, inputs: Inputs, horizon: int, sizes: list[int]
+    ) -> Iterator[np.ndarray]:
+        """Yield what `forecast_scaled` does, from contexts without the errors of observations."""
+        for x, n in self._analysed(history, origins, self.context, sizes):
+            # a member of its own for each draw, of which all is known
+            clock = None if inputs[2] is None else np.concatenate([inputs[2]] * n)
+            limits = inputs[3]
+            bounds = None if limits is None else (np.concatenate([limits[0]] * n), np.concatenate([limits[1]] * n))
+            drawn = [1] if any(sizes) else [0]
+            made = forecast_scaled(self.module_, (x, np.ones_like(x), clock, bounds), horizon, drawn)
+            for values in made:
+                yield values[0].reshape(n, -1, *values.shape[2:])
 
     def _bounds(
         self, history: Series, times: pd.Index, origins: np.ndarray, horizon: int
@@ -272,7 +291,7 @@ class ScaledForecaster(BaseForecaster):
 
 def forecast_scaled(
     module: nn.Module,
-    inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None],
+    inputs: Inputs,
     horizon: int,
     sizes: Sequence[int] = (0,),
 ) -> Iterator[np.ndarray]:

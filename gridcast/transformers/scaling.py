@@ -111,6 +111,21 @@ class Scaling:
         """Return scaled `values` (..., time, channel, y, x) as anomalies."""
         return values if self.climatology is None else values - self.climatology.climatology(times)
 
+    def anomalies(self, values: np.ndarray, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return physical `values` (sample, time, channel, y, x) as anomalies, filled, and their mask."""
+        scaled = np.asarray(_transformed(self.transformer, values, times, series), dtype=np.float32)
+        return fill_missing(self.subtract(scaled, times), self.default)
+
+    def scaled_errors(self, values: np.ndarray, errors: np.ndarray, times: pd.Index, series: Series) -> np.ndarray:
+        """Return standard deviations of observed `values`, (sample, time, channel, y, x), in scaled units."""
+        finite = np.isfinite(errors)
+        known = np.where(finite, errors, np.float32(0))
+        # of a curve its slope around the value
+        above, below = (
+            np.asarray(_transformed(self.transformer, values + sign * known, times, series)) for sign in (1, -1)
+        )
+        return np.where(finite, np.nan_to_num(np.abs(above - below) / 2), np.inf).astype(np.float32)
+
     def contexts(
         self, history: Series, batches: Sequence[np.ndarray], n: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,0 +1,166 @@
+"""Errors of observations that are known: their standard deviation beside a series."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from gridcast.data.grid import SAMPLE, TIME, Grid, Series, join
+
+
+@dataclass(frozen=True)
+class NoisySeries(Series):
+    """A series with the standard deviation of the error of each observation.
+
+    Parameters
+    ----------
+    errors : numpy or dask array, shape (sample, time, channel, y, x)
+        In the units of the values; infinite where an observation is not to count.
+    """
+
+    errors: Any = field(default=None, compare=False)
+
+    def load_errors(self, start: int, stop: int) -> np.ndarray:
+        """Return the errors of the steps ``start:stop`` in memory as float32.
+
+        Raises
+        ------
+        ValueError
+            If one is negative.
+        """
+        block = np.asarray(self.errors[:, start:stop], dtype=np.float32)
+        if (block < 0).any():
+            raise ValueError(
+                f"observation_error holds a negative value, {float(block[block < 0][0]):g}: give standard deviations "
+                "in the units of X"
+            )
+        return np.where(np.isnan(block), np.float32(np.inf), block)
+
+    def tail(self, n: int, needed: np.ndarray | None = None) -> NoisySeries:
+        """Return the last `n` steps, in memory; see `Series.tail`."""
+        first = max(len(self) - n, 0)
+        return with_array(super().tail(n, needed), self.load_errors(first, len(self)))
+
+
+def with_array(series: Series, errors: Any) -> NoisySeries:
+    """Return `series` with errors of its shape."""
+    return NoisySeries(**{f.name: getattr(series, f.name) for f in fields(Series)}, errors=errors)
+
+
+def join_noisy(first: Series, second: Series) -> Series:
+    """Return what `join` returns, with the errors of both; a series without any has none."""
+    joined = join(first, second)
+    if not any(isinstance(part, NoisySeries) for part in (first, second)):
+        return joined
+    parts = [
+        part.errors if isinstance(part, NoisySeries) else np.zeros(part.values.shape, np.float32)
+        for part in (first, second)
+    ]
+    library = np if all(isinstance(part, np.ndarray) for part in parts) else da
+    return with_array(joined, library.concatenate(parts, axis=1))
+
+
+def with_errors(series: Series, observation_error: Any) -> Series:
+    """Return a series with the errors that a user gives.
+
+    Parameters
+    ----------
+    series : Series
+    observation_error : float, ndarray, DataArray or None
+        Standard deviation in the units of the series: one number, a field, or a series. Infinite or NaN is an
+        observation that does not count. None leaves the series as it is.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If it is negative, or of another grid or other times.
+    """
+    if observation_error is None:
+        return series
+    shape = series.values.shape
+    if isinstance(observation_error, numbers.Real) and not isinstance(observation_error, bool):
+        if observation_error < 0:
+            raise ValueError(
+                f"observation_error={observation_error!r} must not be negative: it is a standard deviation"
+            )
+        return with_array(series, np.broadcast_to(np.float32(observation_error), shape))
+    if isinstance(observation_error, np.ndarray):
+        try:
+            given = _with_channel(observation_error, series.grid)
+            return with_array(series, np.broadcast_to(given, shape))
+        except ValueError:
+            raise ValueError(
+                f"observation_error has the shape {observation_error.shape}, which does not fit the series, {shape}: "
+                "give a number, a field or a series of the same grid"
+            ) from None
+    if not isinstance(observation_error, xr.DataArray):
+        raise TypeError(
+            f"observation_error must be a number, an ndarray or a DataArray, not {type(observation_error).__name__}"
+        )
+    return with_array(series, _broadcast(_selected(observation_error, series), series))
+
+
+def _selected(error: xr.DataArray, series: Series) -> xr.DataArray:
+    """Return the errors of the steps of a series, on its grid."""
+    dims = [SAMPLE, TIME, *series.grid.dims]
+    unknown = [d for d in error.dims if d not in dims]
+    if unknown:
+        raise ValueError(
+            f"observation_error has a dimension {unknown[0]!r}, which X has not: it may have those of {tuple(dims)}"
+        )
+    for name, ours in series.grid.coords.items():
+        theirs = error.coords.get(name)
+        if theirs is None or theirs.dims != ours.dims or not ours.dims:
+            continue
+        if theirs.shape != ours.shape or not _alike(ours.values, theirs.values):
+            raise ValueError(f"observation_error has other values in {name!r} than the series: put it on the same grid")
+    sizes = dict(zip(series.grid.dims, series.grid.shape[-len(series.grid.dims) :], strict=True))
+    for dim in error.dims:
+        if error.sizes[dim] != (expected := sizes.get(dim, error.sizes[dim])):
+            raise ValueError(
+                f"observation_error has {error.sizes[dim]} entries along {dim!r}, the series has {expected}: "
+                "put it on the same grid"
+            )
+    if TIME not in error.dims:
+        return error
+    if series.has_times and TIME in error.coords:
+        at = error.get_index(TIME).get_indexer(series.times)
+        if (at < 0).any():
+            raise ValueError(
+                f"observation_error has no time {series.times[int(np.argmax(at < 0))]}, which X has: give one for each "
+                "step, or a field for all"
+            )
+        return error.isel({TIME: at})
+    if error.sizes[TIME] != len(series):
+        raise ValueError(f"observation_error has {error.sizes[TIME]} steps, the series has {len(series)}")
+    return error
+
+
+def _broadcast(error: xr.DataArray, series: Series) -> Any:
+    dims = [d for d in (SAMPLE, TIME, *series.grid.dims) if d in error.dims]
+    values = error.transpose(*dims).data
+    # an axis of size 1 for each dimension that it lacks
+    index = tuple(slice(None) if d in dims else None for d in (SAMPLE, TIME, *series.grid.dims))
+    values = values[index]
+    if len(series.grid.dims) == 2:
+        values = values[:, :, None]
+    library = np if isinstance(values, np.ndarray) else da
+    return library.broadcast_to(values, series.values.shape)
+
+
+def _with_channel(values: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return a plain array with the axis of the channel that `unwrap` added."""
+    return values[..., None, :, :] if len(grid.dims) == 2 and values.ndim >= 2 else values
+
+
+def _alike(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
+        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))
+    return bool((ours == theirs).all())

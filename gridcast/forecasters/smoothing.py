@@ -1,0 +1,246 @@
+"""What a state-space model says of the past: fields given what was observed before and after."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from tqdm.auto import tqdm
+
+from gridcast.data.checks import check_positive_integer
+from gridcast.data.grid import Series, wrap
+from gridcast.data.observation_errors import NoisySeries, with_errors
+from gridcast.data.random import draw_seed
+from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.fitted import check_fitted
+from gridcast.forecasters.horizon import check_size
+from gridcast.forecasters.stretches import Stretch, stretches
+from gridcast.modules.inverse_model import LinearInverseModel
+from gridcast.modules.smoother import Observed, Smoother
+from gridcast.training.engine import seeded
+from gridcast.training.threads import threads
+from gridcast.transformers.scaling import Scaling
+
+READ_VALUES = 2**22  # of the steps that are looked through at a time
+DRAWN_VALUES = 2**20  # of the runs that are drawn at a time: a search holds some sixty times as much
+FEW = 8  # stretches that need no progress bar
+
+
+class SmoothingForecaster(BaseForecaster):
+    """Estimates the fields of the past along the linear model of a forecaster."""
+
+    scaling_: Scaling
+
+    @abstractmethod
+    def _dynamics(self) -> LinearInverseModel:
+        """Return the linear model along which is smoothed; raise an AttributeError where there is none."""
+
+    def reconstruct(
+        self,
+        X: xr.DataArray | np.ndarray | None = None,
+        n_samples: int | None = None,
+        keep_observed: bool = True,
+        *,
+        observation_error: Any = None,
+    ) -> xr.DataArray:
+        """Estimate the fields of a series from all that was observed, before and after: gaps are filled.
+
+        This is the smoother of the forecaster's linear model (`linear_`, or the model of a `LinearForecaster`) with
+        Gaussian noise: the mean is the most likely run of fields, members are drawn around it (weak-constraint
+        four-dimensional variational assimilation, Trémolet 2006; Bardsley et al. 2014), coherent in space and time. Of
+        a long series stretches around the gaps are estimated one after the other, each from where the one before ended
+        and with the steps behind it in view.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x), optional
+            A series on the grid and calendar of the training series, with gaps (NaN), numpy- or dask-backed; by default
+            the training series itself.
+        n_samples : int, optional
+            Members; by default the mean.
+        keep_observed : bool, default=True
+            What was observed stays as it is. If False, it is estimated too, without the errors of observations and the
+            noise of the training series that is white in space and time.
+        observation_error : float, ndarray or DataArray, optional
+            Standard deviation of the error of each observation, as in `predict`.
+
+        Returns
+        -------
+        DataArray, shape ([member=n_samples,] [sample,] time, [channel,] y, x)
+            Physical units, the times of `X`. Cells that were never observed in training stay missing.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        AttributeError
+            With ``architecture="paper"``, which has no linear model.
+        TypeError
+            If `n_samples` is no integer.
+        ValueError
+            If `n_samples` is below 1, `X` is of another grid or calendar, is not given and the training series is not
+            at hand (of an opened or copied forecaster), `observation_error` is negative, or the result would take
+            more than 8 GiB.
+
+        Examples
+        --------
+        >>> import gridcast as gc
+        >>> heat = gc.datasets.make_heat(2, n_windows=2, window=12, shape=(16, 16), random_state=0)
+        >>> model = gc.LinearForecaster(lags=2, context=6, random_state=0).fit(heat)
+        >>> filled = model.reconstruct(heat.where(heat.time != heat.time[5]))
+        >>> bool(filled.notnull().all())
+        True
+        """
+        check_fitted(self)
+        smoother = Smoother(self._dynamics())
+        n = None if n_samples is None else check_positive_integer("n_samples", n_samples)
+        series = with_errors(self._training_series() if X is None else self._check_history(X), observation_error)
+        check_size(4 * (n or 1) * int(np.prod(series.values.shape)), len(series), n)
+        out = np.empty((n or 1, *series.values.shape), dtype=np.float32)
+        with (
+            threads(int(np.prod(series.grid.shape[1:])) * 16),
+            seeded(draw_seed(self.random_state)) if n else nullcontext(),
+        ):
+            for sample in range(series.values.shape[0]):
+                self._reconstruct(smoother, series, sample, n, keep_observed, out[:, sample : sample + 1])
+        if n is None:
+            return wrap(out[0], series.times, series)
+        return wrap(out, series.times, series, {"member": np.arange(n)})
+
+    def _reconstruct(
+        self, smoother: Smoother, series: Series, sample: int, n: int | None, keep_observed: bool, out: np.ndarray
+    ) -> None:
+        """Write the estimates of a sample to `out`, (member, 1, time, channel, y, x)."""
+        noisy, ever = isinstance(series, NoisySeries), self.scaling_.statistics.observed
+        unknown, blank = (np.zeros(len(series), dtype=bool) for _ in range(2))
+        step = max(1, READ_VALUES // int(np.prod(series.grid.shape)))
+        for first in range(0, len(series), step):
+            block = series.load(first, first + step)[sample]
+            out[:, 0, first : first + step] = np.where(ever, block, np.float32(np.nan))
+            missing = np.isnan(block)[:, ever]
+            unknown[first : first + step] = missing.any(1) | noisy | (not keep_observed)
+            blank[first : first + step] = missing.all(1)
+        planned = stretches(unknown, blank, smoother.n_lags)
+        carried: tuple[int, torch.Tensor] | None = None
+        quiet = len(planned) < FEW or not getattr(self, "verbose", True)
+        for stretch in tqdm(planned, disable=quiet or None, unit="stretch"):
+            observed, raw = self._observed(smoother, series, sample, stretch)
+            found, carried = self._estimate(smoother, observed, stretch, n, carried)
+            if not keep_observed:
+                floor = smoother.noise_floor()[:, None, None]
+                found = smoother.denoise(found, floor, observed.mask, noisy=bool(n))
+            kept = slice(stretch.first - stretch.start, stretch.last - stretch.start)
+            # (member, sample, origin, time, ...); a copy, which is restored in place
+            values = np.array(found[:, kept].cpu())[:, None, None]
+            times = series.times[stretch.first : stretch.last]
+            leads = [times[i : i + 1] for i in range(len(times))]
+            restored = self.scaling_.restore(values, series, leads, getattr(self, "bounded", False))[:, :, 0]
+            if keep_observed:
+                restored = np.where(np.isnan(raw[kept]), restored, raw[kept])
+            out[:, :, stretch.first : stretch.last] = np.where(ever, restored, np.float32(np.nan))
+
+    def _observed(
+        self, smoother: Smoother, series: Series, sample: int, stretch: Stretch
+    ) -> tuple[Observed, np.ndarray]:
+        """Return the scaled anomalies of a stretch with a batch of 1, and its values in physical units."""
+        raw = series.load(stretch.start, stretch.stop)[sample]
+        times = series.times[stretch.start : stretch.stop]
+        values, mask = self.scaling_.anomalies(raw[None], times, series)
+        # land is known: it has no anomaly
+        mask = np.where(self.scaling_.statistics.observed, mask, np.float32(1))
+        variance = np.zeros_like(values)
+        if isinstance(series, NoisySeries):
+            errors = series.load_errors(stretch.start, stretch.stop)[sample : sample + 1]
+            variance = self._variance(smoother, raw[None], errors, times, series)
+        return self._as_observed(values, mask, variance), raw
+
+    def _as_observed(self, values: np.ndarray, mask: np.ndarray, variance: np.ndarray) -> Observed:
+        device = self._dynamics().std.device
+        # an error without limit is no observation
+        counts = np.where(np.isfinite(variance), mask, np.float32(0))
+        return Observed(
+            *(torch.as_tensor(a, device=device) for a in (values, counts, np.nan_to_num(variance, posinf=0.0)))
+        )
+
+    def _variance(
+        self, smoother: Smoother, values: np.ndarray, errors: np.ndarray, times: Any, series: Series
+    ) -> np.ndarray:
+        """Return the variance of scaled observations beyond the noise that the training series has already."""
+        scaled = self.scaling_.scaled_errors(values, errors, times, series)
+        floor = smoother.noise_floor().cpu().numpy()[:, None, None]
+        return np.maximum(np.square(scaled) - floor, 0.0).astype(np.float32)
+
+    def _estimate(
+        self,
+        smoother: Smoother,
+        observed: Observed,
+        stretch: Stretch,
+        n: int | None,
+        carried: tuple[int, torch.Tensor] | None,
+    ) -> tuple[torch.Tensor, tuple[int, torch.Tensor]]:
+        """Return the estimates of a stretch, (member, time, channel, y, x), and with which step they end.
+
+        `carried` is what was returned for the stretch before; where it reaches, this one goes on from it.
+        """
+        fixed, found = stretch.first - stretch.start, []
+        together = max(1, DRAWN_VALUES // observed.values.numel())
+        for first in range(0, n or 1, together):
+            values = observed.values
+            if carried is not None and carried[0] > stretch.start:
+                stop, before = carried
+                n_known = stop - stretch.start
+                values = values.expand(min(together, (n or 1) - first), *values.shape[1:]).clone()
+                values[:, :n_known] = before[first : first + len(values), -n_known:]
+            run = observed._replace(values=values[:1])
+            mean = smoother.mean(run, fixed)
+            if n is None:
+                found.append(mean)
+                continue
+            # members keep their own beginning
+            start = mean.expand(min(together, n - first), *mean.shape[1:]).clone()
+            start[:, :fixed] = values[:, :fixed]
+            found.append(smoother.draw(run, start[:, None], len(start), fixed)[:, 0])
+        runs = torch.cat(found)
+        kept = runs[:, max(0, stretch.last - stretch.start - smoother.n_lags) : stretch.last - stretch.start]
+        return runs, (stretch.last, kept)
+
+    def _analysed(
+        self, history: NoisySeries, origins: np.ndarray, n_steps: int, sizes: list[int]
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield contexts without the errors of observations, (members * sample * origin, n_steps, channel, y, x).
+
+        For 0 in `sizes` the mean, for other numbers so many draws; with each the number of runs.
+        """
+        smoother = Smoother(self._dynamics())
+        # more steps than a context: what came before tells how far an observation can be trusted
+        n = min(2 * n_steps, int(origins[0]) + 1)
+        first, stop = int(origins[0]) - n + 1, int(origins[-1]) + 1
+        raw, times = history.load(first, stop), history.times[first:stop]
+        errors = history.load_errors(first, stop)
+        values, mask = self.scaling_.anomalies(raw, times, history)
+        mask = np.where(self.scaling_.statistics.observed, mask, np.float32(1))
+        variance = self._variance(smoother, raw, errors, times, history)
+
+        def cut(a: np.ndarray) -> np.ndarray:
+            runs = np.stack([a[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
+            return runs.reshape(-1, n, *history.grid.shape)
+
+        observed = self._as_observed(*(cut(a) for a in (values, mask, variance)))
+        mean = smoother.mean(observed)
+        for size in sizes:
+            found = smoother.draw(observed, mean, size).flatten(0, 1) if size else mean
+            yield found[:, -n_steps:].cpu().numpy(), max(size, 1)
+
+    def _training_series(self) -> Series:
+        series = vars(self).get("_series")
+        if series is None:
+            raise ValueError(
+                "X=None: the training series is not kept with a forecaster that was opened or copied: give it, "
+                "reconstruct(X)"
+            )
+        return series

@@ -1,0 +1,158 @@
+"""Fields given what was observed of them, before and after: the smoother along a linear inverse model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gridcast.modules.innovations import Innovations, Problem
+from gridcast.modules.inverse_model import LinearInverseModel
+
+EXACT = 1e-4  # of the variance of a forecast error: an observation of less is taken as it is
+N_FREQUENCIES = 64
+
+
+class Observed(NamedTuple):
+    """Runs of fields as they were observed.
+
+    Parameters
+    ----------
+    values : Tensor, (batch, time, channel, y, x)
+        Finite everywhere; where nothing was observed, what the search starts from.
+    mask : Tensor, same shape
+        1 where something was observed.
+    variance : Tensor, same shape
+        Of the errors of the observations, beyond those of the training series.
+    """
+
+    values: Tensor
+    mask: Tensor
+    variance: Tensor
+
+
+class Smoother:
+    """Mean and draws of runs of fields given observations of any of their cells.
+
+    Along a linear model with Gaussian noise this is the fixed-interval smoother (Rauch, Tung and Striebel 1965), found
+    as the most likely run (weak-constraint four-dimensional variational assimilation, Trémolet 2006). Draws are the
+    solutions for drawn innovations and errors (Bardsley et al. 2014): exact in the linear case, coherent in space and
+    time.
+
+    Parameters
+    ----------
+    model : LinearInverseModel
+    """
+
+    def __init__(self, model: LinearInverseModel) -> None:
+        self.innovations = Innovations(model)
+        self.exact = EXACT * model.std[0].square().mean((1, 2))[:, None, None]  # (channel, 1, 1)
+
+    @property
+    def n_lags(self) -> int:
+        """Steps before a run that say how it begins."""
+        return self.innovations.n_lags
+
+    @torch.no_grad()
+    def mean(self, observed: Observed, fixed: int = 0) -> Tensor:
+        """Return the mean of runs (batch, time, channel, y, x) of which the first `fixed` steps are known."""
+        problem = self._problem(observed, fixed)
+        return problem.solve(observed.values, observed.values)
+
+    @torch.no_grad()
+    def draw(self, observed: Observed, mean: Tensor, n: int, fixed: int = 0) -> Tensor:
+        """Return `n` draws of each run around its mean, (n, batch, time, channel, y, x).
+
+        The first `fixed` steps of `mean` may be those of `n` runs, (n, 1, time, channel, y, x), which the draws go on.
+        """
+        problem = self._problem(observed, fixed)
+        error = observed.variance.sqrt() * observed.mask
+        if len(observed.values) > 1:
+            pairs = [self._drawn(problem, observed.values, m, error) for m in mean.expand(n, *mean.shape[-5:])]
+            return torch.stack(pairs)
+        start = mean.reshape(-1, *mean.shape[-4:]).expand(n, *mean.shape[-4:])
+        return self._drawn(problem, observed.values.expand(start.shape), start, error)[:, None]
+
+    def _drawn(self, problem: Problem, values: Tensor, start: Tensor, error: Tensor) -> Tensor:
+        target = values + error * torch.randn_like(start)
+        innovations = torch.randn_like(self.innovations(start))
+        return problem.solve(start, target, innovations)
+
+    def _problem(self, observed: Observed, fixed: int) -> Problem:
+        exact = (observed.mask > 0) & (observed.variance <= self.exact)
+        exact[:, :fixed] = True
+        noisy = (observed.mask > 0) & ~exact
+        precision = torch.where(noisy, 1 / observed.variance.clamp(min=1e-30), 0.0)
+        return Problem(self.innovations, ~exact, precision)
+
+    @torch.no_grad()
+    def condition(self, wanted: Tensor, known: Tensor) -> Tensor:
+        """Return what is added to runs from known steps on so that `known` cells change by `wanted`.
+
+        Parameters
+        ----------
+        wanted : Tensor, (n, time, channel, y, x)
+            Of steps that follow steps which stay as they are.
+        known : Tensor of bool, (1, time, channel, y, x)
+        """
+        before = [wanted.new_zeros(len(t), self.n_lags, *t.shape[2:]) for t in (wanted, known)]
+        start = torch.cat([before[0], torch.where(known, wanted, 0.0)], dim=1)
+        fixed = torch.cat([before[1] == 0, known], dim=1)
+        return Problem(self.innovations, ~fixed, torch.zeros_like(fixed, dtype=start.dtype)).solve(start, start)[
+            :, self.n_lags :
+        ]
+
+    @torch.no_grad()
+    def response(self, weights: Tensor, free: Tensor) -> Tensor:
+        """Return the covariance of each cell with weighted sums of cells, (n, time, channel, y, x), given the past.
+
+        Parameters
+        ----------
+        weights : Tensor, (n, time, channel, y, x)
+        free : Tensor of bool, (1, time, channel, y, x)
+            Cells of which nothing else is known.
+        """
+        before = weights.new_zeros(len(weights), self.n_lags, *weights.shape[2:])
+        free = torch.cat([torch.zeros_like(before[:1], dtype=torch.bool), free], dim=1)
+        problem = Problem(self.innovations, free, torch.zeros_like(free, dtype=weights.dtype))
+        return problem.invert(torch.cat([before, weights], dim=1))[:, self.n_lags :]
+
+    @torch.no_grad()
+    def noise_floor(self) -> Tensor:
+        """Return the variance of noise that is white in space and time, at most, of the training series, (channel,).
+
+        The least that any coefficient of a block has at any frequency, by its own weights.
+        """
+        linear = self.innovations.linear
+        own, change = linear.own[..., 0, 0], linear.change[:, 0, 0]  # (n_lags, n_folded), (n_folded,)
+        phases = torch.linspace(0, torch.pi, N_FREQUENCIES, device=own.device)[:, None]
+        # fields lag by a step each; a change is the difference of a field and the one before it
+        gain = 1 - (1 + own[0]) * torch.exp(-1j * phases)
+        for lag in range(1, self.n_lags):
+            gain = gain - own[lag] / change * (torch.exp(-1j * lag * phases) - torch.exp(-1j * (lag + 1) * phases))
+        power = (linear.scale * self.innovations.std).square().mean((1, 2)) / gain.abs().square()
+        return power.amin(0).unflatten(0, (len(linear.cell_std), -1)).amin(1)
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, variance: Tensor, seen: Tensor, *, noisy: bool) -> Tensor:
+        """Return runs without the noise that the training series has, (n, time, channel, y, x).
+
+        Of a Gaussian series with white noise the mean without it follows from the gradient of the log density
+        (Tweedie's formula, Robbins 1956).
+
+        Parameters
+        ----------
+        x : Tensor, (n, time, channel, y, x)
+        variance : Tensor, broadcast with `x`
+        seen : Tensor, broadcast with `x`
+            1 where an observation stands; what was filled in has no such noise.
+        noisy : bool
+            Draws instead of means.
+        """
+        error = variance * self.innovations.pull(x)
+        if noisy:
+            precision = self.innovations.local_precision().diagonal(dim1=-2, dim2=-1).mean((1, 2, 3))
+            left = variance * (1 - variance * precision[:, None, None]).clamp(min=0.0)
+            error = error + left.sqrt() * torch.randn_like(x)
+        return x - seen * error
