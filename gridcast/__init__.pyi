@@ -3,6 +3,7 @@ from . import metrics as metrics
 from . import plotting as plotting
 from . import presets as presets
 from ._version import __version__ as __version__
+from .data.conditions import AreaMean as AreaMean
 from .evaluation.backtest import backtest as backtest
 from .evaluation.scorers import make_scorer as make_scorer
 from .evaluation.splitters import WindowSplitter as WindowSplitter

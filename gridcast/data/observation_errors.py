@@ -116,7 +116,8 @@ def _selected(error: xr.DataArray, series: Series) -> xr.DataArray:
             f"observation_error has a dimension {unknown[0]!r}, which X has not: it may have those of {tuple(dims)}"
         )
     for name, ours in series.grid.coords.items():
-        theirs = error.coords.get(name)
+        # not `get`, which makes a coordinate where a dimension has none
+        theirs = error.coords[name] if name in error.coords else None
         if theirs is None or theirs.dims != ours.dims or not ours.dims:
             continue
         if theirs.shape != ours.shape or not _alike(ours.values, theirs.values):

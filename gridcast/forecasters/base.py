@@ -167,6 +167,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         n_samples: int = 100,
         *,
         observation_error: Any = None,
+        given: Any = None,
     ) -> xr.DataArray:
         """Draw an ensemble from the predictive distribution.
 
@@ -176,14 +177,25 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             As in `predict`.
         n_samples : int, default=100
             Number of members.
+        given : DataArray, AreaMean, or a list of these, optional
+            What is taken to be known of the future, in multi-step mode: values of single cells, times and channels (NaN
+            where nothing is known), or means of regions, `gridcast.AreaMean`. Members are moved to agree with it, by
+            the covariances in space and time of the linear model of the forecaster; exact where that is the truth.
 
         Returns
         -------
         DataArray, shape (member=n_samples, [sample,] time=horizon, [channel,] y, x)
             Physical units. Each member is a possible future: coherent over the steps of a multi-step forecast.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `predict`; also if `given` is of another kind, grid or times, or no member meets it.
         """
         n_samples = check_positive_integer("n_samples", n_samples)
         values, times, history = self._forecast_labelled(X, horizon, mode, n_samples, observation_error)
+        if given is not None:
+            values = self._given(values, times, history, given, mode)
         return wrap(values, times, history, {"member": np.arange(n_samples)})
 
     def predict_quantiles(
@@ -195,6 +207,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         n_samples: int = 100,
         *,
         observation_error: Any = None,
+        given: Any = None,
     ) -> xr.DataArray:
         """Forecast quantiles of the predictive distribution, computed from samples in physical units.
 
@@ -206,6 +219,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Probabilities between 0 and 1.
         n_samples : int, default=100
             Number of members that the quantiles are computed from.
+        given
+            As in `predict_samples`.
 
         Returns
         -------
@@ -213,7 +228,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Physical units.
         """
         levels = check_levels(q)
-        members = self.predict_samples(X, horizon, mode, n_samples, observation_error=observation_error)
+        members = self.predict_samples(X, horizon, mode, n_samples, observation_error=observation_error, given=given)
         return quantiles(members, levels)
 
     def update(self, X: xr.DataArray | np.ndarray, *, observation_error: Any = None) -> Self:

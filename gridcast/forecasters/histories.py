@@ -60,6 +60,10 @@ class HistoryForecaster(ABC):
         warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
         return replace(series, values=kept(series.values)) if self._reads_often else series
 
+    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
+        """Return members (member, sample, time, channel, y, x) that agree with what is given of the future."""
+        raise ValueError(f"given={shown(given)}: a {type(self).__name__} has no covariances; use LinearForecaster")
+
     def _with_errors(self, series: Series, observation_error: Any) -> Series:
         """Return a series with the errors of its observations, where they are given."""
         if observation_error is not None and not hasattr(self, "_dynamics"):

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from tqdm.auto import tqdm
@@ -19,6 +20,8 @@ from gridcast.data.random import draw_seed
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.horizon import check_size
+from gridcast.forecasters.likelihood import densities
+from gridcast.forecasters.scenarios import conditioned
 from gridcast.forecasters.stretches import Stretch, stretches
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.smoother import Observed, Smoother
@@ -235,6 +238,59 @@ class SmoothingForecaster(BaseForecaster):
         for size in sizes:
             found = smoother.draw(observed, mean, size).flatten(0, 1) if size else mean
             yield found[:, -n_steps:].cpu().numpy(), max(size, 1)
+
+    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
+        if mode != "multi_step":
+            raise ValueError(f'given: mode={mode!r} forecasts what is observed already; use mode="multi_step"')
+        anomalies, _ = self.scaling_.anomalies(values.reshape(-1, *values.shape[2:]), times, history)
+        smoother = Smoother(self._dynamics())
+        moved = conditioned(smoother, self.scaling_, anomalies.reshape(values.shape), given, times, history)
+        leads = [times[i : i + 1] for i in range(len(times))]
+        return self.scaling_.restore(moved[:, :, None], history, leads, self.bounded)[:, :, 0]
+
+    def log_likelihood(self, X: xr.DataArray | np.ndarray) -> xr.DataArray:
+        """Return the log density of each observation in the forecast from those before it.
+
+        The density is that of the one-step predictive distribution in physical units: normal in the scaled series,
+        with the spread of the members; where values are at a natural bound of the series, the logarithm of the
+        probability to be there. The sum over the cells of a step is a series in which anomalies stand out: a sensor
+        that drifts, two fields that are swapped.
+
+        Parameters
+        ----------
+        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
+            Observations on the grid and calendar of the training series.
+
+        Returns
+        -------
+        DataArray, shape ([sample,] time, [channel,] y, x)
+            Nats, the logarithm of a density per unit of the series; NaN where nothing was observed, and at the first
+            `context` steps unless `X` follows the training series.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If `X` is too short for one forecast, or of another grid or calendar.
+
+        Warns
+        -----
+        UserWarning
+            If the model was trained on steps of `X`.
+        """
+        series = self._check_history(X)
+        self._check_unseen(series)
+        history, first = self._with_context(series)
+        origins = np.arange(first - 1, len(history) - 1)
+        out = np.full((series.values.shape[0], len(history) - first, *series.grid.shape), np.nan)
+        with seeded(0):
+            for block in self._blocks(origins, history, self.context):
+                out[:, block - first + 1] = densities(self, history, block)
+        n_missing = len(series) - out.shape[1]
+        full = np.concatenate([np.full_like(out, np.nan, shape=(len(out), n_missing, *out.shape[2:])), out], axis=1)
+        found = wrap(full, series.times, series).rename("log_likelihood")
+        return found.assign_attrs(long_name="log density of the one-step forecast", units="1")
 
     def _training_series(self) -> Series:
         series = vars(self).get("_series")

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from gridcast.modules.blend import Blend, Products
-from gridcast.modules.censored import Bounds
+from gridcast.modules.censored import FLOOR, Bounds
 from gridcast.modules.forecasting import Contexts, ForecastModule
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import by_lead
 from gridcast.modules.spread import Spread
 
 Draw = Callable[[int], tuple[Tensor, Tensor]]
+N_DRAWN = 16  # members of the networks, by which their spread is told
 SOURCES = ("networks", "linear", "persistence")
 
 
@@ -118,6 +119,21 @@ class CombinedModule(ForecastModule):
         draw : callable
             Returns so many members and their scale, each (member, batch, horizon, channel, y, x).
         """
+
+    @torch.no_grad()
+    def predictive(self, contexts: Contexts) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of the next field, see `ForecastModule`; that of the networks by draws."""
+        x, mask, clock, _ = contexts
+        mean, _, draw = self.begin(x, mask, 1, clock)
+        members, noise = draw(N_DRAWN)
+        variance = (members - mean).square().mean(0) + noise.square().mean(0)
+        if self.combination is None:
+            return mean[:, 0], variance.sqrt()[:, 0]
+        spread, std = self.combination.spread, self.combination.linear.std[:1]
+        combined = self.combination.blend.mean(self.combination.sources(mean, x))
+        variance = spread.networks[:1].square() * variance + spread.paths[:1].square() * std.square()
+        active = spread.activity(x)[:, None] ** spread.power[:1]
+        return combined[:, 0], (active * variance.sqrt()).clamp(min=FLOOR)[:, 0]
 
     @torch.no_grad()
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:

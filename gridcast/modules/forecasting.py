@@ -37,6 +37,10 @@ class ForecastModule(nn.Module, ABC):
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what `forecast` returns for each number of members in `sizes`; contexts are read once for all."""
 
+    @abstractmethod
+    def predictive(self, contexts: Contexts) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of the next field, (batch, channel, y, x), as if there were no bounds."""
+
     def forecast(
         self,
         x: Tensor,

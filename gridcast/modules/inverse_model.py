@@ -135,6 +135,12 @@ class LinearInverseModel(ForecastModule):
             yield loc, torch.zeros_like(loc[:1, :1, :1]).expand(loc.shape)
 
     @torch.no_grad()
+    def predictive(self, contexts: Contexts) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of the next field, see `ForecastModule`."""
+        mean = self.mean(contexts.x, 1)[:, 0]
+        return mean, self.std[0].expand_as(mean)
+
+    @torch.no_grad()
     def mean(self, x: Tensor, horizon: int) -> Tensor:
         """Return the mean of the fields after contexts `x`, (batch, horizon, channel, y, x)."""
         # (batch, n_lags * n_folded, y / d, x / d)

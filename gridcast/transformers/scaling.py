@@ -26,6 +26,7 @@ from gridcast.transformers.channels import ChannelTransformer
 from gridcast.transformers.log import LogTransformer
 from gridcast.transformers.minmax import MinMaxTransformer
 
+STEP = 1e-4  # of the largest value, over which a slope is told
 ROUNDED = 2e-6  # of values between -1 and 1
 OURS = (MinMaxTransformer, LogTransformer, Anomaly)  # exact types: a subclass may change what `transform` does
 CYCLE_BYTES = 2**30  # an hourly cycle of a year fits for 30 000 cells
@@ -125,6 +126,37 @@ class Scaling:
             np.asarray(_transformed(self.transformer, values + sign * known, times, series)) for sign in (1, -1)
         )
         return np.where(finite, np.nan_to_num(np.abs(above - below) / 2), np.inf).astype(np.float32)
+
+    def slope(self, values: np.ndarray, times: pd.Index, series: Series) -> np.ndarray:
+        """Return by how much scaled values change with physical `values` (sample, time, channel, y, x)."""
+        values = values.astype(np.float64)
+        step = STEP * max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
+        above, below = (_transformed(self.transformer, values + sign * step, times, series) for sign in (1, -1))
+        return (np.asarray(above, dtype=np.float64) - np.asarray(below, dtype=np.float64)) / (2 * step)
+
+    def linear(self, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return the physical values of anomalies of zero, and by how much they change with anomalies.
+
+        Both are (time, channel, y, x).
+
+        Raises
+        ------
+        ValueError
+            If the transformer is not linear.
+        """
+        zero = np.zeros((len(times), *series.grid.shape), dtype=np.float32)
+        if self.climatology is not None:
+            zero = zero + self.climatology.climatology(times).astype(np.float32)
+        base, one, two = (
+            _restored(self.transformer, (zero + v)[None, None], times, series)[0, 0].astype(np.float64)
+            for v in (0.0, 1.0, 2.0)
+        )
+        if not np.allclose(two - one, one - base, rtol=1e-2, equal_nan=True):
+            raise ValueError(
+                f"given: an AreaMean needs a transformer that is linear, not {self.transformer!r}: fit with "
+                "MinMaxTransformer(), or give the cells of the region"
+            )
+        return np.nan_to_num(base), np.nan_to_num(one - base)
 
     def contexts(
         self, history: Series, batches: Sequence[np.ndarray], n: int
