@@ -15,6 +15,7 @@ from gridcast._version import __version__
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
 from gridcast.data.parameters import Parameters, defaults, shown
+from gridcast.data.recalibration import Recalibration
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.registry import is_registered
 from gridcast.persistence.card import make_card
@@ -36,6 +37,7 @@ class SavedForecaster(Parameters, ABC):
     recent_: Series
     trained_on_: tuple[Any, Any]
     missing_share_: float
+    recalibration_: Recalibration
 
     def save(self, path: PathLike, scores: Any = None) -> None:
         """Write the fitted forecaster to one file, from which `gridcast.load` makes one that forecasts the same.
@@ -87,6 +89,7 @@ class SavedForecaster(Parameters, ABC):
                 "time_attrs": None if self.recent_.time_attrs is None else Attributes(self.recent_.time_attrs),
             },
             "missing_share": self.missing_share_,
+            "recalibration": self.recalibration_.scores,
         }
         values["learned"] = encoder.encode(learned | self._learned(), "learned")
         if encoder.left_out:
