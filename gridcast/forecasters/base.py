@@ -60,7 +60,7 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
     )
 
     def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
-        """Train on a series; an earlier fit is forgotten.
+        """Train on a series; an earlier fit is forgotten, unless ``training__warm_start`` goes on from it.
 
         Parameters
         ----------

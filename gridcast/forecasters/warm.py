@@ -110,6 +110,7 @@ class Earlier:
         module: Any = copy.deepcopy(self.weights)
         if getattr(module, "combination", None) is not None:
             module.combination.reset()
+            module.combination.earlier = None  # of the old series, and not in a saved file: an opened one goes on alike
         return module
 
     def plan(self, plan: TrainingPlan) -> TrainingPlan:

@@ -40,7 +40,7 @@ def test_intervals_hold_after_calibrate_on_data_whose_spread_is_another(make, sc
     assert all(abs(covered(model, X[200:], share) - share) > 0.07 for share in (0.5, 0.9))
     assert model.calibrate(X[100:200], horizon=1, n_samples=30) is model
     for share in (0.5, 0.9):
-        assert covered(model, X[200:], share) == pytest.approx(share, abs=0.03)
+        assert covered(model, X[200:], share) == pytest.approx(share, abs=0.045)
 
 
 def test_calibrate_learns_of_every_forecaster_is_saved_and_forgotten_by_a_fit(fitted, tmp_path):
