@@ -55,7 +55,18 @@ def own_methods(cls: type) -> list[str]:
         defined_in = getattr(inspect.unwrap(member), "__module__", None) or ""
         if not name.startswith("_") and (defined_in.startswith("gridcast.") or name == "get_params"):
             found.append(name)
-    first = ["fit", "predict", "predict_samples", "predict_quantiles", "update", "score", "save", "card", "summary"]
+    first = [
+        "fit",
+        "predict",
+        "predict_samples",
+        "predict_quantiles",
+        "calibrate",
+        "update",
+        "score",
+        "save",
+        "card",
+        "summary",
+    ]
     return sorted(found, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 

@@ -62,7 +62,14 @@ class ForecastPipeline(Pipeline):
     ) -> xr.DataArray:
         """Forecast quantiles, from samples in physical units; see `BaseForecaster.predict_quantiles`."""
         levels = check_levels(q)
-        return quantiles(self.predict_samples(X, horizon, mode, n_samples), levels)
+        samples, last = self.predict_samples(X, horizon, mode, n_samples), self[-1]
+        return quantiles(samples, levels, last.recalibration_, last._closed_sides(), mode)
+
+    def calibrate(self, X: Any, horizon: int | None = None, n_samples: int = 50) -> Self:
+        """Learn from later observations which intervals hold; see `BaseForecaster.calibrate`."""
+        check_is_fitted(self)
+        self[-1].calibrate(self.transform_series(X), horizon, n_samples)
+        return self
 
     def update(self, X: Any) -> Self:
         """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""

@@ -65,7 +65,7 @@ def test_samples_and_quantiles_of_a_forecast_pipeline(pipeline):
     seeded = clone(pipeline).set_params(naive__random_state=0).fit(make_series()[:48])
     quantiles = seeded.predict_quantiles(3, q=(0.1, 0.9), n_samples=30)
     assert quantiles.dims == ("quantile", "time", "lat", "lon")
-    expected = np.quantile(seeded.predict_samples(3, n_samples=30), (0.1, 0.9), axis=0)
+    expected = np.quantile(seeded.predict_samples(3, n_samples=30), (0.1, 0.9), axis=0, method="weibull")
     np.testing.assert_allclose(quantiles, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="q=2 must be probabilities"):
         pipeline.predict_quantiles(3, q=2)

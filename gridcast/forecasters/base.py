@@ -21,15 +21,17 @@ from gridcast.data.observation_errors import join_noisy
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
+from gridcast.data.recalibration import Recalibration
+from gridcast.forecasters.calibrated import CalibratedForecaster
 from gridcast.forecasters.fitted import remembering_refusal
-from gridcast.forecasters.labelled import LabelledForecaster, check_mode
+from gridcast.forecasters.labelled import check_mode
 from gridcast.forecasters.saved import SavedForecaster
 
 Mode = Literal["multi_step", "one_step"]
 
 
 @parameters
-class BaseForecaster(LabelledForecaster, SavedForecaster):
+class BaseForecaster(CalibratedForecaster, SavedForecaster):
     """Forecaster of a gridded series: fit on a DataArray, forecast a DataArray.
 
     Subclasses learn in `_fit` and forecast in `_forecast`, on arrays without labels.
@@ -46,6 +48,9 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         First and last time of the training series.
     missing_share_ : float
         Share of its values that were not observed.
+    recalibration_ : Recalibration
+        Which levels of an ensemble stand for the probabilities of `predict_quantiles`, by lead and channel: its
+        ``scores``.
     """
 
     random_state: Any = parameter(
@@ -56,7 +61,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
     )
 
     def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
-        """Train on a series; an earlier fit is forgotten.
+        """Train on a series; an earlier fit is forgotten, unless ``training__warm_start`` goes on from it.
 
         Parameters
         ----------
@@ -211,12 +216,17 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
     ) -> xr.DataArray:
         """Forecast quantiles of the predictive distribution, computed from samples in physical units.
 
+        The levels that are read from the ensemble are those at which forecasts of the held-out part, or of the series
+        given to `calibrate`, had the quantiles that are asked for (Kuleshov, Fenner and Ermon, ICML 2018), by lead and
+        channel. Of M members the k-th stands for the level k / (M + 1), so that few of them are no reason for narrow
+        intervals; beyond the outermost Student's tail goes on, unless there is a natural bound.
+
         Parameters
         ----------
         X, horizon, mode, observation_error
             As in `predict`.
         q : float or sequence of float, default=(0.05, 0.5, 0.95)
-            Probabilities between 0 and 1.
+            Probabilities between 0 and 1, without both.
         n_samples : int, default=100
             Number of members that the quantiles are computed from.
         given
@@ -225,11 +235,16 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         Returns
         -------
         DataArray, shape (quantile=len(q), [sample,] time=horizon, [channel,] y, x)
-            Physical units.
+            Physical units; they rise with the level.
+
+        Raises
+        ------
+        ValueError
+            If `q` holds what is no probability between 0 and 1.
         """
         levels = check_levels(q)
-        members = self.predict_samples(X, horizon, mode, n_samples, observation_error=observation_error, given=given)
-        return quantiles(members, levels)
+        samples = self.predict_samples(X, horizon, mode, n_samples, observation_error=observation_error, given=given)
+        return quantiles(samples, levels, self.recalibration_, self._closed_sides(), mode)
 
     def update(self, X: xr.DataArray | np.ndarray, *, observation_error: Any = None) -> Self:
         """Move the forecast origin past newly observed steps, without retraining.
@@ -371,8 +386,9 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         return {
             "grid_": series.grid,
             "calendar_": calendar,
-            "trained_on_": (series.times[0], series.times[-1]),
+            "trained_on_": learned.get("trained_on_", (series.times[0], series.times[-1])),
             "recent_": series.tail(fitted._n_recent(), self._needed_cells(learned)),
+            "recalibration_": learned.get("recalibration_", Recalibration.identity(series.grid.shape[0])),
         }
 
     def _as_fitted(self, learned: dict[str, Any]) -> Self:

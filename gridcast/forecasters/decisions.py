@@ -8,13 +8,15 @@ from dataclasses import replace
 
 import torch
 
+from gridcast.data.recalibration import Recalibration
+from gridcast.data.windows import independent
 from gridcast.forecasters.inverse_model import N_PATTERNS, inverse_model
 from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.modules.calibration import MOST_ENSEMBLES, N_MEMBERS, HeldOut, calibrate, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.modules.spread import changes
-from gridcast.training.data import TrainingData, independent
+from gridcast.training.data import TrainingData
 from gridcast.training.engine import seeded
 from gridcast.training.regions import bounds as bounds_of
 from gridcast.training.regions import regions, validation
@@ -40,11 +42,14 @@ def combination(spec: ModuleSpec, n_lags: int, horizon: int, *, patches: bool) -
     return Combination(model, spec.shape[0])
 
 
-def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> None:
-    """Set, after a training, the weights and the spread of each lead."""
-    if module.combination is not None and len(data.held_out):
-        with seeded(0):  # processes that train together have drawn apart, and are to end alike
-            calibrate(module, _held_out(module.combination, data, bounded))
+def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> Recalibration:
+    """Set, after a training, the weights and the spread of each lead; return what the ranks of what came ask for."""
+    if module.combination is None or not len(data.held_out):
+        return Recalibration.identity(data.scaled.grid.shape[0])
+    with seeded(0):  # processes that train together have drawn apart, and are to end alike
+        held_out = _held_out(module.combination, data, bounded)
+        scores = calibrate(module, held_out)
+    return Recalibration.learn(scores.cpu().numpy(), held_out.cases.cpu().numpy())
 
 
 def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:

@@ -11,6 +11,8 @@ import math
 import numpy as np
 import torch
 
+from gridcast.data.recalibration import Recalibration
+from gridcast.data.windows import independent
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE
 from gridcast.modules.blend import Products
 from gridcast.modules.censored import Bounds
@@ -19,7 +21,7 @@ from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise, sample_size
-from gridcast.training.data import Runs, TrainingData, independent
+from gridcast.training.data import Runs, TrainingData
 from gridcast.training.spec import ModuleSpec
 
 N_PATTERNS = 40  # more change little: those of small variance are drawn towards nothing
@@ -62,7 +64,9 @@ def inverse_model(spec: ModuleSpec, n_lags: int, horizon: int, *, n_patterns: in
     return LinearInverseModel(linear, noise, frames, (size[0], size[1]), horizon)
 
 
-def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bool) -> Products | None:
+def fit_inverse_model(
+    model: LinearInverseModel, data: TrainingData, bounded: bool
+) -> tuple[Products | None, Recalibration]:
     """Fit a new linear inverse model to the training part, its damping and spread to hindcasts of its end.
 
     Where that is short, its beginning is forecast too, by a model of the rest: what one quarter shows may be an
@@ -77,8 +81,10 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bo
 
     Returns
     -------
-    Products or None
+    known : Products or None
         Of the forecasts of the model and of persistence that were made of known fields; None where they are too few.
+    recalibration : Recalibration
+        Of its members, by the same forecasts.
     """
     hindcasts, known = Hindcasts(model.ratio.shape), None
     for backwards in (False, True):
@@ -89,11 +95,11 @@ def fit_inverse_model(model: LinearInverseModel, data: TrainingData, bounded: bo
         known = found if known is None else known.plus(found)
     model.fit(data.runs(model.linear.n_lags + 1))
     if known is None:
-        return None
-    model.calibrate(hindcasts)
+        return None, Recalibration.identity(data.scaled.grid.shape[0])
+    scores = model.calibrate(hindcasts)
     damped = torch.eye(2, dtype=torch.float64).repeat(len(model.damping), 1, 1)
     damped[:, 0, 0] = model.damping
-    return known.to(damped)
+    return known.to(damped), Recalibration.learn(scores.numpy(), known.cases.numpy())
 
 
 def _hindcast(

@@ -10,6 +10,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
 from gridcast.data.parameters import parameter, whole
 from gridcast.data.random import draw_seed
+from gridcast.data.recalibration import Recalibration
 from gridcast.forecasters.inverse_model import fit_inverse_model, inverse_model
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import ScaledForecaster, with_threads
@@ -78,7 +79,7 @@ class LinearForecaster(ScaledForecaster):
         data = TrainingData(scaled, scaling, window, self.context, windows, held_out)
         with seeded(draw_seed(self.random_state)):
             model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
-            fit_inverse_model(model, data, self.bounded)
+            _, recalibration = fit_inverse_model(model, data, self.bounded)
         return {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
@@ -88,6 +89,7 @@ class LinearForecaster(ScaledForecaster):
             "n_windows_": len(windows),
             "n_observed": scaled.n_observed,
             "module_": place(model.eval(), fabric),
+            "recalibration_": recalibration,
         }
 
     def _build_module(self, spec: ModuleSpec) -> LinearInverseModel:
@@ -104,5 +106,6 @@ class LinearForecaster(ScaledForecaster):
     def with_model(self, other: ScaledForecaster, model: LinearInverseModel) -> Self:
         """Return self, fitted: with what another forecaster learned of the series, and with this model."""
         learned = {name: getattr(other, name) for name in LEARNED}
-        self.__dict__.update(learned | {"time_features_": None, "module_": model})
+        of_model = {"module_": model, "recalibration_": Recalibration.identity(other.grid_.shape[0])}
+        self.__dict__.update(learned | of_model | {"time_features_": None})
         return self

@@ -117,6 +117,9 @@ class NaiveForecaster(BaseForecaster):
             learned_again["cycle_"] = cycle
         return learned_again
 
+    def _closed_sides(self) -> np.ndarray:
+        return np.zeros((2, self.grid_.shape[0]), dtype=bool)  # errors of the past know no bounds
+
     def _n_context(self) -> int:
         return self.cycle_.n_phases_ if self.strategy == "seasonal" else 1
 

@@ -26,6 +26,7 @@ from gridcast.forecasters.patches import check_patch_size, patch_of
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import ScaledForecaster, with_threads
 from gridcast.forecasters.validation import validation_error
+from gridcast.forecasters.warm import Earlier, structure
 from gridcast.modules.combination import Combination
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.persistence.forms import check
@@ -214,27 +215,32 @@ class NeuralForecaster(ScaledForecaster):
             context=self.context,
             validation_fraction=self.training.validation_fraction,
         )
+        earlier = Earlier.of(self, series)
         wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
-        time_features = make_time_features(wanted, series, calendar)
+        time_features = earlier.time_features if earlier else make_time_features(wanted, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
-        scaling, scaled, table = self._scale(series, calendar, windows, self.window)
+        if earlier is None:
+            scaling, scaled, table = self._scale(series, calendar, windows, self.window)
+        else:
+            scaling, scaled, table = earlier.scale(series, calendar)
         regional = self._patch(series.grid.shape) is not None
         data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features, regional)
         # one seed for all processes, whose modules must start alike
         seed = int(fabric.broadcast(draw_seed(self.random_state)))
-        checkpoints = self._checkpoints(series, scaling, seed, fabric)
+        checkpoints = self._checkpoints(series, scaling, seed, fabric, {} if earlier is None else earlier.identity())
         learned = {
             "transformer_": scaling.transformer,
             "scaling_": scaling,
             "climatology_": table,
             "time_features_": time_features,
             "missing_share_": scaling.statistics.missing,
-            "n_windows_": len(windows),
+            "n_windows_": len(windows) if earlier is None else earlier.n_windows,
             "history_": [],
-        }
+            "_trained_with": structure(self),
+        } | ({} if earlier is None else earlier.period(series))
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
-            self._train(series, calendar, data, learned, seed, fabric, checkpoints, began)
+            self._train(series, calendar, data, learned, seed, fabric, checkpoints, began, earlier)
         return learned | {"n_observed": scaled.n_observed}
 
     def _train(
@@ -247,6 +253,7 @@ class NeuralForecaster(ScaledForecaster):
         fabric: Fabric,
         checkpoints: Checkpoints | None,
         began: float,
+        earlier: Earlier | None,
     ) -> None:
         """Add to `learned` what is trained, by a fit that began at a time of `time.perf_counter`."""
         saved = None
@@ -257,14 +264,16 @@ class NeuralForecaster(ScaledForecaster):
         # weights, noise and draws of the training; the user's random numbers stay as they were
         with seeded(seed):
             spec = self._spec(series.grid, scaling.statistics, time_features, len(data.windows))
-            module: Any = self._build_module(spec)
-            if module.combination is not None:
-                module.combination.earlier = fit_inverse_model(module.combination.linear, data, self.bounded)
-            self._fit_start(module, data)
+            module: Any = self._build_module(spec) if earlier is None else earlier.module()
+            if earlier is None:
+                if module.combination is not None:
+                    module.combination.earlier, _ = fit_inverse_model(module.combination.linear, data, self.bounded)
+                self._fit_start(module, data)
             learned["module_"] = place(module, fabric)
             learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
             watch = Watch(self.training.callbacks, self._as_fitted(learned | self._origin(learned, series, calendar)))
             plan = self._plan(module, data, began)
+            plan = plan if earlier is None else earlier.plan(plan)
             with compiled(module, self.training.compile):
                 learned["history_"] = train(
                     module,
@@ -277,14 +286,15 @@ class NeuralForecaster(ScaledForecaster):
                     watch.on_epoch_end,
                     lambda trained: gains_nothing(trained, data),  # type: ignore[arg-type]
                 )
-            decide(module, data, self.bounded)
+            learned["recalibration_"] = decide(module, data, self.bounded)
         watch.on_fit_end(learned["history_"])
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         for record in check(history, list, "learned/history"):
             for name, value in check(record, dict, "a record of learned/history").items():
                 check(value, (int, float), f"learned/history/{name}")
-        return {"history_": History(history), "n_parameters_": sum(p.numel() for p in module.parameters())}
+        n_parameters = sum(p.numel() for p in module.parameters())
+        return {"history_": History(history), "n_parameters_": n_parameters, "_trained_with": structure(self)}
 
     def _check_patches(self) -> None:
         if self.patch_size not in (None, AUTO) and not self._learns_from_patches:
@@ -293,7 +303,9 @@ class NeuralForecaster(ScaledForecaster):
                 'grid; leave patch_size="auto", or use CNMMForecaster'
             )
 
-    def _checkpoints(self, series: Series, scaling: Scaling, seed: int, fabric: Fabric) -> Checkpoints | None:
+    def _checkpoints(
+        self, series: Series, scaling: Scaling, seed: int, fabric: Fabric, further: dict[str, str]
+    ) -> Checkpoints | None:
         """Return where this training is kept, if anywhere, and what tells it from another."""
         settings = self.training
         if settings.checkpoint_dir is None:
@@ -308,7 +320,7 @@ class NeuralForecaster(ScaledForecaster):
             v for k, v in sorted(vars(scaling.transformer).items()) if k.endswith("_") and isinstance(v, np.ndarray)
         ]
         chunks = getattr(series.values, "chunks", None)
-        identity |= {
+        identity |= further | {
             "forecaster": type(self).__name__,
             "the shape of X": str(tuple(series.values.shape)),
             "the period of X": f"{series.times[0]} to {series.times[-1]}",

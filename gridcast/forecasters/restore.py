@@ -12,6 +12,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
 from gridcast.data.observation_errors import with_array
 from gridcast.data.parameters import defaults
+from gridcast.data.recalibration import LEVELS, Recalibration
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.registry import find
 from gridcast.forecasters.saved import ALL_FORMS
@@ -113,4 +114,14 @@ def _origin(learned: dict[str, Any]) -> dict[str, Any]:
         "trained_on_": ends,
         "recent_": series,
         "missing_share_": float(check(missing, (int, float), "learned/missing_share")),
+        "recalibration_": _recalibration(learned.pop("recalibration", None), grid.shape[0]),
     }
+
+
+def _recalibration(scores: Any, n_channels: int) -> Recalibration:
+    if scores is None:  # of a gridcast that took every ensemble as it is
+        return Recalibration.identity(n_channels)
+    check_array(scores, (None, n_channels, len(LEVELS)), "learned/recalibration")
+    if not len(scores) or not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+        raise ValueError("learned/recalibration holds nothing, or scores that are not finite or do not rise")
+    return Recalibration(scores)

@@ -16,6 +16,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Grid, Series
 from gridcast.data.observation_errors import NoisySeries
 from gridcast.data.parameters import Parameters, defaults, shown
+from gridcast.data.recalibration import Recalibration
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.registry import is_registered
 from gridcast.persistence.card import make_card
@@ -37,6 +38,7 @@ class SavedForecaster(Parameters, ABC):
     recent_: Series
     trained_on_: tuple[Any, Any]
     missing_share_: float
+    recalibration_: Recalibration
 
     def save(self, path: PathLike, scores: Any = None) -> None:
         """Write the fitted forecaster to one file, from which `gridcast.load` makes one that forecasts the same.
@@ -89,6 +91,7 @@ class SavedForecaster(Parameters, ABC):
             }
             | ({"errors": self.recent_.errors} if isinstance(self.recent_, NoisySeries) else {}),
             "missing_share": self.missing_share_,
+            "recalibration": self.recalibration_.scores,
         }
         values["learned"] = encoder.encode(learned | self._learned(), "learned")
         if encoder.left_out:

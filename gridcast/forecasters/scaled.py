@@ -165,6 +165,10 @@ class ScaledForecaster(SmoothingForecaster):
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar, choice.choose)
         return scaling, scaled, climatology_table(choice.scores, scaling.climatology)
 
+    def _closed_sides(self) -> np.ndarray:
+        limits = np.array([self.scaling_.statistics.low, self.scaling_.statistics.high])
+        return np.isfinite(limits) & self.bounded
+
     def _n_context(self) -> int:
         return self.context
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.ranks import normal_scores, some_cells
 from gridcast.modules.region import Places
 from gridcast.modules.spread import changes
 
@@ -68,39 +69,54 @@ def weigh(module: CombinedModule, held_out: HeldOut) -> None:
 
 
 @torch.no_grad()
-def calibrate(module: CombinedModule, held_out: HeldOut) -> None:
-    """Weigh the forecasts, as `weigh`, and set the spread of members to the errors of the weighted mean."""
+def calibrate(module: CombinedModule, held_out: HeldOut) -> Tensor:
+    """Weigh the forecasts, as `weigh`, and set the spread of members to the errors of the weighted mean.
+
+    Returns the normal scores of what came at some cells, (n, horizon, channel, cell), see `normal_scores`.
+    """
     chosen = list(range(0, len(held_out.x), -(-len(held_out.x) // MOST_ENSEMBLES)))
     combination = _combination(module)
     combination.spread.usual.copy_(changes(held_out.x).mean(0) if held_out.usual is None else held_out.usual)
-    forecasts, found = _weigh(module, held_out, chosen)
+    forecasts, found, seen = _weigh(module, held_out, chosen)
     variance, activity, std = (torch.cat(part) for part in zip(*found, strict=True))
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
     mean = combination.blend.mean(forecasts[:, chosen])
     cases = held_out.cases.clamp(max=len(chosen))
     combination.fit_spread(activity, std, mean, variance, held_out.truth[chosen], bounds, cases)
+    cells = some_cells(held_out.truth[0, 0, 0].numel())
+    activity, std = (torch.cat(part) for part in zip(*seen, strict=True))
+    mean = combination.blend.mean(forecasts.flatten(4)[..., cells, None])[..., 0]
+    # the members of some tell about those of all
+    variance = variance.mean(0).flatten(2)[..., cells].expand(mean.shape)
+    truth = held_out.truth.flatten(3)[..., cells]
+    limits = None if held_out.bounds is None else Bounds(*(b.flatten(3)[..., cells] for b in held_out.bounds))
+    return normal_scores(combination.spread, mean, variance, std, truth, limits, activity)
 
 
 def _weigh(
     module: CombinedModule, held_out: HeldOut, chosen: Container[int]
-) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
     """Weigh the forecasts; return them, (n_sources, n, horizon, channel, y, x), and what is known of the chosen.
 
-    That is the variance of the networks' members, the activity before them and the standard deviation of the paths.
+    That is the variance of the networks' members, the activity before them and the standard deviation of the paths; the
+    last two also of some cells of all forecasts.
     """
     combination = _combination(module)
-    made, found = [], []
+    made, found, seen = [], [], []
+    cells = some_cells(held_out.truth[0, 0, 0].numel())
     for i in range(len(held_out.x)):
         x = held_out.x[i : i + 1]
         with held_out.at(i, module):
             mean, loc, scale = held_out.alone(module, i, N_MEMBERS if i in chosen else 0)
             made.append(combination.sources(mean, x))
+            activity, std = combination.spread.activity(x), combination.linear.std[None]
+            seen.append((activity.flatten(2)[..., cells], std.flatten(3)[..., cells]))
             if i in chosen:
                 variance = (loc - mean).square().mean(0) + scale.square().mean(0)
-                found.append((variance, combination.spread.activity(x), combination.linear.std[None]))
+                found.append((variance, activity, std))
     forecasts = torch.cat(made, dim=1)
     combination.blend.fit(forecasts, held_out.truth, held_out.cases, combination.earlier)
-    return forecasts, found
+    return forecasts, found, seen
 
 
 def _combination(module: CombinedModule) -> Combination:

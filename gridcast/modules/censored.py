@@ -108,6 +108,12 @@ class CensoredForecast(nn.Module):
         scale = _scale(paths, slope, mean, std, bounds)
         return bounds.clip(bounds.location(mean, scale, _nodes(skew)) + scale * _skewed(noise, skew))
 
+    def scores(self, mean: Tensor, truth: Tensor, std: Tensor, bounds: Bounds) -> Tensor:
+        """Return the noise of which `members` would make `truth`, a standard normal value; `mean` is that of `mean`."""
+        paths, slope, skew = (by_lead(factor, mean.shape[1]) for factor in (self.paths, self.slope, self.skew))
+        scale = _scale(paths, slope, mean, std, bounds)
+        return _unskewed((truth - bounds.location(mean, scale, _nodes(skew))) / scale, skew)
+
     @torch.no_grad()
     def fit(self, lead: int, channel: int, forecast: Tensor, truth: Tensor, std: Tensor, bounds: Bounds) -> None:
         """Take the factors that held-out values ask for: least squares for the mean, then the least CRPS.
@@ -156,6 +162,12 @@ def _skewed(z: Tensor, skew: Tensor) -> Tensor:
     """Return standard normal values made skew, of zero mean and unit variance over the nodes."""
     nodes = torch.sinh(_normal(skew) + skew)
     return (torch.sinh(torch.asinh(z) + skew) - nodes.mean(0)) / nodes.std(0, correction=0)
+
+
+def _unskewed(value: Tensor, skew: Tensor) -> Tensor:
+    """Undo `_skewed`."""
+    nodes = torch.sinh(_normal(skew) + skew)
+    return torch.sinh(torch.asinh(value * nodes.std(0, correction=0) + nodes.mean(0)) - skew)
 
 
 def _nodes(skew: Tensor) -> Tensor:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gridcast.modules.censored import Bounds
+from gridcast.modules.ranks import normal_scores
+from gridcast.modules.spread import Spread
 
 # candidates, dense near 1: a small damping adds up over the leads
 DAMPINGS = (1.0, 0.999, 0.997, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.9, 0.85, 0.8)  # a step
 PRIOR_SHARE = 1.0  # of hindcasts that ask for no damping, beside those that were made: a tail may be unlike what comes
 PRIOR_HINDCASTS = 30.0  # at each cell, of the size that the noise of the model has there
-MOST_CELLS = 600  # of all channels, of which each hindcast is kept where a series has natural bounds
+MOST_CELLS = 600  # of all channels, of which each hindcast is kept
 
 
 @dataclass
@@ -35,14 +38,16 @@ class Hindcasts:
     def __post_init__(self) -> None:
         # the error of any damping follows from these sums: hindcasts are made once
         self.count, self.truth, self.forecast, self.product = torch.zeros(4, *self.shape, dtype=torch.float64)
-        # forecast, truth and bounds of some cells, (n, horizon, channel, cell)
-        self.kept: list[tuple[Tensor, ...]] = []
+        # forecast and truth of some cells, (n, horizon, channel, cell), and their bounds
+        self.kept: list[tuple[Tensor, Tensor]] = []
+        self.bounds: list[Bounds] = []
 
     def add(self, forecast: Tensor, truth: Tensor, bounds: Bounds | None = None) -> None:
         """Take in forecasts and what came, NaN where that is not known, (n, horizon, channel, y, x)."""
+        # a distribution that is not normal does not follow from sums
+        self.kept.append((self._some(forecast), self._some(truth)))
         if bounds is not None:
-            # a distribution that is not normal does not follow from sums
-            self.kept.append(tuple(t.flatten(3)[..., self._cells] for t in (forecast, truth, *bounds)))
+            self.bounds.append(Bounds(*map(self._some, bounds)))
         seen = truth.isfinite() & forecast.isfinite()
         forecast, truth = (torch.where(seen, t, 0.0).double() for t in (forecast, truth))
         self.count += seen.sum(0)
@@ -57,15 +62,27 @@ class Hindcasts:
 
     def near_bounds(self, damping: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor, Bounds, Tensor] | None:
         """Return what `gridcast.modules.spread.Spread.fit` takes of some cells; None where there are no bounds."""
-        if not self.kept:
+        if not self.bounds:
             return None
-        forecast, truth, low, high = (torch.cat(part) for part in zip(*self.kept, strict=True))
+        forecast, truth, (low, high) = self._together()
         cases = self.count.amax((1, 2, 3)).float()
         # channels without bounds have their scale already
         bounded = low.isfinite() | high.isfinite()
         truth = torch.where(bounded, truth, torch.nan)
         mean = damping[:, None, None] * forecast
-        return mean, std.flatten(2)[..., self._cells], truth, Bounds(low, high), cases
+        return mean, self._some(std), truth, Bounds(low, high), cases
+
+    def scores(self, spread: Spread, damping: Tensor, std: Tensor) -> Tensor:
+        """Return the normal scores of what came, (n, horizon, channel, cell), see `normal_scores`."""
+        forecast, truth, bounds = self._together()
+        return normal_scores(spread, damping[:, None, None] * forecast, None, self._some(std), truth, bounds)
+
+    def _some(self, fields: Tensor) -> Tensor:
+        return fields.flatten(-2)[..., self._cells]
+
+    def _together(self) -> tuple[Tensor, Tensor, Any]:
+        forecast, truth = (torch.cat(part) for part in zip(*self.kept, strict=True))
+        return forecast, truth, Bounds(*map(torch.cat, zip(*self.bounds, strict=True))) if self.bounds else None
 
     def damping(self) -> Tensor:
         """Return the factor of each lead, (horizon,): a power of the damping of a step that has the least error.

@@ -109,8 +109,11 @@ class LinearInverseModel(ForecastModule):
         return torch.cat([following - self.linear(features) for features, following in pairs])
 
     @torch.no_grad()
-    def calibrate(self, hindcasts: Hindcasts) -> None:
-        """Set damping and scale by hindcasts: forecasts of steps that the model was not fitted to."""
+    def calibrate(self, hindcasts: Hindcasts) -> Tensor:
+        """Set damping and scale by hindcasts: forecasts of steps that the model was not fitted to.
+
+        Returns the normal scores of what came in the forecasts that it then makes, (n, horizon, channel, cell).
+        """
         self.damping.copy_(hindcasts.damping())
         # after the damping, which makes the error smaller
         self.ratio.copy_(hindcasts.ratio(self.std.square(), self.damping))
@@ -118,6 +121,7 @@ class LinearInverseModel(ForecastModule):
         if known := hindcasts.near_bounds(self.damping, self.std):
             mean, std, truth, bounds, cases = known
             self.spread.fit(mean, None, std, truth, bounds, cases)
+        return hindcasts.scores(self.spread, self.damping, self.std)
 
     @torch.no_grad()
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:

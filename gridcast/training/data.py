@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -245,28 +244,6 @@ def divide_part(
 def thinned(starts: np.ndarray, most: int) -> np.ndarray:
     """Return at most so many of the rows, evenly spaced."""
     return starts[np.linspace(0, len(starts) - 1, min(len(starts), most)).astype(int)]
-
-
-def independent(origins: np.ndarray, stop: int, horizon: int) -> np.ndarray:
-    """Return how many forecasts of each lead are independent, (horizon,): those that overlap are not.
-
-    Those from one sample are as many as leads fit in between the first and the last, and one more.
-
-    Parameters
-    ----------
-    origins : ndarray of int, (n, 2)
-        Sample and last observed step of each forecast.
-    stop : int
-        The step after the last of which the truth is known.
-    horizon : int
-    """
-    n = np.zeros(horizon)
-    for lead, sample in itertools.product(range(1, horizon + 1), np.unique(origins[:, 0])):
-        of_sample = origins[origins[:, 0] == sample, 1]
-        of_sample = of_sample[of_sample + lead < stop]  # the others have no truth
-        if len(of_sample):
-            n[lead - 1] += min(len(of_sample), 1 + np.ptp(of_sample) / lead)
-    return n
 
 
 def pieces(part: Part, least: int, most: int) -> tuple[np.ndarray, int]:

@@ -167,6 +167,8 @@ def train(
         module.eval()
         # of the untrained module, which tells what training adds to the reference forecast
         progress.start_error = validate(module)
+        if plan.from_trained and math.isfinite(progress.start_error):
+            progress.best_error = progress.start_error
     with run.bar:
         while not progress.finished:
             module.train()

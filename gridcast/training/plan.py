@@ -40,6 +40,10 @@ class TrainingPlan:
         See `gridcast.training.muon.Muon`; both with the weight decay.
     weight_decay : float
         Share of a weight that a step takes off it, in units of the learning rate (Loshchilov and Hutter 2019).
+    share : float
+        Of the steps that the limits allow, which are taken.
+    from_trained : bool
+        Whether the weights are good at the start: they are kept where no epoch has better ones.
     """
 
     max_epochs: int
@@ -54,11 +58,14 @@ class TrainingPlan:
     rates: tuple[float, ...] = ()
     optimizer: Literal["adam", "muon"] = "adam"
     weight_decay: float = 0.0
+    share: float = 1.0
+    from_trained: bool = False
 
     def n_steps(self, steps_per_epoch: int) -> int:
         """Return the number of steps of the whole training."""
         n = self.max_epochs * steps_per_epoch
-        return n if self.max_steps is None else min(n, self.max_steps)
+        n = n if self.max_steps is None else min(n, self.max_steps)
+        return n if self.share == 1 else max(1, math.ceil(self.share * n))
 
     def learning_rate_at(self, progress: float) -> float:
         """Return the learning rate after a share `progress` of all steps."""

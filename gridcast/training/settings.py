@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from gridcast.data.parameters import Parameters, anything, choice, flag, parameter, parameters, real, whole
@@ -23,6 +24,12 @@ def checkpoint_interval(every: Any) -> tuple[int | None, float | None]:
     except ValueError:
         pass
     raise ValueError(f'checkpoint_every={every!r} must be a number of steps or a duration such as "10min"')
+
+
+def check_warm_start(name: str, value: Any) -> None:
+    """Check for True, False or a share of the steps."""
+    if not isinstance(value, bool | np.bool_):
+        real(lambda v: 0 < v <= 1, "be True, False, or a share of the steps above 0 and at most 1")(name, value)
 
 
 @parameters
@@ -81,6 +88,17 @@ class Training(Parameters):
         "counted in. The weights then depend on how fast the machine is; None makes them depend on `random_state` "
         "alone.",
         default=None,
+    )
+    warm_start: bool | float = parameter(
+        check_warm_start,
+        "bool or float",
+        "Whether `fit` of a fitted forecaster, also of one from `gridcast.load`, goes on from its weights with the "
+        "series that it is given, instead of from scratch: the transformer, the climatology and the linear model stay "
+        "as they are, the networks train on at a quarter of the learning rate, and the last part of the new series, "
+        "which is held out, decides weights and spread anew. True takes a tenth of the steps that `max_epochs` and "
+        "`max_steps` allow; a number is the share to take. The grid, the time step and what decides about the weights "
+        "must be those of the earlier fit.",
+        default=False,
     )
     checkpoint_dir: Any = parameter(
         anything,

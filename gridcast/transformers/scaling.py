@@ -88,6 +88,13 @@ class Scaling:
         anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
         return cls(transformer, anomaly, sums.statistics(), calendar), replace(scaled, n_observed=sums.n_observed)
 
+    def again(self, series: Series, calendar: Calendar | None) -> tuple[Self, Series]:
+        """Return the scaling as it is, for another series of the grid, and that series scaled as by `fit`."""
+        scaled = replace(series, values=_transformed(self.transformer, series.values, series.times, series))
+        sums = field_sums(scaled.values)
+        statistics = replace(self.statistics, missing=sums.statistics().missing)
+        return replace(self, statistics=statistics, calendar=calendar), replace(scaled, n_observed=sums.n_observed)
+
     def refitted(self, scaled: Series) -> Scaling:
         """Return the scaling with the climatology of another scaled series of the grid; the same if it is too short."""
         if self.climatology is None:

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import gridcast as gc
+from gridcast.data.recalibration import Recalibration
 
 # Both call forms, both modes
 
@@ -94,7 +95,11 @@ def test_quantiles(fitted):
     assert (quantiles.diff("quantile") >= 0).all()
     assert (quantiles[2] > quantiles[0]).all()
     ensemble = fitted.estimator.predict_samples(3, n_samples=50)
-    np.testing.assert_allclose(quantiles, np.quantile(ensemble, q, axis=0), rtol=1e-6)
+    # of the levels that held-out forecasts ask for; the k-th of M members stands for k / (M + 1)
+    estimator = fitted.copy()
+    estimator.recalibration_ = Recalibration.identity(1)
+    plain = estimator.predict_quantiles(3, q=q, n_samples=50)
+    np.testing.assert_allclose(plain, np.quantile(ensemble, q, axis=0, method="weibull"), rtol=1e-5)
     assert fitted.estimator.predict_quantiles(fitted.train, 1, q=0.5, n_samples=2).sizes["quantile"] == 1
 
 
@@ -244,6 +249,7 @@ def test_everything_but_fit_asks_for_a_fit(name):
         lambda: estimator.predict(series, 2),
         lambda: estimator.predict_samples(2),
         lambda: estimator.predict_quantiles(2),
+        lambda: estimator.calibrate(series),
         lambda: estimator.update(series),
         lambda: estimator.score(series),
         lambda: gc.backtest(estimator, series),

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import gridcast as gc
 from gridcast.data.grid import unwrap
+from gridcast.data.windows import independent
 from gridcast.training import data as data_module
-from gridcast.training.data import Runs, TrainingData, divide, independent
+from gridcast.training.data import Runs, TrainingData, divide
 from gridcast.transformers.scaling import Scaling
 
 FIELD = (1, 2, 3)

@@ -1,0 +1,163 @@
+"""A fit that goes on from the weights of the one before it."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from every import make_series
+from sklearn.base import clone
+from small import NEURAL, small
+
+import gridcast as gc
+from gridcast.training.plan import TrainingPlan
+
+every_forecaster = pytest.mark.parametrize("name", NEURAL)
+N = 60
+
+
+@pytest.fixture(scope="module", params=NEURAL)
+def fitted(request):
+    X = make_series(2 * N)
+    options = {"validation_fraction": 0.3, "max_steps": 4, "max_epochs": 4, "climatology": "mean"}
+    return small(request.param, **options).fit(X[:N]), X[:N], X[N:]
+
+
+def trained(model):
+    return {name: p.detach().clone() for name, p in model.module_.named_parameters()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Epochs(gc.callbacks.Callback):
+    """Counts epochs, or raises."""
+
+    def __init__(self, error=None):
+        self.error, self.weights = error, None
+
+    def on_fit_begin(self, est):
+        self.weights = trained(est)
+
+    def on_epoch_end(self, est, record):
+        if self.error is not None:
+            raise self.error
+
+
+def test_a_warm_start_begins_with_the_weights_and_the_units_that_are_there(fitted):
+    first, _, later = fitted
+    model, seen = copy.deepcopy(first), Epochs()
+    model.set_params(training__warm_start=1.0, training__callbacks=[seen]).fit(later)
+    assert same(seen.weights, trained(first))
+    assert model.transformer_.data_min_ == first.transformer_.data_min_
+    np.testing.assert_array_equal(model.scaling_.climatology.cycle_, first.scaling_.climatology.cycle_)
+    np.testing.assert_array_equal(model.scaling_.statistics.std, first.scaling_.statistics.std)
+    # what the held-out part of the new series decides is new
+    assert not model.decisions_.equals(first.decisions_)
+    assert not np.array_equal(model.recalibration_.scores, first.recalibration_.scores)
+    assert (model.predict(1)["time"] > later["time"][-1]).all()
+    assert model.trained_on_ == (first.trained_on_[0], later.indexes["time"][-1])
+    # the earlier one is what it was
+    assert first.trained_on_[1] < later.indexes["time"][0]
+
+
+def test_it_takes_the_share_of_the_steps_at_a_lower_rate(fitted):
+    first, _, later = fitted
+    model = copy.deepcopy(first).set_params(max_steps=40, max_epochs=40, training__schedule="constant")
+    for share, epochs in ((True, 1), (0.5, 4)):
+        history = copy.deepcopy(model).set_params(training__warm_start=share).fit(later).history_
+        # 5 batches of 8 windows an epoch
+        assert len(history) == epochs
+        assert history[-1]["learning_rate"] == pytest.approx(model.learning_rate / 4)
+
+
+def test_a_tenth_of_a_schedule_is_at_least_a_step():
+    assert [TrainingPlan(10, 0.1, share=0.1).n_steps(n) for n in (1, 5, 100)] == [1, 5, 100]
+    assert TrainingPlan(1, 0.1, share=0.1).n_steps(3) == 1
+    assert TrainingPlan(10, 0.1, max_steps=300, share=0.25).n_steps(100) == 75
+
+
+def test_weights_that_no_epoch_improves_are_kept(fitted, monkeypatch):
+    first, _, later = fitted
+    model = copy.deepcopy(first)
+    errors = iter([1.0, *[2.0] * 50])
+    monkeypatch.setattr("gridcast.forecasters.neural.validation_error", lambda data, fraction: lambda m: next(errors))
+    model.set_params(training__warm_start=1.0).fit(later)
+    assert same(trained(model), trained(first))
+    errors = iter([1.0, *[0.5] * 50])
+    assert not same(trained(copy.deepcopy(first).set_params(training__warm_start=1.0).fit(later)), trained(first))
+
+
+@every_forecaster
+def test_a_forecaster_that_is_not_fitted_begins_from_scratch(name):
+    X = make_series(N)
+    plain = small(name, max_steps=2).fit(X)
+    warm = small(name, max_steps=2, warm_start=True).fit(X)
+    assert same(trained(plain), trained(warm))
+    # a clone is not fitted
+    assert same(trained(clone(warm).fit(X)), trained(plain))
+
+
+def test_an_opened_forecaster_goes_on_as_the_saved_one_and_lasts(fitted, tmp_path):
+    first, _, later = fitted
+    first.save(tmp_path / "first")
+    opened = gc.load(tmp_path / "first", device="cpu").set_params(training__warm_start=1.0).fit(later)
+    model = copy.deepcopy(first).set_params(training__warm_start=1.0).fit(later)
+    assert same(trained(opened), trained(model))
+    opened.save(tmp_path / "second")
+    again = gc.load(tmp_path / "second", device="cpu")
+    xr.testing.assert_identical(again.predict(3), model.predict(3))
+    xr.testing.assert_identical(again.predict_quantiles(3, n_samples=5), model.predict_quantiles(3, n_samples=5))
+    # and so on, year by year
+    assert np.isfinite(again.fit(later).predict(2)).all()
+
+
+def test_a_warm_start_that_fails_leaves_the_earlier_fit(fitted):
+    first, _, later = fitted
+    model = copy.deepcopy(first)
+    before = model.predict_quantiles(2, n_samples=5)
+    model.set_params(training__warm_start=1.0, training__callbacks=[Epochs(RuntimeError("enough"))])
+    with pytest.raises(RuntimeError, match="enough"):
+        model.fit(later)
+    assert same(trained(model), trained(first))
+    xr.testing.assert_identical(model.predict_quantiles(2, n_samples=5), before)
+
+
+def test_what_the_weights_do_not_fit_is_named(fitted):
+    first, _, later = fitted
+    model = copy.deepcopy(first).set_params(training__warm_start=True)
+    for wrong, message in (
+        (later[:, 1:], "X has 7 entries along 'lat'"),
+        (later.assign_coords(lon=later.lon + 5), "other values in the coordinate 'lon'"),
+        (later[::2], "time"),
+    ):
+        with pytest.raises(ValueError, match=rf"training__warm_start=True goes on .*{message}.*=False fits from scr"):
+            model.fit(wrong)
+    for name, value in (("rnn_channels", 3), ("context", 5), ("transformer__data_range", (0, 400)), ("horizon", 5)):
+        changed = copy.deepcopy(model).set_params(**{name: value})
+        message = rf"{name}=.* was .* in the earlier fit, whose weights training__warm_start=True goes on with: set it"
+        with pytest.raises(ValueError, match=message):
+            changed.fit(later)
+    xr.testing.assert_identical(model.predict(2), first.predict(2))
+    free = {"batch_size": 4, "learning_rate": 1e-4, "max_steps": 2, "training__gradient_clip": 0.5}
+    model.set_params(**free).fit(later)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, "yes", None])
+def test_warm_start_is_a_switch_or_a_share(share):
+    with pytest.raises(ValueError, match=r"warm_start=.* must be"):
+        small("convlstm", warm_start=share).fit(make_series(N))
+
+
+def test_checkpoints_of_a_warm_start_belong_to_the_weights_that_it_began_with(tmp_path):
+    X = make_series(2 * N)
+    first = small("convlstm", max_steps=2).fit(X[:N])
+    other = small("convlstm", max_steps=2, random_state=1).fit(X[:N]).set_params(random_state=0)
+    kept = {"training__warm_start": 1.0, "training__checkpoint_dir": tmp_path, "training__checkpoint_every": 1}
+    done = copy.deepcopy(first).set_params(**kept).fit(X[N:])
+    # the same again reads what is there
+    assert same(trained(copy.deepcopy(first).set_params(**kept).fit(X[N:])), trained(done))
+    with pytest.raises(ValueError, match="holds another training: the weights before was"):
+        other.set_params(**kept).fit(X[N:])
