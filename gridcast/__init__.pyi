@@ -3,12 +3,12 @@ from . import metrics as metrics
 from . import plotting as plotting
 from . import presets as presets
 from ._version import __version__ as __version__
-from .data.conditions import AreaMean as AreaMean
 from .evaluation.backtest import backtest as backtest
 from .evaluation.scorers import make_scorer as make_scorer
 from .evaluation.splitters import WindowSplitter as WindowSplitter
 from .evaluation.splitters import train_test_split as train_test_split
 from .evaluation.verification import verify as verify
+from .forecasters import AreaMean as AreaMean
 from .forecasters import CNMMForecaster as CNMMForecaster
 from .forecasters import ConvLSTMForecaster as ConvLSTMForecaster
 from .forecasters import DMMForecaster as DMMForecaster

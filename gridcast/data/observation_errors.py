@@ -41,10 +41,13 @@ class NoisySeries(Series):
             )
         return np.where(np.isnan(block), np.float32(np.inf), block)
 
-    def tail(self, n: int, needed: np.ndarray | None = None) -> NoisySeries:
-        """Return the last `n` steps, in memory; see `Series.tail`."""
-        first = max(len(self) - n, 0)
-        return with_array(super().tail(n, needed), self.load_errors(first, len(self)))
+
+def tail(series: Series, n: int, needed: np.ndarray | None = None) -> Series:
+    """Return the last `n` steps, in memory, as `Series.tail` does, with the errors of a `NoisySeries`."""
+    last = series.tail(n, needed)
+    if not isinstance(series, NoisySeries):
+        return last
+    return with_array(last, series.load_errors(max(len(series) - n, 0), len(series)))
 
 
 def with_array(series: Series, errors: Any) -> NoisySeries:
@@ -115,9 +118,9 @@ def _selected(error: xr.DataArray, series: Series) -> xr.DataArray:
         raise ValueError(
             f"observation_error has a dimension {unknown[0]!r}, which X has not: it may have those of {tuple(dims)}"
         )
+    labels = dict(error.coords)  # whose own `get` makes a coordinate where a dimension has none
     for name, ours in series.grid.coords.items():
-        # not `get`, which makes a coordinate where a dimension has none
-        theirs = error.coords[name] if name in error.coords else None
+        theirs = labels.get(name)
         if theirs is None or theirs.dims != ours.dims or not ours.dims:
             continue
         if theirs.shape != ours.shape or not _alike(ours.values, theirs.values):

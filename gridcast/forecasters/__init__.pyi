@@ -1,5 +1,6 @@
 from .base import BaseForecaster as BaseForecaster
 from .cnmm import CNMMForecaster as CNMMForecaster
+from .conditions import AreaMean as AreaMean
 from .convlstm import ConvLSTMForecaster as ConvLSTMForecaster
 from .dmm import DMMForecaster as DMMForecaster
 from .linear import LinearForecaster as LinearForecaster

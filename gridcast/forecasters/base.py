@@ -17,7 +17,7 @@ from gridcast.data.checks import check_positive_integer
 from gridcast.data.chunk_cache import kept
 from gridcast.data.geography import advice
 from gridcast.data.grid import Series, extend, unwrap, wrap
-from gridcast.data.observation_errors import join_noisy
+from gridcast.data.observation_errors import join_noisy, tail
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
@@ -200,6 +200,7 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         n_samples = check_positive_integer("n_samples", n_samples)
         values, times, history = self._forecast_labelled(X, horizon, mode, n_samples, observation_error)
         if given is not None:
+            self._needs_dynamics("given")
             values = self._given(values, times, history, given, mode)
         return wrap(values, times, history, {"member": np.arange(n_samples)})
 
@@ -277,7 +278,7 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         # lazy, so that only the steps that are kept are loaded
         joined = join_noisy(self.recent_, self._with_errors(self._relabel(series), observation_error))
         # set together: a read that fails leaves both
-        self.recent_, self.calendar_ = joined.tail(self._n_recent(), self._needed_cells(vars(self))), calendar
+        self.recent_, self.calendar_ = tail(joined, self._n_recent(), self._needed_cells(vars(self))), calendar
         return self
 
     def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:

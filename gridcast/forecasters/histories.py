@@ -15,8 +15,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.chunk_cache import kept
 from gridcast.data.grid import Grid, Series, unwrap
-from gridcast.data.observation_errors import join_noisy, with_errors
-from gridcast.data.parameters import shown
+from gridcast.data.observation_errors import join_noisy, tail, with_errors
 from gridcast.data.units import warn_of_other_units
 from gridcast.forecasters.fitted import check_fitted
 
@@ -41,6 +40,10 @@ class HistoryForecaster(ABC):
         return self._n_context() + 30
 
     @abstractmethod
+    def _dynamics(self) -> Any:
+        """Return the linear model along which is smoothed; raise an AttributeError where there is none."""
+
+    @abstractmethod
     def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         """Return cells (channel, y, x) whose last observation a forecast needs, however old; None for none."""
 
@@ -60,18 +63,18 @@ class HistoryForecaster(ABC):
         warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
         return replace(series, values=kept(series.values)) if self._reads_often else series
 
-    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
-        """Return members (member, sample, time, channel, y, x) that agree with what is given of the future."""
-        raise ValueError(f"given={shown(given)}: a {type(self).__name__} has no covariances; use LinearForecaster")
-
     def _with_errors(self, series: Series, observation_error: Any) -> Series:
         """Return a series with the errors of its observations, where they are given."""
-        if observation_error is not None and not hasattr(self, "_dynamics"):
-            raise ValueError(
-                f"observation_error={shown(observation_error)}: a {type(self).__name__} takes observations as they "
-                "are; leave it out, or use LinearForecaster or CNMMForecaster"
-            )
+        if observation_error is not None:
+            self._needs_dynamics("observation_error")
         return with_errors(series, observation_error)
+
+    def _needs_dynamics(self, name: str) -> None:
+        """Raise a ValueError where there is no linear model for a parameter that needs one."""
+        try:
+            self._dynamics()
+        except AttributeError as error:
+            raise ValueError(f"{name} needs the linear model of a forecaster: {error}") from None
 
     def _follows(self, series: Series) -> bool:
         labelled = series.has_times and self.recent_.has_times
@@ -90,7 +93,7 @@ class HistoryForecaster(ABC):
         same_samples = series.values.shape[0] == self.recent_.values.shape[0]
         follows = same_samples and self._follows(series)
         if follows and len(self.recent_) >= n_context:
-            context = self.recent_.tail(n_context, self._needed_cells(vars(self)))
+            context = tail(self.recent_, n_context, self._needed_cells(vars(self)))
             return join_noisy(context, series), n_context
         if len(series) <= n_context:
             known = f"a training series of only {len(self.recent_)}"

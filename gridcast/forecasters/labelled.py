@@ -27,6 +27,10 @@ class LabelledForecaster(HistoryForecaster):
         is None. Cells that the training series never observed are NaN.
         """
 
+    @abstractmethod
+    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
+        """Return members (member, sample, time, channel, y, x) that agree with what is given of the future."""
+
     def _forecast_labelled(
         self, X: Any, horizon: Any, mode: str, n_samples: int | None, observation_error: Any = None
     ) -> tuple[np.ndarray, pd.Index, Series]:

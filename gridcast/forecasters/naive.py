@@ -136,6 +136,12 @@ class NaiveForecaster(BaseForecaster):
         # member by member: (member, sample, origin, lead, channel, y, x)
         return np.concatenate([mean + self._errors(rng, mean.shape[2], horizon) for _ in range(n_samples)])
 
+    def _dynamics(self) -> Any:
+        raise AttributeError("a NaiveForecaster has none; use LinearForecaster or CNMMForecaster")
+
+    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
+        raise NotImplementedError  # refused before
+
     def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         # cells that were never observed have no last value
         return ~np.isnan(learned["mean_"]) if self.strategy == "persistence" else None

@@ -10,8 +10,8 @@ import torch
 import xarray as xr
 from scipy.stats import norm
 
-from gridcast.data.conditions import AreaMean, known_future
 from gridcast.data.grid import Series
+from gridcast.forecasters.conditions import AreaMean, known_future
 from gridcast.modules.smoother import Smoother
 from gridcast.transformers.scaling import Scaling
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -23,7 +22,6 @@ from gridcast.forecasters.horizon import check_size
 from gridcast.forecasters.likelihood import densities
 from gridcast.forecasters.scenarios import conditioned
 from gridcast.forecasters.stretches import Stretch, stretches
-from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.smoother import Observed, Smoother
 from gridcast.training.engine import seeded
 from gridcast.training.threads import threads
@@ -38,10 +36,6 @@ class SmoothingForecaster(BaseForecaster):
     """Estimates the fields of the past along the linear model of a forecaster."""
 
     scaling_: Scaling
-
-    @abstractmethod
-    def _dynamics(self) -> LinearInverseModel:
-        """Return the linear model along which is smoothed; raise an AttributeError where there is none."""
 
     def reconstruct(
         self,

@@ -62,9 +62,9 @@ class AreaMean:
         grid = series.grid
         if unknown := [d for d in self.region.dims if d not in grid.dims]:
             raise ValueError(f"given: region has a dimension {unknown[0]!r}, a field has {grid.dims}")
+        labels = dict(self.region.coords)  # whose own `get` makes a coordinate where a dimension has none
         for dim in self.region.dims:
-            # not `get` of the region, which makes a coordinate where a dimension has none
-            ours, theirs = grid.coords.get(dim), self.region.coords[dim] if dim in self.region.coords else None
+            ours, theirs = grid.coords.get(dim), labels.get(dim)
             size = grid.shape[-len(grid.dims) :][grid.dims.index(dim)]
             differ = ours is not None and theirs is not None and not np.array_equal(ours.values, theirs.values)
             if self.region.sizes[dim] != size or differ:
