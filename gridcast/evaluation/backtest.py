@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from gridcast.data.grid import CF, SAMPLE, TIME, Series, wrap
 from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.driven import UNDRIVEN, Given
 
 
 def backtest(
@@ -21,6 +22,9 @@ def backtest(
     mode: Literal["multi_step", "one_step"] = "multi_step",
     stride: int = 1,
     n_samples: int | None = None,
+    *,
+    covariates: Any = None,
+    past_covariates: Any = None,
 ) -> xr.DataArray:
     """Forecast `X` from rolling origins, without retraining.
 
@@ -42,6 +46,8 @@ def backtest(
         Steps between two origins.
     n_samples : int, optional
         Members of an ensemble; the predictive mean by default.
+    covariates, past_covariates : DataArray, Dataset, sequence of these, ndarray or None
+        As in `fit`, at the times of `X`, where the forecaster was fitted with them.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def backtest(
     TypeError
         If `horizon`, `stride` or `n_samples` is not an integer of at least 1.
     ValueError
-        If `X` is too short for one forecast, or `mode` is unknown.
+        If `X` is too short for one forecast, `mode` is unknown, or covariates are missing or end before `X` does.
 
     Warns
     -----
@@ -70,7 +76,8 @@ def backtest(
     >>> gc.backtest(gc.NaiveForecaster().fit(x[:10]), x[10:], horizon=3).sizes["init_time"]
     7
     """
-    return roll(estimator, X, horizon, mode, stride, n_samples).forecast()
+    given = covariates, past_covariates
+    return roll(estimator, X, horizon, mode, stride, n_samples, given).forecast()
 
 
 @dataclass(frozen=True)
@@ -147,10 +154,12 @@ class Rolled:
         return field
 
 
-def roll(estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None) -> Rolled:
+def roll(
+    estimator: Any, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None, given: Given = UNDRIVEN
+) -> Rolled:
     """Forecast as `backtest` does, labels to come."""
     forecaster, series, undo = _resolve(estimator, X)
-    values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples)
+    values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples, given)
     return Rolled(values, n_samples, history, origins, mode, undo)
 
 

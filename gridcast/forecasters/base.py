@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from gridcast.data.grid import Series, extend, join, unwrap, wrap
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
+from gridcast.forecasters.driven import UNDRIVEN, Given
 from gridcast.forecasters.fitted import remembering_refusal
 from gridcast.forecasters.labelled import LabelledForecaster, check_mode
 from gridcast.forecasters.saved import SavedForecaster
@@ -54,7 +54,9 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         default=None,
     )
 
-    def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
+    def fit(
+        self, X: xr.DataArray | np.ndarray, y: None = None, *, covariates: Any = None, past_covariates: Any = None
+    ) -> Self:
         """Train on a series; an earlier fit is forgotten.
 
         Parameters
@@ -64,6 +66,14 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             lazy if it was.
         y : ignored
             Present for scikit-learn.
+        covariates : DataArray, Dataset, sequence of these, ndarray or None
+            Series that are known ahead (a weather forecast, a tide, a schedule), shape ([sample,] time, [covariate,]
+            y, x) on the grid of `X`, or without y and x where they are area-wide. They are taken by their time labels
+            and must have those of `X`; NaN is as usual. What is linear in them is subtracted from the series, where
+            held-out forecasts get better by it, and added to forecasts: see `covariates_`. A `NaiveForecaster` checks
+            them and uses none.
+        past_covariates : DataArray, Dataset, sequence of these, ndarray or None
+            Series that are known up to the last observed step, of the same shapes.
 
         Returns
         -------
@@ -75,12 +85,12 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             If `X` is a Dataset or holds no numbers.
         ValueError
             If dimensions are missing or in another order, a time step does not follow the one before it, values are
-            infinite or never observed, or `X` is too short.
+            infinite or never observed, `X` is too short, or covariates are on another grid or calendar, or lack steps.
         """
         with remembering_refusal(self):
-            return self._checked_fit(X)
+            return self._checked_fit(X, (covariates, past_covariates))
 
-    def _checked_fit(self, X: xr.DataArray | np.ndarray) -> Self:
+    def _checked_fit(self, X: xr.DataArray | np.ndarray, given: Given = UNDRIVEN) -> Self:
         series, calendar = unwrap(X)
         if calendar is None:
             raise ValueError(
@@ -91,6 +101,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             warnings.warn(f"X: {problem}", stacklevel=3)
         if self._reads_often:
             series = replace(series, values=kept(series.values))
+        series = self._fit_drivers(series, calendar, given)
         with naming_the_file():
             # returned, not set: a fit that fails leaves the earlier one whole
             learned = self._fit(series, calendar)
@@ -103,7 +114,15 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         self.__dict__.update(learned)
         return self
 
-    def predict(self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step") -> xr.DataArray:
+    def predict(
+        self,
+        X: Any = None,
+        horizon: int = 1,
+        mode: Mode = "multi_step",
+        *,
+        covariates: Any = None,
+        past_covariates: Any = None,
+    ) -> xr.DataArray:
         """Forecast the predictive mean.
 
         Two forms: ``predict(horizon)`` forecasts from the end of the training series (and every `update`),
@@ -119,6 +138,12 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         mode : {"multi_step", "one_step"}, default="multi_step"
             With T the last step of the history: ``"multi_step"`` forecasts T+1 to T+horizon from the history alone;
             ``"one_step"`` forecasts T-horizon+2 to T+1, each from the observations before it (data assimilation).
+        covariates : as in `fit`
+            Those of the last `context` steps and of the horizon, where the model was fitted with them. What `fit` and
+            `update` have seen of them is kept, so that from the end of the training series those of the horizon are
+            enough.
+        past_covariates : as in `fit`
+            Those of the last `context` steps; by default what is kept.
 
         Returns
         -------
@@ -131,7 +156,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             If `horizon` is not an integer of at least 1.
         ValueError
             If `mode` is unknown, the history is too short or of another grid, `horizon` is a duration of no whole
-            number of steps, or the forecast would take more than 8 GiB.
+            number of steps, covariates end before the horizon does, are missing or were not fitted, or the forecast
+            would take more than 8 GiB.
         NotFittedError
             Before `fit`.
 
@@ -140,11 +166,19 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         UserWarning
             If `X` names other units than the training series: nothing is converted.
         """
-        values, times, history = self._forecast_labelled(X, horizon, mode, None)
+        given = covariates, past_covariates
+        values, times, history = self._forecast_labelled(X, horizon, mode, None, given)
         return wrap(values[0], times, history)
 
     def predict_samples(
-        self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step", n_samples: int = 100
+        self,
+        X: Any = None,
+        horizon: int = 1,
+        mode: Mode = "multi_step",
+        n_samples: int = 100,
+        *,
+        covariates: Any = None,
+        past_covariates: Any = None,
     ) -> xr.DataArray:
         """Draw an ensemble from the predictive distribution.
 
@@ -154,6 +188,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             As in `predict`.
         n_samples : int, default=100
             Number of members.
+        covariates, past_covariates
+            As in `predict`.
 
         Returns
         -------
@@ -161,7 +197,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Physical units. Each member is a possible future: coherent over the steps of a multi-step forecast.
         """
         n_samples = check_positive_integer("n_samples", n_samples)
-        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples)
+        given = covariates, past_covariates
+        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples, given)
         return wrap(values, times, history, {"member": np.arange(n_samples)})
 
     def predict_quantiles(
@@ -171,6 +208,9 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         mode: Mode = "multi_step",
         q: float | Sequence[float] = (0.05, 0.5, 0.95),
         n_samples: int = 100,
+        *,
+        covariates: Any = None,
+        past_covariates: Any = None,
     ) -> xr.DataArray:
         """Forecast quantiles of the predictive distribution, computed from samples in physical units.
 
@@ -182,6 +222,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Probabilities between 0 and 1.
         n_samples : int, default=100
             Number of members that the quantiles are computed from.
+        covariates, past_covariates
+            As in `predict`.
 
         Returns
         -------
@@ -189,15 +231,18 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Physical units.
         """
         levels = check_levels(q)
-        return quantiles(self.predict_samples(X, horizon, mode, n_samples), levels)
+        given = {"covariates": covariates, "past_covariates": past_covariates}
+        return quantiles(self.predict_samples(X, horizon, mode, n_samples, **given), levels)
 
-    def update(self, X: xr.DataArray | np.ndarray) -> Self:
+    def update(self, X: xr.DataArray | np.ndarray, *, covariates: Any = None, past_covariates: Any = None) -> Self:
         """Move the forecast origin past newly observed steps, without retraining.
 
         Parameters
         ----------
         X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
             The steps that follow the training series and every earlier update, without a gap.
+        covariates, past_covariates : as in `fit`
+            Those of `X`, where the model was fitted with them.
 
         Returns
         -------
@@ -206,7 +251,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         Raises
         ------
         ValueError
-            If the first step of `X` is not the one after the last observed step.
+            If the first step of `X` is not the one after the last observed step, or covariates do not cover `X`.
         """
         series = self._check_history(X)
         if series.has_times and not self._follows(series):
@@ -218,12 +263,20 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         if series.has_times and self.recent_.has_times:
             calendar = calendar.settle(extend(self.recent_.times, series.times))
         # lazy, so that only the steps that are kept are loaded
-        joined = join(self.recent_, self._relabel(series))
-        # set together: a read that fails leaves both
+        series = self._relabel(series)
+        joined = join(self.recent_, series)
+        stretch = len(joined) - len(series), len(joined) - 1
+        begin = None if series.has_times else series.times[0]
+        joined = self._drive(joined, (covariates, past_covariates), stretch, 0, begin)
+        drivers = self._kept_drivers(joined, calendar)
+        # set together: a read that fails leaves all
         self.recent_, self.calendar_ = joined.tail(self._n_recent(), self._needed_cells(vars(self))), calendar
+        self.drivers_ = drivers
         return self
 
-    def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:
+    def score(
+        self, X: xr.DataArray | np.ndarray, y: None = None, *, covariates: Any = None, past_covariates: Any = None
+    ) -> float:
         """Return the one-step skill against persistence, ``1 - MSE / MSE of persistence``.
 
         Every step of `X` is forecast from the observations before it: from the first step on where `X` follows the
@@ -235,6 +288,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             Observations that the model was not trained on.
         y : ignored
             Present for scikit-learn.
+        covariates, past_covariates : as in `fit`
+            Those of `X`, where the model was fitted with them.
 
         Returns
         -------
@@ -254,6 +309,8 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         series = self._check_history(X)
         self._check_unseen(series)
         history, first = self._with_context(series)
+        stretch = first - self._n_context(), len(history) - 2
+        history = self._drive(history, (covariates, past_covariates), stretch, 1)
         errors = np.zeros(2)  # of the forecast, of persistence
         for origins in self._blocks(np.arange(first - 1, len(history) - 1), history, 1):
             forecast = self._forecast(history, origins, 1, None)[0, :, :, 0]
@@ -275,7 +332,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         return tags
 
     def _roll(
-        self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None
+        self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None, given: Given = UNDRIVEN
     ) -> tuple[np.ndarray, Series, np.ndarray]:
         """Forecast every stretch of `horizon` steps inside `X`; `gridcast.backtest` is the labelled form.
 
@@ -283,6 +340,7 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
         ----------
         X, horizon, mode, stride, n_samples
             As in `gridcast.backtest`.
+        given : (covariates, past_covariates)
 
         Returns
         -------
@@ -304,6 +362,9 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
                 f"X allows {len(history) - first} forecast steps, horizon={horizon} needs {horizon}: give a longer "
                 "series or a shorter horizon"
             )
+        last = int(origins[-1])
+        reached = (last, horizon) if mode == "multi_step" else (last + horizon - 1, 1)
+        history = self._drive(history, given, (first - self._n_context(), reached[0]), reached[1])
         if mode == "multi_step":
             return self._forecast(history, origins, horizon, n_samples), history, origins
         steps = origins[:, None] + np.arange(horizon)  # (origin, lead): the step before each that is forecast
@@ -331,10 +392,5 @@ class BaseForecaster(LabelledForecaster, SavedForecaster):
             "calendar_": calendar,
             "trained_on_": (series.times[0], series.times[-1]),
             "recent_": series.tail(fitted._n_recent(), self._needed_cells(learned)),
+            "drivers_": fitted._kept_drivers(series, calendar),
         }
-
-    def _as_fitted(self, learned: dict[str, Any]) -> Self:
-        """Return a copy with learned attributes."""
-        fitted = copy.copy(self)
-        fitted.__dict__.update(learned)
-        return fitted

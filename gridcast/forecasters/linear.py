@@ -21,7 +21,7 @@ from gridcast.training.spec import ModuleSpec
 # Of the series, and so the same whatever model learns it
 LEARNED = (
     "grid_", "calendar_", "recent_", "trained_on_", "missing_share_", "transformer_", "scaling_", "climatology_",
-    "n_windows_",
+    "n_windows_", "drivers_",
 )  # fmt: skip
 
 

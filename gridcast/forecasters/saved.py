@@ -13,6 +13,7 @@ import xarray as xr
 
 from gridcast._version import __version__
 from gridcast.data.calendars import Calendar
+from gridcast.data.drivers import Drivers
 from gridcast.data.grid import Grid, Series
 from gridcast.data.parameters import Parameters, defaults, shown
 from gridcast.forecasters.fitted import check_fitted
@@ -36,6 +37,7 @@ class SavedForecaster(Parameters, ABC):
     recent_: Series
     trained_on_: tuple[Any, Any]
     missing_share_: float
+    drivers_: Drivers | None
 
     def save(self, path: PathLike, scores: Any = None) -> None:
         """Write the fitted forecaster to one file, from which `gridcast.load` makes one that forecasts the same.
@@ -88,6 +90,10 @@ class SavedForecaster(Parameters, ABC):
             },
             "missing_share": self.missing_share_,
         }
+        if self.drivers_ is not None:
+            learned["drivers"] = {
+                name: {"values": part.values, "times": part.times} for name, part in self.drivers_.parts.items()
+            }
         values["learned"] = encoder.encode(learned | self._learned(), "learned")
         if encoder.left_out:
             warnings.warn(

@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
+from gridcast.forecasters.covariates import ResponseChoice, check_response, covariates_table, response_parts
+from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.registry import forecaster
 from gridcast.modules.censored import Bounds
 from gridcast.modules.forecasting import Contexts
@@ -134,6 +137,21 @@ class ScaledForecaster(BaseForecaster):
         default="auto",
     )
 
+    @property
+    def covariates_(self) -> pd.DataFrame:
+        """Which covariates are used (``chosen``), and the squared ``error`` with each in units of that without.
+
+        The error is that of a linear inverse model that forecasts the last quarter of the training part, the geometric
+        mean over leads; NaN where nothing was compared.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_fitted(self)
+        return covariates_table(self.scaling_.compared, self.scaling_.response)
+
     @abstractmethod
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         """Return a new module with a method `forecast`; on the meta device where weights come from a file."""
@@ -160,7 +178,12 @@ class ScaledForecaster(BaseForecaster):
         around = series.grid.around(self.periodic)
         choice = ClimatologyChoice(windows, window, self.context, self.horizon, around)
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar, choice.choose)
-        return scaling, scaled, climatology_table(choice.scores, scaling.climatology)
+        table = climatology_table(choice.scores, scaling.climatology)
+        if series.drivers is None:
+            return scaling, scaled, table
+        responses = ResponseChoice(choice)
+        scaling, scaled = responses.respond(scaling, scaled, calendar)
+        return replace(scaling, compared=responses.scores), scaled, table
 
     def _n_context(self) -> int:
         return self.context
@@ -229,7 +252,7 @@ class ScaledForecaster(BaseForecaster):
             "n_windows": self.n_windows_,
             "history": [dict(record) for record in vars(self).get("history_", [])],
             "module": {name: _as_array(name, state[name]) for name in sorted(set(_first_names(self.module_).values()))},
-        }
+        } | response_parts(self.scaling_)
 
     def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
         # The module is built without memory for its weights, so that sizes are known before anything is that large.
@@ -247,6 +270,8 @@ class ScaledForecaster(BaseForecaster):
             )
         if check(n_windows, int, "learned/n_windows") < 1:
             raise ValueError(f"learned/n_windows={n_windows!r} must be at least 1")
+        around = self.grid_.around(self.periodic)
+        response = check_response(learned.pop("response", None), self.grid_, self.calendar_, around, self.drivers_)
         time_features = make_time_features(vars(self).get("time_features"), self.recent_, self.calendar_)
         spec = self._spec(self.grid_, statistics, time_features, n_windows)
         try:
@@ -259,7 +284,7 @@ class ScaledForecaster(BaseForecaster):
         return {
             "module_": module.eval(),
             "transformer_": transformer,
-            "scaling_": Scaling(transformer, climatology, statistics, self.calendar_),
+            "scaling_": Scaling(transformer, climatology, statistics, self.calendar_, *response),
             "climatology_": climatology_table(check_scores(scores), climatology),
             "time_features_": time_features,
             "n_windows_": n_windows,
