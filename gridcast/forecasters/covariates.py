@@ -12,12 +12,12 @@ import pandas as pd
 from gridcast.data.calendars import Calendar
 from gridcast.data.drivers import AHEAD, PAST, Drivers
 from gridcast.data.grid import Grid, Series
-from gridcast.forecasters.climatology import MARGIN, ClimatologyChoice, Comparison, thinned_series, thinning
+from gridcast.forecasters.climatology import MARGIN, ClimatologyChoice, Comparison, Stretches, thinned_series, thinning
 from gridcast.forecasters.inverse_model import SHARE
 from gridcast.persistence.forms import check, check_array, take
 from gridcast.training.data import divide_part, part_of
 from gridcast.transformers.anomaly import Anomaly
-from gridcast.transformers.response import Influence, Response, fit_response, n_regressors
+from gridcast.transformers.response import Influence, Nowcast, Response, fit_response, n_regressors
 from gridcast.transformers.scaling import Scaling
 
 NONE = "none"
@@ -25,11 +25,11 @@ NONE = "none"
 
 @dataclass
 class ResponseChoice:
-    """Which covariates are used: none, those known ahead, those of the past, or both.
+    """Whether covariates that are known ahead are used.
 
-    The response to each set is learned from the first three quarters of the training part, and a linear inverse model
-    of what it leaves forecasts the last quarter. The set with the least error, the geometric mean over leads, is taken,
-    if it takes off more than a margin.
+    The response to them is learned from the first three quarters of the training part, and a linear inverse model of
+    what it leaves forecasts the last quarter. It is used if the error, the geometric mean over leads, falls by more
+    than a margin.
 
     Parameters
     ----------
@@ -39,135 +39,136 @@ class ResponseChoice:
     Attributes
     ----------
     scores : dict of str to float
-        The squared error with each set in units of that without covariates; empty where nothing was compared.
+        The squared error with the covariates in units of that without; empty where nothing was compared.
     """
 
     compared: ClimatologyChoice
     scores: dict[str, float] = field(init=False, default_factory=dict)
 
     def respond(self, scaling: Scaling, scaled: Series, calendar: Calendar) -> tuple[Scaling, Series]:
-        """Return the scaling with the response that forecasts best, if any, and the scaled series without it."""
+        """Return the scaling with the response, if it is used, and the scaled series without it."""
+        assert scaled.drivers is not None
+        names = list(scaled.drivers.of(AHEAD))
         windows, window, around = self.compared.windows, self.compared.window, self.compared.around
         climatology, statistics = scaling.climatology, scaling.statistics
-
-        def learn(some: np.ndarray, names: list[str]) -> Response:
-            samples, *stretch = part_of(some, window)
-            limits = (statistics.low, statistics.high)
-            first, stop = stretch
-            return fit_response(scaled, climatology, calendar, names, samples, (first, stop), around, limits)
-
-        divided = divide_part(windows, window, self.compared.context, SHARE)
+        divided = divide_part(windows, window, self.compared.context, SHARE) if names else None
         comparison = None if divided is None else self.compared.read(thinned_series(scaled), *divided)
         if divided is None or comparison is None:
             return scaling, scaled
+
+        def learn(some: np.ndarray) -> Response:
+            samples, first, stop = part_of(some, window)
+            limits = (statistics.low, statistics.high)
+            return fit_response(scaled, climatology, calendar, names, samples, (first, stop), around, limits)
+
         cycle = Anomaly(1) if climatology is None else Anomaly(climatology.period_, climatology.n_harmonics)
         cycle.resolve(scaled, calendar)
-        logs = {NONE: comparison.error(cycle)}
-        sets = _sets(scaled)
-        for label, names in sets.items():
-            logs[label] = _without(comparison, learn(divided[0], names), scaled).error(cycle)
-        if not np.isfinite(list(logs.values())).all():
+        without, used = comparison.error(cycle), _without(comparison, learn(divided[0]), scaled).error(cycle)
+        if not (math.isfinite(without) and math.isfinite(used)):
             return scaling, scaled
-        self.scores = {label: math.exp(error - logs[NONE]) for label, error in logs.items()}
-        best = min(logs, key=lambda label: logs[label])
-        if best == NONE or logs[best] >= logs[NONE] + math.log1p(-MARGIN):
+        self.scores = {NONE: 1.0, AHEAD: math.exp(used - without)}
+        if used >= without + math.log1p(-MARGIN):
             return scaling, scaled
-        return scaling.responding(learn(windows, sets[best]), scaled)
-
-
-def _sets(scaled: Series) -> dict[str, list[str]]:
-    """Return the parts of the drivers that are used together, by what tables call them."""
-    assert scaled.drivers is not None
-    found = {kind: list(scaled.drivers.of(kind)) for kind in (AHEAD, PAST)}
-    sets = {kind: names for kind, names in found.items() if names}
-    return sets | {"both": found[AHEAD] + found[PAST]} if len(sets) > 1 else sets
+        return scaling.responding(learn(windows), scaled)
 
 
 def _without(comparison: Comparison, response: Response, scaled: Series) -> Comparison:
-    """Return a comparison without the response, in its forecasts that which is known where they start."""
-    values, first = comparison.earlier.values, comparison.earlier.first
-    n = values.shape[1]
-    earlier = [
-        block - _thin(response, scaled, sample, np.arange(start, start + n), 0)
-        for block, start, sample in zip(values, first, comparison.earlier.samples, strict=True)
-    ]
-    context = comparison.later.values.shape[1] - comparison.horizon
-    later = comparison.later.values.copy()
-    for sample in np.unique(comparison.later.samples):
-        of_sample = comparison.later.samples == sample
-        starts = comparison.later.first[of_sample]
-        for step in range(later.shape[1]):
-            lead = max(step - context + 1, 0)
-            later[of_sample, step] -= _thin(response, scaled, sample, starts + step, lead)
-    return replace(
-        comparison,
-        earlier=replace(comparison.earlier, values=np.stack(earlier)),
-        later=replace(comparison.later, values=later),
-    )
+    """Return a comparison of what the response leaves."""
+
+    def rest(part: Stretches) -> Stretches:
+        n = part.values.shape[1]
+        blocks = [
+            block - _thin(response, scaled, sample, np.arange(start, start + n))
+            for block, start, sample in zip(part.values, part.first, part.samples, strict=True)
+        ]
+        return replace(part, values=np.stack(blocks))
+
+    return replace(comparison, earlier=rest(comparison.earlier), later=rest(comparison.later))
 
 
-def _thin(response: Response, scaled: Series, sample: int, steps: np.ndarray, lead: int) -> np.ndarray:
+def _thin(response: Response, scaled: Series, sample: int, steps: np.ndarray) -> np.ndarray:
     """Return the response of a sample at some steps, on the cells that are compared, (time, channel, y, x)."""
     assert scaled.drivers is not None
-    found = response.at(scaled.drivers, scaled.times[steps], lead)
+    found = response.at(scaled.drivers, scaled.times[steps])
     found = found[sample if len(found) > 1 else 0]
     rows, columns = thinning(scaled.grid.shape)
     return found[..., ::rows, ::columns]
 
 
-def covariates_table(scores: dict[str, float], response: Response | None) -> pd.DataFrame:
+def covariates_table(scaling: Scaling) -> pd.DataFrame:
     """Return what was compared, and what is in use, one row each."""
-    kinds = {} if response is None else {name.partition("/")[0] for name in response.influences}
-    used = NONE if not kinds else next(iter(kinds)) if len(kinds) == 1 else "both"
-    errors = scores if used in scores else {**scores, used: math.nan}
-    index = pd.Index(errors, name="covariates")
-    return pd.DataFrame({"chosen": index == used, "error": list(errors.values())}, index=index)
+    used = {AHEAD: scaling.response is not None, PAST: scaling.nowcast is not None}
+    errors = {NONE: 1.0} | scaling.compared
+    chosen = [used.get(name, not any(used.values())) for name in errors]
+    return pd.DataFrame({"chosen": chosen, "error": list(errors.values())}, index=pd.Index(errors, name="covariates"))
 
 
 # Saving
 
 
 def response_parts(scaling: Scaling) -> dict[str, Any]:
-    """Return what a file holds of a response; nothing where there were no covariates."""
-    if not scaling.compared and scaling.response is None:
+    """Return what a file holds of the covariates; nothing where there were none."""
+    if not scaling.compared:
         return {}
-    response = scaling.response
-    influences = {} if response is None else {name: vars(part) for name, part in response.influences.items()}
-    limits = {} if response is None else {"low": response.low, "high": response.high}
-    return {"response": {"compared": scaling.compared, "influences": influences, "limits": limits}}
+    nowcast = scaling.nowcast
+    of_next = None if nowcast is None else {"weight": nowcast.weight, "spread": nowcast.spread}
+    return {
+        "covariates": {
+            "compared": scaling.compared,
+            "response": _apart(scaling.response),
+            "nowcast": None if nowcast is None or of_next is None else of_next | {"response": _apart(nowcast.response)},
+        }
+    }
 
 
-def check_response(
-    saved: Any, grid: Grid, calendar: Calendar, around: tuple[bool, bool], drivers: Drivers | None
-) -> tuple[Response | None, dict[str, float]]:
-    """Return what `response_parts` has saved; raise a ValueError if it does not fit together."""
-    if saved is None:
-        return None, {}
-    compared, influences, limits = take(check(saved, dict, "learned/response"), "compared", "influences", "limits")
-    for name, error in check(compared, dict, "learned/response/compared").items():
-        check(error, float, f"learned/response/compared/{name}")
-    if not check(influences, dict, "learned/response/influences"):
-        return None, compared
-    made = {}
-    for name, part in influences.items():
-        where = f"learned/response/influences/{name}"
-        if drivers is None or name not in drivers.parts:
-            raise ValueError(f"{where} is of covariates that are not kept")
-        made[name] = _influence(part, name, drivers.parts[name].grid.shape, grid.shape, where)
-    low, high = take(check(limits, dict, "learned/response/limits"), "low", "high")
-    for limit in (low, high):
-        check_array(limit, grid.shape[:1], "learned/response/limits")
-    return Response(made, calendar, around, low, high), compared
+def _apart(response: Response | None) -> dict[str, Any] | None:
+    if response is None:
+        return None
+    influences = {name: dict(vars(part)) for name, part in response.influences.items()}
+    return {"influences": influences, "low": response.low, "high": response.high}
 
 
-def _influence(
-    part: Any, name: str, shape: tuple[int, int, int], grid_shape: tuple[int, int, int], where: str
-) -> Influence:
-    cycle, std, persistence, coefficients = take(
-        check(part, dict, where), "cycle", "std", "persistence", "coefficients"
-    )
-    check_array(check(cycle, Anomaly, f"{where}/cycle").cycle_, (None, *shape), f"{where}/cycle")
-    for key, values in (("std", std), ("persistence", persistence)):
-        check_array(values, shape[:1], f"{where}/{key}")
-    check_array(coefficients, (n_regressors(name, shape[0]), *grid_shape), f"{where}/coefficients")
-    return Influence(cycle, std, persistence, coefficients)
+@dataclass(frozen=True)
+class Saved:
+    """Puts together what `response_parts` has taken apart."""
+
+    grid: Grid
+    calendar: Calendar
+    around: tuple[bool, bool]
+    drivers: Drivers | None
+
+    def parts(self, saved: Any) -> tuple[Response | None, Nowcast | None, dict[str, float]]:
+        """Return the last parameters of a `Scaling`; raise a ValueError if they do not fit together."""
+        if saved is None:
+            return None, None, {}
+        where = "learned/covariates"
+        compared, response, nowcast = take(check(saved, dict, where), "compared", "response", "nowcast")
+        for name, error in check(compared, dict, f"{where}/compared").items():
+            check(error, float, f"{where}/compared/{name}")
+        made = None
+        if nowcast is not None:
+            inner, weight, spread = take(check(nowcast, dict, f"{where}/nowcast"), "response", "weight", "spread")
+            (n,) = check_array(weight, (None,), f"{where}/nowcast/weight").shape
+            if not n:
+                raise ValueError(f"{where}/nowcast/weight is empty")
+            check_array(spread, (n,), f"{where}/nowcast/spread")
+            made = Nowcast(self._response(inner, PAST, f"{where}/nowcast/response"), weight, spread)
+        return None if response is None else self._response(response, AHEAD, f"{where}/response"), made, compared
+
+    def _response(self, saved: Any, kind: str, where: str) -> Response:
+        influences, low, high = take(check(saved, dict, where), "influences", "low", "high")
+        known = {} if self.drivers is None else self.drivers.of(kind)
+        made = {}
+        for name, part in check(influences, dict, f"{where}/influences").items():
+            if name not in known:
+                raise ValueError(f"{where}/influences/{name} is of covariates that are not kept")
+            shape = known[name].grid.shape
+            cycle, std, coefficients = take(check(part, dict, f"{where}/{name}"), "cycle", "std", "coefficients")
+            table = vars(check(cycle, Anomaly, f"{where}/{name}/cycle")).get("cycle_")
+            check_array(table, (None, *shape), f"{where}/{name}/cycle")
+            check_array(std, shape[:1], f"{where}/{name}/std")
+            size = n_regressors(name, shape[0]), *self.grid.shape
+            made[name] = Influence(cycle, std, check_array(coefficients, size, f"{where}/{name}/coefficients"))
+        for limit in (low, high):
+            check_array(limit, self.grid.shape[:1], f"{where}/limits")
+        return Response(made, self.calendar, self.around, low, high)

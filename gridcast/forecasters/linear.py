@@ -79,6 +79,7 @@ class LinearForecaster(ScaledForecaster):
         with seeded(draw_seed(self.random_state)):
             model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
             fit_inverse_model(model, data, self.bounded)
+        scaling = self._nowcasting(scaling, data, calendar, model)
         return {
             "transformer_": scaling.transformer,
             "scaling_": scaling,

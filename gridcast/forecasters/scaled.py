@@ -24,13 +24,16 @@ from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
-from gridcast.forecasters.covariates import ResponseChoice, check_response, covariates_table, response_parts
+from gridcast.forecasters.covariates import ResponseChoice, Saved, covariates_table, response_parts
 from gridcast.forecasters.fitted import check_fitted
+from gridcast.forecasters.nowcast import by_lead, corrections, fit_nowcast
 from gridcast.forecasters.registry import forecaster
 from gridcast.modules.censored import Bounds
 from gridcast.modules.forecasting import Contexts
+from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.persistence.encoding import MISFITS
 from gridcast.persistence.forms import check, check_array, check_transformer, take
+from gridcast.training.data import TrainingData
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.training.threads import threads
@@ -38,6 +41,8 @@ from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 from gridcast.transformers.scaling import OURS, Scaling
 
+# contexts, masks, clocks and bounds
+Inputs = tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None]
 BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
 ACTIVATIONS = 64  # channels that a network holds of a frame: a rough bound, which only sizes the batches
 
@@ -150,7 +155,7 @@ class ScaledForecaster(BaseForecaster):
             Before `fit`.
         """
         check_fitted(self)
-        return covariates_table(self.scaling_.compared, self.scaling_.response)
+        return covariates_table(self.scaling_)
 
     @abstractmethod
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
@@ -206,8 +211,8 @@ class ScaledForecaster(BaseForecaster):
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
                 bounds = self._bounds(history, times, batch, horizon)
                 inputs = *context, self._clocks(history, batch), bounds  # values, mask, clocks, bounds
-                first = 0
-                for values in forecast_scaled(self.module_, inputs, horizon, sizes):
+                first, correct = 0, self._correction(history, times, batch, inputs, horizon, n_samples)
+                for values in map(correct, forecast_scaled(self.module_, inputs, horizon, sizes)):
                     out[first : first + len(values), :, start : start + len(batch)] = values.reshape(
                         -1, n_series, len(batch), *values.shape[2:]
                     )
@@ -215,6 +220,38 @@ class ScaledForecaster(BaseForecaster):
                 start += len(batch)
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)
+
+    def _correction(
+        self, history: Series, times: pd.Index, origins: np.ndarray, inputs: Inputs, horizon: int, n_samples: int | None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what covariates of the past make of scaled forecasts (member, batch, horizon, channel, y, x)."""
+        nowcast = self.scaling_.nowcast
+        if nowcast is None:
+            return lambda values: values
+        (plain,) = next(forecast_scaled(self.module_, inputs, horizon))
+        x, mask, _, bounds = inputs
+        later = None if bounds is None else (bounds[0][:, 1:], bounds[1][:, 1:])
+
+        def mean(contexts: np.ndarray, n: int) -> np.ndarray:
+            seen = np.concatenate([mask[:, 1:], np.ones_like(mask[:, :1])], axis=1)
+            clocks = self._clocks(replace(history, times=times), origins + 1)
+            return next(forecast_scaled(self.module_, (contexts, seen, clocks, later), n))[0]
+
+        expected = nowcast.response.at(history.drivers, times[origins + 1])
+        expected = np.broadcast_to(expected, (len(history.values), *expected.shape[1:])).reshape(-1, *plain.shape[2:])
+        added = corrections(nowcast, mean, plain, x, expected)
+        spread = by_lead(nowcast.spread, horizon) if n_samples else 1.0
+        return lambda values: plain + added + spread * (values - plain)
+
+    def _nowcasting(self, scaling: Scaling, data: TrainingData, calendar: Calendar, module: Any) -> Scaling:
+        """Return the scaling with what covariates of the past say of the next step, after a model was fitted."""
+        if data.scaled.drivers is None:
+            return scaling
+        model = module if isinstance(module, LinearInverseModel) else module.combination and module.combination.linear
+        if model is None:  # the published networks, which nothing linear stands beside
+            return scaling
+        around = data.scaled.grid.around(self.periodic)
+        return fit_nowcast(model, scaling, data.scaled, calendar, data.windows, data.window, around)
 
     def _bounds(
         self, history: Series, times: pd.Index, origins: np.ndarray, horizon: int
@@ -271,7 +308,7 @@ class ScaledForecaster(BaseForecaster):
         if check(n_windows, int, "learned/n_windows") < 1:
             raise ValueError(f"learned/n_windows={n_windows!r} must be at least 1")
         around = self.grid_.around(self.periodic)
-        response = check_response(learned.pop("response", None), self.grid_, self.calendar_, around, self.drivers_)
+        of_covariates = Saved(self.grid_, self.calendar_, around, self.drivers_).parts(learned.pop("covariates", None))
         time_features = make_time_features(vars(self).get("time_features"), self.recent_, self.calendar_)
         spec = self._spec(self.grid_, statistics, time_features, n_windows)
         try:
@@ -284,7 +321,7 @@ class ScaledForecaster(BaseForecaster):
         return {
             "module_": module.eval(),
             "transformer_": transformer,
-            "scaling_": Scaling(transformer, climatology, statistics, self.calendar_, *response),
+            "scaling_": Scaling(transformer, climatology, statistics, self.calendar_, *of_covariates),
             "climatology_": climatology_table(check_scores(scores), climatology),
             "time_features_": time_features,
             "n_windows_": n_windows,
@@ -297,7 +334,7 @@ class ScaledForecaster(BaseForecaster):
 
 def forecast_scaled(
     module: nn.Module,
-    inputs: tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None],
+    inputs: Inputs,
     horizon: int,
     sizes: Sequence[int] = (0,),
 ) -> Iterator[np.ndarray]:

@@ -35,14 +35,11 @@ class Influence:
         Climatology of the covariates.
     std : ndarray, (covariate,)
         Of their anomalies.
-    persistence : ndarray, (covariate,)
-        Autocorrelation of a step, by which anomalies of the past are carried on.
     coefficients : ndarray, (lag * scale * covariate, channel, y, x)
     """
 
     cycle: Anomaly
     std: np.ndarray
-    persistence: np.ndarray
     coefficients: np.ndarray
 
 
@@ -54,8 +51,7 @@ class Response:
     covariates now and up to four steps ago, gridded ones at the cell and averaged over its neighbours, and ``e`` is
     what a model forecasts. As ``e`` is autocorrelated, the coefficients are those of generalised least squares: both
     sides less the persistence of the step before (Cochrane and Orcutt, JASA 1949), with a ridge penalty. Covariates of
-    the past begin with the last step, and return to their climatology as a first-order autoregression beyond what is
-    observed.
+    the past begin one step ago.
 
     Parameters
     ----------
@@ -74,35 +70,25 @@ class Response:
     low: np.ndarray
     high: np.ndarray
 
-    def at(self, drivers: Drivers, times: pd.Index, lead: int = 0) -> np.ndarray:
-        """Return the response at `times`, (sample, time, channel, y, x), one sample where all share the covariates.
-
-        Covariates of the past are known up to `lead` steps before each of them.
-        """
+    def at(self, drivers: Drivers, times: pd.Index) -> np.ndarray:
+        """Return the response at `times`, (sample, time, channel, y, x), one sample where all share the covariates."""
         total: Any = np.float32(0)
         for name, influence in self.influences.items():
-            z = self.regressors(name, influence, drivers, times, lead)
+            z = self.regressors(name, influence, drivers, times)
             # an area-wide one is the same in all cells
             total = total + np.einsum("snpyx,pcyx->sncyx", z, influence.coefficients, optimize=False)
         return total
 
-    def regressors(
-        self, name: str, influence: Influence, drivers: Drivers, times: pd.Index, lead: int = 0
-    ) -> np.ndarray:
+    def regressors(self, name: str, influence: Influence, drivers: Drivers, times: pd.Index) -> np.ndarray:
         """Return the regressors of one part at `times`, (sample, time, lag * scale * covariate, y, x)."""
-        part, of_past = drivers.parts[name], name.startswith(PAST)
+        part, lags = drivers.parts[name], LAGS[name.startswith(PAST)]
         steps = self.calendar.steps_between(part.times[0], times)
-        lags = LAGS[of_past]
-        back = [max(lag, lead) if of_past else lag for lag in lags]
-        first, stop = max(int(steps.min()) - max(back), 0), max(int(steps.max()) - min(back), 0) + 1
+        first, stop = max(int(steps.min()) - max(lags), 0), max(int(steps.max()) - min(lags), 0) + 1
         anomalies = _anomalies(part, influence.cycle, first, stop) / influence.std[:, None, None]
         fields = [_averaged(anomalies, scale, self.around) for scale in (SCALES if name.endswith(FIELDS) else (1,))]
-        found = []
-        for lag, n in zip(lags, back, strict=True):
-            at = np.maximum(steps - n, 0) - first  # the first stands for those before it
-            carried = influence.persistence[:, None, None] ** (n - lag)
-            found += [(field[:, at] * carried) for field in fields]
-        return np.concatenate(found, axis=2)
+        # the first step stands for those before it
+        lagged = [np.maximum(steps - lag, 0) - first for lag in lags]
+        return np.concatenate([field[:, at] for at in lagged for field in fields], axis=2)
 
     def subtracted(self, series: Series, sign: int = -1) -> Series:
         """Return a series with drivers without its response, lazy if it was."""
@@ -129,6 +115,23 @@ class Response:
             return without(block, block_info[0]["array-location"])
 
         return replace(series, values=da.map_blocks(of_block, values, dtype=np.float32, meta=np.empty((0,) * 5, "f4")))
+
+
+@dataclass(frozen=True)
+class Nowcast:
+    """What covariates of the past say of the step after the last observed one.
+
+    Parameters
+    ----------
+    response : Response
+        Of the one-step errors of a linear inverse model.
+    weight, spread : ndarray, (horizon,)
+        Share of its effect that the forecast of each lead takes, and what deviations of members are multiplied by.
+    """
+
+    response: Response
+    weight: np.ndarray
+    spread: np.ndarray
 
 
 def fit_response(
@@ -191,7 +194,7 @@ def n_regressors(name: str, n_covariates: int) -> int:
 def _describe(
     part: Series, climatology: Anomaly | None, calendar: Calendar, times: pd.Index, samples: np.ndarray, kind: str
 ) -> Influence:
-    """Learn climatology, size and persistence of covariates at the times from which is learned."""
+    """Learn climatology and size of covariates at the times from which is learned."""
     begin = int(calendar.steps_between(part.times[0], times[:1])[0])
     few = samples if len(part.values) > 1 else [0]
     shape = part.values.shape[2:]
@@ -205,25 +208,20 @@ def _describe(
         cycle.resolve(seen, calendar)
     cycle.learn(seen)
     cycle.cycle_ = np.nan_to_num(cycle.cycle_)
-    found, total, lagged, n = 0, np.zeros(shape[0]), np.zeros(shape[0]), np.zeros(shape[0])
-    block = max(2, BLOCK_VALUES // max(1, int(np.prod(shape)) * len(few)))
+    found, total = np.zeros(shape[0]), np.zeros(shape[0])
+    block = max(1, BLOCK_VALUES // max(1, int(np.prod(shape)) * len(few)))
     for start in range(0, len(times), block):
         values = seen.load(start, min(start + block, len(times)))
         found += np.isfinite(values).sum((0, 1, 3, 4))
         anomalies = values - cycle.climatology(times[start : start + block])
-        filled = np.nan_to_num(anomalies).astype(np.float64)
-        total += np.square(filled).sum((0, 1, 3, 4))
-        both = np.isfinite(anomalies[:, 1:]) & np.isfinite(anomalies[:, :-1])
-        n += both.sum((0, 1, 3, 4))
-        lagged += (filled[:, 1:] * filled[:, :-1]).sum((0, 1, 3, 4))
+        total += np.square(np.nan_to_num(anomalies), dtype=np.float64).sum((0, 1, 3, 4))
     if not np.all(found):
         raise ValueError(f"{kind} holds a series without any value at the times of X: drop it or check the fill value")
     variance = total / found
     floor = (1e-6 * np.abs(cycle.cycle_).max((0, 2, 3)).astype(float)) ** 2  # what is constant but for rounding
     std = np.where(variance > floor, np.sqrt(variance), np.inf)  # and then says nothing
-    persistence = np.clip(lagged / np.maximum(n, 1) / np.maximum(variance, 1e-30), 0, 1)
     empty = np.empty((0, 1, 1, 1), np.float32)
-    return Influence(cycle, std.astype(np.float32), persistence.astype(np.float32), empty)
+    return Influence(cycle, std.astype(np.float32), empty)
 
 
 def _anomalies(part: Series, cycle: Anomaly, first: int, stop: int) -> np.ndarray:

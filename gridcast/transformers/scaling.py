@@ -25,7 +25,7 @@ from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.channels import ChannelTransformer
 from gridcast.transformers.log import LogTransformer
 from gridcast.transformers.minmax import MinMaxTransformer
-from gridcast.transformers.response import Response
+from gridcast.transformers.response import Nowcast, Response
 
 ROUNDED = 2e-6  # of values between -1 and 1
 OURS = (MinMaxTransformer, LogTransformer, Anomaly)  # exact types: a subclass may change what `transform` does
@@ -47,8 +47,10 @@ class Scaling:
     calendar : Calendar or None
     response : Response or None
         What covariates do to the anomalies.
+    nowcast : Nowcast or None
+        What covariates of the past say of the next step.
     compared : dict of str to float
-        The errors that decided about it.
+        The errors that decided about both.
     """
 
     transformer: Any
@@ -56,6 +58,7 @@ class Scaling:
     statistics: FieldStatistics
     calendar: Calendar | None
     response: Response | None = None
+    nowcast: Nowcast | None = None
     compared: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -176,7 +179,7 @@ class Scaling:
             if self.climatology is not None:
                 values[:, :, :, lead] += self.climatology.climatology(times)
             if self.response is not None:
-                values[:, :, :, lead] += self.response.at(history.drivers, times, lead + 1)
+                values[:, :, :, lead] += self.response.at(history.drivers, times)
             if bounded:
                 limits = self.statistics if self.response is None else self.response
                 low, high = (b[:, None, None] for b in (limits.low, limits.high))
