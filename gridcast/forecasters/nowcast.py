@@ -18,7 +18,7 @@ from gridcast.forecasters.climatology import MARGIN
 from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, SHARE
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import ERROR_FLOOR
-from gridcast.training.data import part_of, thinned
+from gridcast.training.data import RUN_CELLS, part_of, thinned
 from gridcast.transformers.response import Nowcast, fit_response
 from gridcast.transformers.scaling import Scaling
 
@@ -26,7 +26,6 @@ Mean = Callable[[np.ndarray, int], np.ndarray]  # of contexts (batch, time, ...)
 LEAST_STEPS = 20  # of errors, from which is learned
 
 
-@torch.no_grad()
 def fit_nowcast(
     model: LinearInverseModel,
     scaling: Scaling,
@@ -36,9 +35,9 @@ def fit_nowcast(
     window: int,
     around: tuple[bool, bool],
 ) -> Scaling:
-    """Return the scaling with what covariates of the past say of the one-step errors of a model, if they say anything.
+    """Return the scaling with what covariates of the past say of the next step, if they say anything.
 
-    That is learned from the first three quarters of the training part, and forecasts of the last quarter decide.
+    Their response is learned from the first three quarters of the training part; forecasts of the last quarter decide.
 
     Parameters
     ----------
@@ -56,21 +55,18 @@ def fit_nowcast(
     names = list(scaled.drivers.of(PAST))
     samples, first, stop = part_of(windows, window)
     n_lags, horizon = model.linear.n_lags, len(model.damping)
+    # of an archive that memory does not hold the end
+    first = max(first, stop - RUN_CELLS // (len(samples) * math.prod(scaled.grid.shape)))
     cut = first + int(SHARE * (stop - first))
     if not names or cut - first - n_lags < LEAST_STEPS or stop - cut < 2:
         return scaling
-    device = model.damping.device
-
-    def mean(x: np.ndarray, horizon: int) -> np.ndarray:
-        return model.mean(torch.as_tensor(x, device=device), horizon).cpu().numpy()
-
+    mean = linear_mean(model)
     part = _anomalies(scaling, scaled, samples, first, stop)
-    errors = _one_step_errors(mean, part, n_lags)
     limits = np.full(scaled.grid.shape[0], -np.inf, np.float32), np.full(scaled.grid.shape[0], np.inf, np.float32)
     everyone = np.arange(len(samples))
 
     def learn(end: int) -> Nowcast:
-        response = fit_response(errors, None, calendar, names, everyone, (n_lags, end - first), around, limits)
+        response = fit_response(scaled, scaling.climatology, calendar, names, samples, (first, end), around, limits)
         return Nowcast(response, np.ones(horizon, np.float32), np.ones(horizon, np.float32))
 
     # as (sample, origin): every lead of a forecast lies in the last quarter
@@ -100,6 +96,31 @@ def fit_nowcast(
     return replace(scaling, nowcast=nowcast)
 
 
+def unforeseen(mean: Mean, effects: np.ndarray) -> np.ndarray:
+    """Return what covariates say of the errors of the first step, (batch, channel, y, x).
+
+    A linear model forecasts the effect of covariates as it does the rest of the series: by the effects before.
+
+    Parameters
+    ----------
+    mean : callable
+        Of the linear model.
+    effects : ndarray, (batch, time, channel, y, x)
+        Of the covariates, up to the step that is forecast.
+    """
+    return effects[:, -1] - mean(effects[:, :-1], 1)[:, 0]
+
+
+def linear_mean(model: LinearInverseModel) -> Mean:
+    """Return the forecast of a linear model, of arrays."""
+
+    @torch.no_grad()
+    def mean(x: np.ndarray, horizon: int) -> np.ndarray:
+        return model.mean(torch.as_tensor(x, device=model.damping.device), horizon).cpu().numpy()
+
+    return mean
+
+
 def corrections(
     nowcast: Nowcast, mean: Mean, plain: np.ndarray, contexts: np.ndarray, expected: np.ndarray
 ) -> np.ndarray:
@@ -114,7 +135,7 @@ def corrections(
         The forecasts.
     contexts : ndarray, (batch, time, channel, y, x)
     expected : ndarray, (batch, channel, y, x)
-        What the covariates say of the errors of the first step.
+        What the covariates say of the errors of the first step, see `unforeseen`.
     """
     horizon = plain.shape[1]
     change = np.empty_like(plain)
@@ -143,17 +164,6 @@ def _anomalies(scaling: Scaling, scaled: Series, samples: np.ndarray, first: int
     return Series(scaling.subtract(values, times), times, scaled.grid, drivers=replace(drivers, parts=parts))
 
 
-def _one_step_errors(mean: Mean, part: Series, n_lags: int) -> Series:
-    """Return the errors of forecasts of one step, NaN where there is none."""
-    errors = np.full_like(part.values, np.nan)
-    filled, _ = fill_missing(part.values, np.zeros(part.grid.shape, np.float32))
-    for sample, t in itertools.product(range(len(filled)), range(n_lags, len(part), BATCH)):
-        stop = min(t + BATCH, len(part))
-        contexts = np.stack([filled[sample, i - n_lags : i] for i in range(t, stop)])
-        errors[sample, t:stop] = part.values[sample, t:stop] - mean(contexts, 1)[:, 0]
-    return replace(part, values=errors)
-
-
 def _hindcast(
     mean: Mean, nowcast: Nowcast, part: Series, origins: np.ndarray, n_lags: int, horizon: int
 ) -> Sequence[np.ndarray]:
@@ -166,8 +176,8 @@ def _hindcast(
     for i in range(0, len(origins), BATCH):
         some = origins[i : i + BATCH]
         contexts = np.stack([filled[s, t + 1 - n_lags : t + 1] for s, t in some])
-        expected = np.stack([known[min(s, len(known) - 1), t + 1] for s, t in some])
+        effects = np.stack([known[min(s, len(known) - 1), t + 1 - n_lags : t + 2] for s, t in some])
         plain = mean(contexts, horizon)
-        better = plain + corrections(nowcast, mean, plain, contexts, expected)
+        better = plain + corrections(nowcast, mean, plain, contexts, unforeseen(mean, effects))
         found.append((plain, better, np.stack([truth[s, t + 1 : t + 1 + horizon] for s, t in some])))
     return [np.concatenate(each) for each in zip(*found, strict=True)]

@@ -26,7 +26,7 @@ from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
 from gridcast.forecasters.covariates import ResponseChoice, Saved, covariates_table, response_parts
 from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.nowcast import by_lead, corrections, fit_nowcast
+from gridcast.forecasters.nowcast import by_lead, corrections, fit_nowcast, linear_mean, unforeseen
 from gridcast.forecasters.registry import forecaster
 from gridcast.modules.censored import Bounds
 from gridcast.modules.forecasting import Contexts
@@ -225,8 +225,8 @@ class ScaledForecaster(BaseForecaster):
         self, history: Series, times: pd.Index, origins: np.ndarray, inputs: Inputs, horizon: int, n_samples: int | None
     ) -> Callable[[np.ndarray], np.ndarray]:
         """Return what covariates of the past make of scaled forecasts (member, batch, horizon, channel, y, x)."""
-        nowcast = self.scaling_.nowcast
-        if nowcast is None:
+        nowcast, linear = self.scaling_.nowcast, _linear_model(self.module_)
+        if nowcast is None or linear is None:
             return lambda values: values
         (plain,) = next(forecast_scaled(self.module_, inputs, horizon))
         x, mask, _, bounds = inputs
@@ -237,18 +237,20 @@ class ScaledForecaster(BaseForecaster):
             clocks = self._clocks(replace(history, times=times), origins + 1)
             return next(forecast_scaled(self.module_, (contexts, seen, clocks, later), n))[0]
 
-        expected = nowcast.response.at(history.drivers, times[origins + 1])
-        expected = np.broadcast_to(expected, (len(history.values), *expected.shape[1:])).reshape(-1, *plain.shape[2:])
+        n_lags = linear.linear.n_lags
+        steps = origins[:, None] + np.arange(1 - n_lags, 2)  # (origin, step)
+        effects = nowcast.response.at(history.drivers, times[steps.ravel()])
+        effects = effects.reshape(len(effects), *steps.shape, *plain.shape[2:])
+        effects = np.broadcast_to(effects, (len(history.values), *effects.shape[1:])).reshape(-1, *effects.shape[2:])
+        expected = unforeseen(linear_mean(linear), effects)
         added = corrections(nowcast, mean, plain, x, expected)
         spread = by_lead(nowcast.spread, horizon) if n_samples else 1.0
         return lambda values: plain + added + spread * (values - plain)
 
     def _nowcasting(self, scaling: Scaling, data: TrainingData, calendar: Calendar, module: Any) -> Scaling:
         """Return the scaling with what covariates of the past say of the next step, after a model was fitted."""
-        if data.scaled.drivers is None:
-            return scaling
-        model = module if isinstance(module, LinearInverseModel) else module.combination and module.combination.linear
-        if model is None:  # the published networks, which nothing linear stands beside
+        model = _linear_model(module)
+        if data.scaled.drivers is None or model is None:
             return scaling
         around = data.scaled.grid.around(self.periodic)
         return fit_nowcast(model, scaling, data.scaled, calendar, data.windows, data.window, around)
@@ -330,6 +332,14 @@ class ScaledForecaster(BaseForecaster):
     @abstractmethod
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         """Return what else is learned, from the records of a training, which may be anything, and its module."""
+
+
+def _linear_model(module: Any) -> LinearInverseModel | None:
+    """Return the linear model that a module is or stands beside; the published networks have none."""
+    if isinstance(module, LinearInverseModel):
+        return module
+    combination = getattr(module, "combination", None)
+    return None if combination is None else combination.linear
 
 
 def forecast_scaled(

@@ -124,7 +124,7 @@ class Nowcast:
     Parameters
     ----------
     response : Response
-        Of the one-step errors of a linear inverse model.
+        Of the series to them.
     weight, spread : ndarray, (horizon,)
         Share of its effect that the forecast of each lead takes, and what deviations of members are multiplied by.
     """
