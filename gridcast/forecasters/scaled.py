@@ -89,6 +89,8 @@ class ScaledForecaster(BaseForecaster):
     climatology_ : DataFrame
         The climatology in use (``chosen``), and what ``climatology="auto"`` compared it with: the squared ``error`` of
         each in units of that of the first, the geometric mean over leads; NaN where nothing was compared.
+    covariates_ : DataFrame
+        Whether covariates are used (``chosen``), and the squared ``error`` with them in units of that without.
     time_features_ : TimeFeatures or None
         How the time of a step is told.
     n_windows_ : int
@@ -241,7 +243,7 @@ class ScaledForecaster(BaseForecaster):
         steps = origins[:, None] + np.arange(1 - n_lags, 2)  # (origin, step)
         effects = nowcast.response.at(history.drivers, times[steps.ravel()])
         effects = effects.reshape(len(effects), *steps.shape, *plain.shape[2:])
-        effects = np.broadcast_to(effects, (len(history.values), *effects.shape[1:])).reshape(-1, *effects.shape[2:])
+        effects = effects.repeat(len(history.values) // len(effects), axis=0).reshape(-1, *effects.shape[2:])
         expected = unforeseen(linear_mean(linear), effects)
         added = corrections(nowcast, mean, plain, x, expected)
         spread = by_lead(nowcast.spread, horizon) if n_samples else 1.0

@@ -227,6 +227,8 @@ def _describe(
 def _anomalies(part: Series, cycle: Anomaly, first: int, stop: int) -> np.ndarray:
     """Return anomalies of the steps ``first:stop``; what is missing is as usual."""
     values = np.asarray(part.values[:, first:stop], dtype=np.float32)
+    if np.isinf(values).any():  # of a lazy one, which was not looked at before
+        raise ValueError("covariates hold an infinite value: mark missing values with NaN")
     return np.nan_to_num(values - cycle.climatology(part.times[first:stop]), copy=False)
 
 
