@@ -76,6 +76,22 @@ def test_forecasts_are_near_the_best_there_are():
     assert ((ratio > 0.6) & (ratio < 1.6)).all()
 
 
+def test_what_the_past_says_of_the_next_step_lasts_as_long_as_the_series_remembers():
+    rng, n = np.random.default_rng(2), 500
+    index = rng.normal(size=n)
+    values = rng.normal(scale=0.3, size=(n, *SHAPE))
+    for t in range(1, n):
+        values[t] += 0.6 * values[t - 1] + index[t - 1]
+    time = pd.date_range("2001-01-01", periods=n, freq="D")
+    series = xr.DataArray(values.astype("f4"), dims=("time", "lat", "lon"), coords={"time": time})
+    index = xr.DataArray(index, dims="time", coords={"time": time})
+    model = small("linear").fit(series[:400], past_covariates=index[:400])
+    forecast = gc.backtest(model, series[400:], 2, past_covariates=index[400:])[:, 1]
+    # but for the index after the last step, which nobody knows; one that forgets the index before errs by 0.36 more
+    known = series.sel(time=forecast["time"]) - index.shift(time=1).sel(time=forecast["time"])
+    assert np.square(forecast - known).mean() < 0.09 * 1.36 * 1.5
+
+
 @pytest.mark.parametrize("kind", ["covariates", "past_covariates"])
 def test_noise_is_not_used(kind):
     series, _, _ = make_driven(300)
