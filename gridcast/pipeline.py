@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 import xarray as xr
+from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from gridcast.data.drivers import AHEAD, PAST
 from gridcast.data.parameters import shown
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.evaluation.scorers import make_scorer
@@ -42,15 +44,28 @@ class ForecastPipeline(Pipeline):
     (2, 4, 4)
     """
 
-    def predict(self, X: Any = None, horizon: int = 1, mode: str = "multi_step") -> xr.DataArray:
+    def fit(
+        self, X: Any, y: None = None, *, covariates: Any = None, past_covariates: Any = None, **params: Any
+    ) -> Self:
+        """Fit the transformers and the forecaster; covariates are for the latter, as they are.
+
+        See `BaseForecaster.fit`. With scikit-learn's metadata routing the forecaster asks for them,
+        ``set_fit_request(covariates=True)``.
+        """
+        given = _given(covariates, past_covariates)
+        if not get_config()["enable_metadata_routing"]:
+            given = {f"{self.steps[-1][0]}__{name}": value for name, value in given.items()}
+        return super().fit(X, y, **given, **params)
+
+    def predict(self, X: Any = None, horizon: int = 1, mode: str = "multi_step", **covariates: Any) -> xr.DataArray:
         """Forecast the predictive mean in physical units; see `BaseForecaster.predict`."""
-        return self._forecast("predict", X, horizon=horizon, mode=mode)
+        return self._forecast("predict", X, horizon=horizon, mode=mode, **covariates)
 
     def predict_samples(
-        self, X: Any = None, horizon: int = 1, mode: str = "multi_step", n_samples: int = 100
+        self, X: Any = None, horizon: int = 1, mode: str = "multi_step", n_samples: int = 100, **covariates: Any
     ) -> xr.DataArray:
         """Draw an ensemble in physical units; see `BaseForecaster.predict_samples`."""
-        return self._forecast("predict_samples", X, horizon=horizon, mode=mode, n_samples=n_samples)
+        return self._forecast("predict_samples", X, horizon=horizon, mode=mode, n_samples=n_samples, **covariates)
 
     def predict_quantiles(
         self,
@@ -59,10 +74,11 @@ class ForecastPipeline(Pipeline):
         mode: str = "multi_step",
         q: Any = (0.05, 0.5, 0.95),
         n_samples: int = 100,
+        **covariates: Any,
     ) -> xr.DataArray:
         """Forecast quantiles, from samples in physical units; see `BaseForecaster.predict_quantiles`."""
         levels = check_levels(q)
-        samples, last = self.predict_samples(X, horizon, mode, n_samples), self[-1]
+        samples, last = self.predict_samples(X, horizon, mode, n_samples, **covariates), self[-1]
         return quantiles(samples, levels, last.recalibration_, last._closed_sides(), mode)
 
     def calibrate(self, X: Any, horizon: int | None = None, n_samples: int = 50) -> Self:
@@ -71,15 +87,24 @@ class ForecastPipeline(Pipeline):
         self[-1].calibrate(self.transform_series(X), horizon, n_samples)
         return self
 
-    def update(self, X: Any) -> Self:
+    def update(self, X: Any, **covariates: Any) -> Self:
         """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""
         check_is_fitted(self)
-        self[-1].update(self.transform_series(X))
+        self[-1].update(self.transform_series(X), **covariates)
         return self
 
-    def score(self, X: Any, y: None = None, sample_weight: None = None, **params: Any) -> float:
+    def score(
+        self,
+        X: Any,
+        y: None = None,
+        sample_weight: None = None,
+        *,
+        covariates: Any = None,
+        past_covariates: Any = None,
+        **params: Any,
+    ) -> float:
         """Return the one-step skill against persistence in physical units; see `BaseForecaster.score`."""
-        return make_scorer("skill", horizon=1, weights=None)(self, X)
+        return make_scorer("skill", horizon=1, weights=None)(self, X, **_given(covariates, past_covariates))
 
     def save(self, path: PathLike, scores: Any = None) -> None:
         """Write the fitted pipeline to one file, from which `gridcast.load` makes one that forecasts the same.
@@ -128,6 +153,12 @@ class ForecastPipeline(Pipeline):
         check_is_fitted(self)
         given = X if X is None or is_horizon(X) else self.transform_series(X)
         return self.inverse_transform_forecast(getattr(self[-1], method)(given, **arguments))
+
+
+def _given(covariates: Any, past_covariates: Any) -> dict[str, Any]:
+    """Return the covariates that there are, by their names."""
+    both = {AHEAD: covariates, PAST: past_covariates}
+    return {name: value for name, value in both.items() if value is not None}
 
 
 def _encoded(name: str, step: Any, encoder: Encoder) -> Any:

@@ -15,7 +15,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.dimensions import way_to_fields, way_to_order, way_to_time
 from gridcast.data.geography import around_the_globe
 from gridcast.data.inference import infer_calendar
-from gridcast.data.labels import check_names, constant_labels, of_any
+from gridcast.data.labels import check_names, constant_labels, of_any, same_labels
 from gridcast.data.read_errors import check_unchanged, naming_the_file
 from gridcast.data.statistics import beyond_precision
 from gridcast.data.time_kinds import refuse_other_kinds
@@ -71,7 +71,7 @@ class Grid:
             # a scalar, such as a height, is a note
             if not ours.dims or theirs is None:
                 continue
-            if theirs.dims != ours.dims or not _same_labels(ours.values, theirs.values):
+            if theirs.dims != ours.dims or not same_labels(ours.values, theirs.values):
                 first, last = ((c.values.flat[0], c.values.flat[-1]) if c.size else ("", "") for c in (theirs, ours))
                 raise ValueError(
                     f"X has other values in the coordinate {name!r} ({first[0]} to {first[1]}) than the training "
@@ -112,6 +112,8 @@ class Series:
         Attributes of the time coordinate; None where the user's array has no time coordinate.
     n_observed : ndarray of int, (sample, time), or None
         How many values of each step an earlier pass has observed: a later one is to find as many.
+    drivers : gridcast.data.drivers.Drivers or None
+        Covariates, by the times of their own.
     """
 
     values: Any
@@ -120,6 +122,7 @@ class Series:
     samples: xr.DataArray | None = None
     time_attrs: Mapping[str, Any] | None = None
     n_observed: np.ndarray | None = field(default=None, compare=False)
+    drivers: Any = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -390,9 +393,3 @@ def _refuse_stacked(X: xr.DataArray) -> None:
                 f"X has stacked labels along {dim!r}, of {tuple(index.names)}, which no file holds: take them off, "
                 f"X.reset_index({dim!r})"
             )
-
-
-def _same_labels(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
-        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))  # the same grid in float32 and float64
-    return bool(np.array_equal(ours, theirs))

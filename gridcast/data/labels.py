@@ -61,3 +61,10 @@ def _first_if_constant(coordinate: xr.DataArray, time: str) -> xr.DataArray:
     first = seen.isel({time: 0}, drop=True)
     # as WRF repeats its latitudes at every step
     return first if all(first.equals(seen.isel({time: i}, drop=True)) for i in range(1, len(looks))) else coordinate
+
+
+def same_labels(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether two coordinates are alike, but for their precision."""
+    if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
+        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))  # the same grid in float32 and float64
+    return bool(np.array_equal(ours, theirs))

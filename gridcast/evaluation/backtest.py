@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from gridcast.data.grid import CF, SAMPLE, TIME, Series, wrap
 from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.driven import UNDRIVEN, Driving
 
 
 def backtest(
@@ -22,6 +23,8 @@ def backtest(
     stride: int = 1,
     n_samples: int | None = None,
     *,
+    covariates: Any = None,
+    past_covariates: Any = None,
     observation_error: Any = None,
 ) -> xr.DataArray:
     """Forecast `X` from rolling origins, without retraining.
@@ -44,6 +47,8 @@ def backtest(
         Steps between two origins.
     n_samples : int, optional
         Members of an ensemble; the predictive mean by default.
+    covariates, past_covariates : DataArray, Dataset, sequence of these, ndarray or None
+        As in `fit`, at the times of `X`, where the forecaster was fitted with them.
     observation_error : float, ndarray or DataArray, optional
         Standard deviation of the error of each observation of `X`, as in `gridcast.BaseForecaster.predict`.
 
@@ -59,7 +64,7 @@ def backtest(
     TypeError
         If `horizon`, `stride` or `n_samples` is not an integer of at least 1.
     ValueError
-        If `X` is too short for one forecast, or `mode` is unknown.
+        If `X` is too short for one forecast, `mode` is unknown, or covariates are missing or end before `X` does.
 
     Warns
     -----
@@ -74,7 +79,8 @@ def backtest(
     >>> gc.backtest(gc.NaiveForecaster().fit(x[:10]), x[10:], horizon=3).sizes["init_time"]
     7
     """
-    return roll(estimator, X, horizon, mode, stride, n_samples, observation_error).forecast()
+    driving = covariates, past_covariates
+    return roll(estimator, X, horizon, mode, stride, n_samples, driving, observation_error).forecast()
 
 
 @dataclass(frozen=True)
@@ -158,11 +164,12 @@ def roll(
     mode: str,
     stride: int,
     n_samples: int | None,
+    driving: Driving = UNDRIVEN,
     observation_error: Any = None,
 ) -> Rolled:
     """Forecast as `backtest` does, labels to come."""
     forecaster, series, undo = _resolve(estimator, X)
-    values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples, observation_error)
+    values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples, driving, observation_error)
     return Rolled(values, n_samples, history, origins, mode, undo)
 
 

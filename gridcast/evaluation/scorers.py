@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from gridcast import metrics
 from gridcast.data.checks import check_positive_integer
+from gridcast.data.drivers import AHEAD, PAST
 from gridcast.evaluation.backtest import roll
 
 Metric = Literal["mse", "mae", "crps", "skill"]
@@ -22,8 +25,16 @@ class ForecastScorer:
     stride: int = 1
     n_samples: int = 20
     weights: Literal["auto"] | None = "auto"
+    _requests: MetadataRequest = field(init=False, repr=False, compare=False)
 
-    def __call__(self, estimator: Any, X: Any, y: None = None) -> float:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_requests", MetadataRequest(owner=self))
+        for name in (AHEAD, PAST):
+            self._requests.score.add_request(param=name, alias=None)
+
+    def __call__(
+        self, estimator: Any, X: Any, y: None = None, *, covariates: Any = None, past_covariates: Any = None
+    ) -> float:
         """Return the score of `estimator` on `X`; higher is better.
 
         Parameters
@@ -33,17 +44,39 @@ class ForecastScorer:
         X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
             Observations.
         y : ignored
+        covariates, past_covariates : as in `backtest`
 
         Returns
         -------
         float
         """
         n_samples = self.n_samples if self.metric == "crps" else None  # the others score the mean
-        rolled = roll(estimator, X, self.horizon, self.mode, self.stride, n_samples)
+        given = covariates, past_covariates
+        rolled = roll(estimator, X, self.horizon, self.mode, self.stride, n_samples, given)
         forecast, (observed, persistence) = rolled.forecast(), rolled.observations()
         if self.metric == "skill":
             return float(metrics.mse_skill(forecast, persistence, observed, weights=self.weights))
         return -float(getattr(metrics, self.metric)(forecast, observed, weights=self.weights))  # scikit-learn maximises
+
+    def set_score_request(self, **requests: bool | str | None) -> Self:
+        """Ask for metadata in searches with scikit-learn's metadata routing, ``set_score_request(covariates=True)``.
+
+        Parameters
+        ----------
+        **requests : bool, str or None
+            For `covariates` and `past_covariates`, as in scikit-learn.
+
+        Returns
+        -------
+        self
+        """
+        for name, alias in requests.items():
+            self.get_metadata_routing().score.add_request(param=name, alias=alias)
+        return self
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Return what the scorer asks for, for scikit-learn."""
+        return self._requests
 
 
 def make_scorer(

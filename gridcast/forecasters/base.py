@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -16,22 +15,20 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.chunk_cache import kept
 from gridcast.data.geography import advice
-from gridcast.data.grid import Series, extend, unwrap, wrap
+from gridcast.data.grid import Series, extend, unwrap
 from gridcast.data.observation_errors import join_noisy, tail
 from gridcast.data.parameters import anything, parameter, parameters
-from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.data.read_errors import naming_the_file
 from gridcast.data.recalibration import Recalibration
-from gridcast.forecasters.calibrated import CalibratedForecaster
+from gridcast.forecasters.driven import UNDRIVEN, Driving
 from gridcast.forecasters.fitted import remembering_refusal
 from gridcast.forecasters.labelled import check_mode
+from gridcast.forecasters.predicting import PredictingForecaster
 from gridcast.forecasters.saved import SavedForecaster
-
-Mode = Literal["multi_step", "one_step"]
 
 
 @parameters
-class BaseForecaster(CalibratedForecaster, SavedForecaster):
+class BaseForecaster(PredictingForecaster, SavedForecaster):
     """Forecaster of a gridded series: fit on a DataArray, forecast a DataArray.
 
     Subclasses learn in `_fit` and forecast in `_forecast`, on arrays without labels.
@@ -60,7 +57,9 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         default=None,
     )
 
-    def fit(self, X: xr.DataArray | np.ndarray, y: None = None) -> Self:
+    def fit(
+        self, X: xr.DataArray | np.ndarray, y: None = None, *, covariates: Any = None, past_covariates: Any = None
+    ) -> Self:
         """Train on a series; an earlier fit is forgotten, unless ``training__warm_start`` goes on from it.
 
         Parameters
@@ -70,6 +69,14 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
             lazy if it was.
         y : ignored
             Present for scikit-learn.
+        covariates : DataArray, Dataset, sequence of these, ndarray or None
+            Series that are known ahead (a weather forecast, a tide, a schedule), shape ([sample,] time, [covariate,]
+            y, x) on the grid of `X`, or without y and x where they are area-wide. They are taken by their time labels
+            and must have those of `X`; NaN is as usual. What is linear in them is subtracted from the series, where
+            held-out forecasts get better by it, and added to forecasts: see `covariates_`. A `NaiveForecaster` checks
+            them and uses none.
+        past_covariates : DataArray, Dataset, sequence of these, ndarray or None
+            Series that are known up to the last observed step, of the same shapes.
 
         Returns
         -------
@@ -81,12 +88,12 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
             If `X` is a Dataset or holds no numbers.
         ValueError
             If dimensions are missing or in another order, a time step does not follow the one before it, values are
-            infinite or never observed, or `X` is too short.
+            infinite or never observed, `X` is too short, or covariates are on another grid or calendar, or lack steps.
         """
         with remembering_refusal(self):
-            return self._checked_fit(X)
+            return self._checked_fit(X, (covariates, past_covariates))
 
-    def _checked_fit(self, X: xr.DataArray | np.ndarray) -> Self:
+    def _checked_fit(self, X: xr.DataArray | np.ndarray, driving: Driving = UNDRIVEN) -> Self:
         series, calendar = unwrap(X)
         if calendar is None:
             raise ValueError(
@@ -97,6 +104,7 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
             warnings.warn(f"X: {problem}", stacklevel=3)
         if self._reads_often:
             series = replace(series, values=kept(series.values))
+        series = self._fit_drivers(series, calendar, driving)
         with naming_the_file():
             # returned, not set: a fit that fails leaves the earlier one whole
             learned = self._fit(series, calendar)
@@ -116,144 +124,22 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         state.pop("_series", None)
         return state
 
-    def predict(
-        self, X: Any = None, horizon: int = 1, mode: Mode = "multi_step", *, observation_error: Any = None
-    ) -> xr.DataArray:
-        """Forecast the predictive mean.
-
-        Two forms: ``predict(horizon)`` forecasts from the end of the training series (and every `update`),
-        ``predict(X, horizon)`` from the end of `X`.
-
-        Parameters
-        ----------
-        X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x), or int or timedelta
-            History to forecast from, on the grid and calendar of the training series; or the horizon. Only its last
-            steps are read.
-        horizon : int or timedelta, default=1
-            Number of steps, or a duration of a whole number of equal steps.
-        mode : {"multi_step", "one_step"}, default="multi_step"
-            With T the last step of the history: ``"multi_step"`` forecasts T+1 to T+horizon from the history alone;
-            ``"one_step"`` forecasts T-horizon+2 to T+1, each from the observations before it (data assimilation).
-        observation_error : float, ndarray or DataArray, optional
-            Standard deviation of the error of each observation of the history, in its units: a number, a field, or a
-            series with its times; infinite or NaN where an observation is not to count. The forecast then starts from
-            what the observations and the linear model of the forecaster say together, and gaps of the history are
-            filled by it. By default observations are taken to be as good as those of the training series.
-
-        Returns
-        -------
-        DataArray, shape ([sample,] time=horizon, [channel,] y, x)
-            Physical units, with the coordinates, name and attributes of the series; time goes on in its calendar.
-
-        Raises
-        ------
-        TypeError
-            If `horizon` is not an integer of at least 1.
-        ValueError
-            If `mode` is unknown, the history is too short or of another grid, `horizon` is a duration of no whole
-            number of steps, the forecast would take more than 8 GiB, or `observation_error` is negative, of another
-            grid or other times, or given to a forecaster without a linear model.
-        NotFittedError
-            Before `fit`.
-
-        Warns
-        -----
-        UserWarning
-            If `X` names other units than the training series: nothing is converted.
-        """
-        values, times, history = self._forecast_labelled(X, horizon, mode, None, observation_error)
-        return wrap(values[0], times, history)
-
-    def predict_samples(
+    def update(
         self,
-        X: Any = None,
-        horizon: int = 1,
-        mode: Mode = "multi_step",
-        n_samples: int = 100,
+        X: xr.DataArray | np.ndarray,
         *,
+        covariates: Any = None,
+        past_covariates: Any = None,
         observation_error: Any = None,
-        given: Any = None,
-    ) -> xr.DataArray:
-        """Draw an ensemble from the predictive distribution.
-
-        Parameters
-        ----------
-        X, horizon, mode, observation_error
-            As in `predict`.
-        n_samples : int, default=100
-            Number of members.
-        given : DataArray, AreaMean, or a list of these, optional
-            What is taken to be known of the future, in multi-step mode: values of single cells, times and channels (NaN
-            where nothing is known), or means of regions, `gridcast.AreaMean`. Members are moved to agree with it, by
-            the covariances in space and time of the linear model of the forecaster; exact where that is the truth.
-
-        Returns
-        -------
-        DataArray, shape (member=n_samples, [sample,] time=horizon, [channel,] y, x)
-            Physical units. Each member is a possible future: coherent over the steps of a multi-step forecast.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `predict`; also if `given` is of another kind, grid or times, or no member meets it.
-        """
-        n_samples = check_positive_integer("n_samples", n_samples)
-        values, times, history = self._forecast_labelled(X, horizon, mode, n_samples, observation_error)
-        if given is not None:
-            self._needs_dynamics("given")
-            values = self._given(values, times, history, given, mode)
-        return wrap(values, times, history, {"member": np.arange(n_samples)})
-
-    def predict_quantiles(
-        self,
-        X: Any = None,
-        horizon: int = 1,
-        mode: Mode = "multi_step",
-        q: float | Sequence[float] = (0.05, 0.5, 0.95),
-        n_samples: int = 100,
-        *,
-        observation_error: Any = None,
-        given: Any = None,
-    ) -> xr.DataArray:
-        """Forecast quantiles of the predictive distribution, computed from samples in physical units.
-
-        The levels that are read from the ensemble are those at which forecasts of the held-out part, or of the series
-        given to `calibrate`, had the quantiles that are asked for (Kuleshov, Fenner and Ermon, ICML 2018), by lead and
-        channel. Of M members the k-th stands for the level k / (M + 1), so that few of them are no reason for narrow
-        intervals; beyond the outermost Student's tail goes on, unless there is a natural bound.
-
-        Parameters
-        ----------
-        X, horizon, mode, observation_error
-            As in `predict`.
-        q : float or sequence of float, default=(0.05, 0.5, 0.95)
-            Probabilities between 0 and 1, without both.
-        n_samples : int, default=100
-            Number of members that the quantiles are computed from.
-        given
-            As in `predict_samples`.
-
-        Returns
-        -------
-        DataArray, shape (quantile=len(q), [sample,] time=horizon, [channel,] y, x)
-            Physical units; they rise with the level.
-
-        Raises
-        ------
-        ValueError
-            If `q` holds what is no probability between 0 and 1.
-        """
-        levels = check_levels(q)
-        samples = self.predict_samples(X, horizon, mode, n_samples, observation_error=observation_error, given=given)
-        return quantiles(samples, levels, self.recalibration_, self._closed_sides(), mode)
-
-    def update(self, X: xr.DataArray | np.ndarray, *, observation_error: Any = None) -> Self:
+    ) -> Self:
         """Move the forecast origin past newly observed steps, without retraining.
 
         Parameters
         ----------
         X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
             The steps that follow the training series and every earlier update, without a gap.
+        covariates, past_covariates : as in `fit`
+            Those of `X`, where the model was fitted with them.
         observation_error : float, ndarray or DataArray, optional
             Standard deviation of the error of each observation, as in `predict`; it is kept for later forecasts.
 
@@ -264,7 +150,7 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         Raises
         ------
         ValueError
-            If the first step of `X` is not the one after the last observed step.
+            If the first step of `X` is not the one after the last observed step, or covariates do not cover `X`.
         """
         series = self._check_history(X)
         if series.has_times and not self._follows(series):
@@ -276,12 +162,20 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         if series.has_times and self.recent_.has_times:
             calendar = calendar.settle(extend(self.recent_.times, series.times))
         # lazy, so that only the steps that are kept are loaded
-        joined = join_noisy(self.recent_, self._with_errors(self._relabel(series), observation_error))
-        # set together: a read that fails leaves both
+        series = self._with_errors(self._relabel(series), observation_error)
+        joined = join_noisy(self.recent_, series)
+        stretch = len(joined) - len(series), len(joined) - 1
+        begin = None if series.has_times else series.times[0]
+        joined = self._drive(joined, (covariates, past_covariates), stretch, 0, begin)
+        drivers = self._kept_drivers(joined, calendar)
+        # set together: a read that fails leaves all
         self.recent_, self.calendar_ = tail(joined, self._n_recent(), self._needed_cells(vars(self))), calendar
+        self.drivers_ = drivers
         return self
 
-    def score(self, X: xr.DataArray | np.ndarray, y: None = None) -> float:
+    def score(
+        self, X: xr.DataArray | np.ndarray, y: None = None, *, covariates: Any = None, past_covariates: Any = None
+    ) -> float:
         """Return the one-step skill against persistence, ``1 - MSE / MSE of persistence``.
 
         Every step of `X` is forecast from the observations before it: from the first step on where `X` follows the
@@ -293,6 +187,8 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
             Observations that the model was not trained on.
         y : ignored
             Present for scikit-learn.
+        covariates, past_covariates : as in `fit`
+            Those of `X`, where the model was fitted with them.
 
         Returns
         -------
@@ -312,6 +208,8 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         series = self._check_history(X)
         self._check_unseen(series)
         history, first = self._with_context(series)
+        stretch = first - self._n_context(), len(history) - 2
+        history = self._drive(history, (covariates, past_covariates), stretch, 1)
         errors = np.zeros(2)  # of the forecast, of persistence
         for origins in self._blocks(np.arange(first - 1, len(history) - 1), history, 1):
             forecast = self._forecast(history, origins, 1, None)[0, :, :, 0]
@@ -333,7 +231,14 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         return tags
 
     def _roll(
-        self, X: Any, horizon: int, mode: str, stride: int, n_samples: int | None, observation_error: Any = None
+        self,
+        X: Any,
+        horizon: int,
+        mode: str,
+        stride: int,
+        n_samples: int | None,
+        driving: Driving = UNDRIVEN,
+        observation_error: Any = None,
     ) -> tuple[np.ndarray, Series, np.ndarray]:
         """Forecast every stretch of `horizon` steps inside `X`; `gridcast.backtest` is the labelled form.
 
@@ -341,6 +246,7 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
         ----------
         X, horizon, mode, stride, n_samples, observation_error
             As in `gridcast.backtest`.
+        driving : (covariates, past_covariates)
 
         Returns
         -------
@@ -362,6 +268,9 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
                 f"X allows {len(history) - first} forecast steps, horizon={horizon} needs {horizon}: give a longer "
                 "series or a shorter horizon"
             )
+        last = int(origins[-1])
+        reached = (last, horizon) if mode == "multi_step" else (last + horizon - 1, 1)
+        history = self._drive(history, driving, (first - self._n_context(), reached[0]), reached[1])
         if mode == "multi_step":
             return self._forecast(history, origins, horizon, n_samples), history, origins
         steps = origins[:, None] + np.arange(horizon)  # (origin, lead): the step before each that is forecast
@@ -389,11 +298,6 @@ class BaseForecaster(CalibratedForecaster, SavedForecaster):
             "calendar_": calendar,
             "trained_on_": learned.get("trained_on_", (series.times[0], series.times[-1])),
             "recent_": series.tail(fitted._n_recent(), self._needed_cells(learned)),
+            "drivers_": fitted._kept_drivers(series, calendar),
             "recalibration_": learned.get("recalibration_", Recalibration.identity(series.grid.shape[0])),
         }
-
-    def _as_fitted(self, learned: dict[str, Any]) -> Self:
-        """Return a copy with learned attributes."""
-        fitted = copy.copy(self)
-        fitted.__dict__.update(learned)
-        return fitted

@@ -77,7 +77,7 @@ class ClimatologyChoice:
         found = candidates(scaled, calendar, stop - first)
         if divided is None or len(found) == 1:
             return found[0]
-        comparison = self._read(_thinned(scaled), *divided)
+        comparison = self.read(thinned_series(scaled), *divided)
         if comparison is None:
             return found[0]
         logs = np.array([comparison.error(anomaly) for anomaly in found])
@@ -90,7 +90,7 @@ class ClimatologyChoice:
                 best = i
         return found[best]
 
-    def _read(self, series: Series, earlier: np.ndarray, later: Runs) -> _Comparison | None:
+    def read(self, series: Series, earlier: np.ndarray, later: Runs) -> Comparison | None:
         """Read the earlier part, and contexts with what came after them; None where too little came."""
         n_later = later.stop - int(later.begins[0, 1]) - self.context  # steps of each run that are forecast
         horizon = min(self.horizon, n_later // 2)
@@ -102,27 +102,28 @@ class ClimatologyChoice:
         )
         starts = thinned(starts, N_HINDCASTS)
         runs, length = pieces(part_of(earlier, self.window), self.window, MOST_FIELDS)
-        return _Comparison(
+        return Comparison(
             series,
-            _Stretches(runs[:, 1], read_fields(series, runs, length)),
-            _Stretches(starts[:, 1], read_fields(series, starts, n)),
+            Stretches(runs[:, 0], runs[:, 1], read_fields(series, runs, length)),
+            Stretches(starts[:, 0], starts[:, 1], read_fields(series, starts, n)),
             horizon,
             self.around,
         )
 
 
 @dataclass(frozen=True)
-class _Stretches:
+class Stretches:
     """Stretches of a series.
 
     Parameters
     ----------
-    first : ndarray of int, (n,)
-        The first step of each.
+    samples, first : ndarray of int, (n,)
+        The sample and the first step of each.
     values : ndarray, (n, time, channel, y, x)
         Gaps as NaN.
     """
 
+    samples: np.ndarray
     first: np.ndarray
     values: np.ndarray
 
@@ -142,14 +143,14 @@ class _Stretches:
 
 
 @dataclass(frozen=True)
-class _Comparison:
+class Comparison:
     """What candidates are learned from, and what they forecast.
 
     Parameters
     ----------
     series : Series
         Whose labels count alone.
-    earlier, later : _Stretches
+    earlier, later : Stretches
         The part from which is learned; contexts with what came after them.
     horizon : int
         Fields of each that came after the context.
@@ -157,8 +158,8 @@ class _Comparison:
     """
 
     series: Series
-    earlier: _Stretches
-    later: _Stretches
+    earlier: Stretches
+    later: Stretches
     horizon: int
     around: Around
 
@@ -247,12 +248,18 @@ def check_scores(scores: Any) -> dict[str, float]:
     return scores
 
 
-def _thinned(series: Series) -> Series:
+def thinned_series(series: Series) -> Series:
     """Return a series with at most about `MOST_CELLS` values a step, lazy if it was."""
-    channels, rows, columns = series.grid.shape
+    rows, columns = thinning(series.grid.shape)
+    values = series.values[..., ::rows, ::columns]
+    return replace(series, values=values, grid=replace(series.grid, shape=values.shape[2:], coords={}), n_observed=None)
+
+
+def thinning(shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Return how many rows and columns a thinned series goes on from one to the next."""
+    channels, rows, columns = shape
     share = channels * rows * columns / MOST_CELLS
     every = min(math.ceil(math.sqrt(share)), columns)
     # as many more rows where there are few columns, and the other way round
-    row = min(math.ceil(share / every), rows)
-    values = series.values[..., :: max(row, 1), :: max(math.ceil(share / max(row, 1)), 1)]
-    return replace(series, values=values, grid=replace(series.grid, shape=values.shape[2:], coords={}), n_observed=None)
+    row = max(min(math.ceil(share / every), rows), 1)
+    return row, max(math.ceil(share / row), 1)

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from gridcast.data.grid import Series, extend
+from gridcast.forecasters.driven import UNDRIVEN, DrivenForecaster, Driving
 from gridcast.forecasters.fitted import check_fitted
-from gridcast.forecasters.histories import HistoryForecaster
 from gridcast.forecasters.horizon import check_size, is_horizon, resolve_horizon
 
 FORECAST_BYTES = 256 * 2**20  # of forecasts that `score` holds at a time
 
 
-class LabelledForecaster(HistoryForecaster):
+class LabelledForecaster(DrivenForecaster):
     """Resolves what a user asks of a forecast to origins in a history, which a subclass forecasts from."""
 
     @abstractmethod
@@ -32,7 +32,13 @@ class LabelledForecaster(HistoryForecaster):
         """Return members (member, sample, time, channel, y, x) that agree with what is given of the future."""
 
     def _forecast_labelled(
-        self, X: Any, horizon: Any, mode: str, n_samples: int | None, observation_error: Any = None
+        self,
+        X: Any,
+        horizon: Any,
+        mode: str,
+        n_samples: int | None,
+        driving: Driving = UNDRIVEN,
+        observation_error: Any = None,
     ) -> tuple[np.ndarray, pd.Index, Series]:
         """Resolve both call forms and modes; return (member, sample, time, channel, y, x), times and the history."""
         check_fitted(self)
@@ -57,6 +63,14 @@ class LabelledForecaster(HistoryForecaster):
                 f"steps of history: {way_out}{self._or_less_context()}"
             )
         last = len(history) - 1
+        begin = self._times_after(history, 1)[0] if X is None else None
+        history = self._drive(
+            history,
+            driving,
+            (len(history) - n_needed, last),
+            1 if mode == "one_step" else horizon,
+            begin if not history.has_times else None,
+        )
         if mode == "multi_step":
             values = self._forecast(history, np.array([last]), horizon, n_samples)[:, :, 0]
             return values, self._times_after(history, horizon), history

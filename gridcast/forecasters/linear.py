@@ -22,7 +22,7 @@ from gridcast.training.spec import ModuleSpec
 # Of the series, and so the same whatever model learns it
 LEARNED = (
     "grid_", "calendar_", "recent_", "trained_on_", "missing_share_", "transformer_", "scaling_", "climatology_",
-    "n_windows_",
+    "n_windows_", "drivers_",
 )  # fmt: skip
 
 
@@ -80,6 +80,7 @@ class LinearForecaster(ScaledForecaster):
         with seeded(draw_seed(self.random_state)):
             model = self._build_module(self._spec(series.grid, scaling.statistics, None, len(windows)))
             _, recalibration = fit_inverse_model(model, data, self.bounded)
+        scaling = self._nowcasting(scaling, data, calendar, model)
         return {
             "transformer_": scaling.transformer,
             "scaling_": scaling,

@@ -241,6 +241,7 @@ class NeuralForecaster(ScaledForecaster):
         } | ({} if earlier is None else earlier.period(series))
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
             self._train(series, calendar, data, learned, seed, fabric, checkpoints, began, earlier)
+        learned["scaling_"] = self._nowcasting(scaling, data, calendar, learned["module_"])
         return learned | {"n_observed": scaled.n_observed}
 
     def _train(

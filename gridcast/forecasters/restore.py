@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
+from gridcast.data.drivers import FIELDS, PARTS, Drivers
 from gridcast.data.grid import Grid, Series
 from gridcast.data.observation_errors import with_array
 from gridcast.data.parameters import defaults
@@ -113,6 +114,7 @@ def _origin(learned: dict[str, Any]) -> dict[str, Any]:
         "calendar_": calendar,
         "trained_on_": ends,
         "recent_": series,
+        "drivers_": _drivers(learned.pop("drivers", None), series, calendar),
         "missing_share_": float(check(missing, (int, float), "learned/missing_share")),
         "recalibration_": _recalibration(learned.pop("recalibration", None), grid.shape[0]),
     }
@@ -125,3 +127,26 @@ def _recalibration(scores: Any, n_channels: int) -> Recalibration:
     if not len(scores) or not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
         raise ValueError("learned/recalibration holds nothing, or scores that are not finite or do not rise")
     return Recalibration(scores)
+
+
+def _drivers(saved: Any, recent: Series, calendar: Calendar) -> Drivers | None:
+    """Return the covariates that were kept, which end with the last observed step."""
+    if saved is None:
+        return None
+    parts = {}
+    for name, part in check(saved, dict, "learned/drivers").items():
+        where = f"learned/drivers/{name}"
+        if name not in PARTS:
+            raise ValueError(f"{where} is no part of covariates")
+        values, times = take(check(part, dict, where), "values", "times")
+        check(times, pd.Index, f"{where}/times")
+        size = recent.grid.shape[1:] if name.endswith(FIELDS) else (1, 1)
+        n_covariates = check_array(values, (None, len(times), None, *size), f"{where}/values").shape[2]
+        if values.shape[0] not in (1, recent.values.shape[0]) or not n_covariates or times[-1:] != recent.times[-1:]:
+            raise ValueError(f"{where} does not end with the series, or is not of its samples")
+        calendar.check(times)
+        grid = Grid(("covariate", *recent.grid.dims[-2:]), (n_covariates, *size), {})
+        parts[name] = Series(values, times, grid)
+    if not parts:
+        raise ValueError("learned/drivers holds none")
+    return Drivers(parts)

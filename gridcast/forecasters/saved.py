@@ -13,6 +13,7 @@ import xarray as xr
 
 from gridcast._version import __version__
 from gridcast.data.calendars import Calendar
+from gridcast.data.drivers import Drivers
 from gridcast.data.grid import Grid, Series
 from gridcast.data.observation_errors import NoisySeries
 from gridcast.data.parameters import Parameters, defaults, shown
@@ -39,6 +40,7 @@ class SavedForecaster(Parameters, ABC):
     trained_on_: tuple[Any, Any]
     missing_share_: float
     recalibration_: Recalibration
+    drivers_: Drivers | None
 
     def save(self, path: PathLike, scores: Any = None) -> None:
         """Write the fitted forecaster to one file, from which `gridcast.load` makes one that forecasts the same.
@@ -93,6 +95,10 @@ class SavedForecaster(Parameters, ABC):
             "missing_share": self.missing_share_,
             "recalibration": self.recalibration_.scores,
         }
+        if self.drivers_ is not None:
+            learned["drivers"] = {
+                name: {"values": part.values, "times": part.times} for name, part in self.drivers_.parts.items()
+            }
         values["learned"] = encoder.encode(learned | self._learned(), "learned")
         if encoder.left_out:
             warnings.warn(

@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,18 @@ from gridcast.data.parameters import anything, flag, parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
+from gridcast.forecasters.covariates import ResponseChoice, Saved, covariates_table, response_parts
+from gridcast.forecasters.fitted import check_fitted
+from gridcast.forecasters.nowcast import by_lead, corrections, fit_nowcast, linear_mean, unforeseen
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.smoothing import SmoothingForecaster
+from gridcast.forecasters.weights import as_array, first_names, tensors
 from gridcast.modules.censored import Bounds
 from gridcast.modules.forecasting import Contexts
+from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.persistence.encoding import MISFITS
 from gridcast.persistence.forms import check, check_array, check_transformer, take
+from gridcast.training.data import TrainingData
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.training.threads import threads
@@ -84,6 +91,8 @@ class ScaledForecaster(SmoothingForecaster):
     climatology_ : DataFrame
         The climatology in use (``chosen``), and what ``climatology="auto"`` compared it with: the squared ``error`` of
         each in units of that of the first, the geometric mean over leads; NaN where nothing was compared.
+    covariates_ : DataFrame
+        Whether covariates are used (``chosen``), and the squared ``error`` with them in units of that without.
     time_features_ : TimeFeatures or None
         How the time of a step is told.
     n_windows_ : int
@@ -137,6 +146,21 @@ class ScaledForecaster(SmoothingForecaster):
         default="auto",
     )
 
+    @property
+    def covariates_(self) -> pd.DataFrame:
+        """Which covariates are used (``chosen``), and the squared ``error`` with each in units of that without.
+
+        The error is that of a linear inverse model that forecasts the last quarter of the training part, the geometric
+        mean over leads; NaN where nothing was compared.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_fitted(self)
+        return covariates_table(self.scaling_)
+
     @abstractmethod
     def _build_module(self, spec: ModuleSpec) -> nn.Module:
         """Return a new module with a method `forecast`; on the meta device where weights come from a file."""
@@ -163,7 +187,12 @@ class ScaledForecaster(SmoothingForecaster):
         around = series.grid.around(self.periodic)
         choice = ClimatologyChoice(windows, window, self.context, self.horizon, around)
         scaling, scaled = Scaling.fit(self.transformer, self.climatology, series, calendar, choice.choose)
-        return scaling, scaled, climatology_table(choice.scores, scaling.climatology)
+        table = climatology_table(choice.scores, scaling.climatology)
+        if series.drivers is None:
+            return scaling, scaled, table
+        responses = ResponseChoice(choice)
+        scaling, scaled = responses.respond(scaling, scaled, calendar)
+        return replace(scaling, compared=responses.scores), scaled, table
 
     def _closed_sides(self) -> np.ndarray:
         limits = np.array([self.scaling_.statistics.low, self.scaling_.statistics.high])
@@ -190,10 +219,11 @@ class ScaledForecaster(SmoothingForecaster):
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
                 bounds = self._bounds(history, times, batch, horizon)
                 inputs = *context, self._clocks(history, batch), bounds  # values, mask, clocks, bounds
-                first, made = 0, forecast_scaled(self.module_, inputs, horizon, sizes)
+                made = forecast_scaled(self.module_, inputs, horizon, sizes)
                 if isinstance(history, NoisySeries):
                     made = self._from_analyses(history, batch, inputs, horizon, sizes)
-                for values in made:
+                first, correct = 0, self._correction(history, times, batch, inputs, horizon, n_samples)
+                for values in map(correct, made):
                     out[first : first + len(values), :, start : start + len(batch)] = values.reshape(
                         -1, n_series, len(batch), *values.shape[2:]
                     )
@@ -215,6 +245,40 @@ class ScaledForecaster(SmoothingForecaster):
             made = forecast_scaled(self.module_, (x, np.ones_like(x), clock, bounds), horizon, drawn)
             for values in made:
                 yield values[0].reshape(n, -1, *values.shape[2:])
+
+    def _correction(
+        self, history: Series, times: pd.Index, origins: np.ndarray, inputs: Inputs, horizon: int, n_samples: int | None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what covariates of the past make of scaled forecasts (member, batch, horizon, channel, y, x)."""
+        nowcast, linear = self.scaling_.nowcast, _linear_model(self.module_)
+        if nowcast is None or linear is None:
+            return lambda values: values
+        (plain,) = next(forecast_scaled(self.module_, inputs, horizon))
+        x, mask, _, bounds = inputs
+        later = None if bounds is None else (bounds[0][:, 1:], bounds[1][:, 1:])
+
+        def mean(contexts: np.ndarray, n: int) -> np.ndarray:
+            seen = np.concatenate([mask[:, 1:], np.ones_like(mask[:, :1])], axis=1)
+            clocks = self._clocks(replace(history, times=times), origins + 1)
+            return next(forecast_scaled(self.module_, (contexts, seen, clocks, later), n))[0]
+
+        n_lags = linear.linear.n_lags
+        steps = origins[:, None] + np.arange(1 - n_lags, 2)  # (origin, step)
+        effects = nowcast.response.at(history.drivers, times[steps.ravel()])
+        effects = effects.reshape(len(effects), *steps.shape, *plain.shape[2:])
+        effects = effects.repeat(len(history.values) // len(effects), axis=0).reshape(-1, *effects.shape[2:])
+        expected = unforeseen(linear_mean(linear), effects)
+        added = corrections(nowcast, mean, plain, x, expected)
+        spread = by_lead(nowcast.spread, horizon) if n_samples else 1.0
+        return lambda values: plain + added + spread * (values - plain)
+
+    def _nowcasting(self, scaling: Scaling, data: TrainingData, calendar: Calendar, module: Any) -> Scaling:
+        """Return the scaling with what covariates of the past say of the next step, after a model was fitted."""
+        model = _linear_model(module)
+        if data.scaled.drivers is None or model is None:
+            return scaling
+        around = data.scaled.grid.around(self.periodic)
+        return fit_nowcast(model, scaling, data.scaled, calendar, data.windows, data.window, around)
 
     def _bounds(
         self, history: Series, times: pd.Index, origins: np.ndarray, horizon: int
@@ -251,8 +315,8 @@ class ScaledForecaster(SmoothingForecaster):
             "statistics": self.scaling_.statistics,
             "n_windows": self.n_windows_,
             "history": [dict(record) for record in vars(self).get("history_", [])],
-            "module": {name: _as_array(name, state[name]) for name in sorted(set(_first_names(self.module_).values()))},
-        }
+            "module": {name: as_array(name, state[name]) for name in sorted(set(first_names(self.module_).values()))},
+        } | response_parts(self.scaling_)
 
     def _relearn(self, learned: dict[str, Any]) -> dict[str, Any]:
         # The module is built without memory for its weights, so that sizes are known before anything is that large.
@@ -270,6 +334,8 @@ class ScaledForecaster(SmoothingForecaster):
             )
         if check(n_windows, int, "learned/n_windows") < 1:
             raise ValueError(f"learned/n_windows={n_windows!r} must be at least 1")
+        around = self.grid_.around(self.periodic)
+        of_covariates = Saved(self.grid_, self.calendar_, around, self.drivers_).parts(learned.pop("covariates", None))
         time_features = make_time_features(vars(self).get("time_features"), self.recent_, self.calendar_)
         spec = self._spec(self.grid_, statistics, time_features, n_windows)
         try:
@@ -278,11 +344,11 @@ class ScaledForecaster(SmoothingForecaster):
         except (*MISFITS, RuntimeError) as error:
             raise ValueError(f"the parameters make no module ({error})") from error
         # assign: tensors on the meta device have no memory to copy into
-        module.load_state_dict(_tensors(module, check(weights, dict, "learned/module")), assign=True)
+        module.load_state_dict(tensors(module, check(weights, dict, "learned/module")), assign=True)
         return {
             "module_": module.eval(),
             "transformer_": transformer,
-            "scaling_": Scaling(transformer, climatology, statistics, self.calendar_),
+            "scaling_": Scaling(transformer, climatology, statistics, self.calendar_, *of_covariates),
             "climatology_": climatology_table(check_scores(scores), climatology),
             "time_features_": time_features,
             "n_windows_": n_windows,
@@ -291,6 +357,14 @@ class ScaledForecaster(SmoothingForecaster):
     @abstractmethod
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         """Return what else is learned, from the records of a training, which may be anything, and its module."""
+
+
+def _linear_model(module: Any) -> LinearInverseModel | None:
+    """Return the linear model that a module is or stands beside; the published networks have none."""
+    if isinstance(module, LinearInverseModel):
+        return module
+    combination = getattr(module, "combination", None)
+    return None if combination is None else combination.linear
 
 
 def forecast_scaled(
@@ -312,33 +386,3 @@ def forecast_scaled(
         # members are observations, so they have the emission's noise too
         values = loc + scale * torch.randn_like(loc) if n else loc
         yield values.float().cpu().numpy()
-
-
-def _as_array(name: str, tensor: torch.Tensor) -> np.ndarray:
-    if tensor.dtype.is_floating_point and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-        raise ValueError(f'the weights {name} are {tensor.dtype}, which can not be saved: train with precision="32"')
-    return tensor.detach().cpu().numpy()
-
-
-def _first_names(module: nn.Module) -> dict[str, str]:
-    """Return the first name of the tensor that each name stands for: parts that several others hold are kept once."""
-    first: dict[int, str] = {}
-    return {name: first.setdefault(id(t), name) for name, t in module.state_dict(keep_vars=True).items()}
-
-
-def _tensors(module: nn.Module, weights: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the arrays as tensors, which are those that `module` has."""
-    wanted, first = module.state_dict(), _first_names(module)  # on the meta device: shapes and types alone
-    if lacking := sorted(set(first.values()) - set(weights)):
-        raise ValueError(f"the weights {lacking[:3]} are missing, {len(lacking)} in all")
-    if surplus := sorted(set(weights) - set(first.values())):
-        raise ValueError(f"the weights {surplus[:3]} belong to no part of the module, {len(surplus)} in all")
-    arrays = {name: check(weights[name], np.ndarray, f"learned/module/{name}") for name in set(first.values())}
-    tensors = {name: torch.from_numpy(arrays[first[name]]) for name in wanted}
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
-            raise ValueError(
-                f"the weights {name} are {tuple(tensor.shape)} of {tensor.dtype}, the parameters ask for "
-                f"{tuple(wanted[name].shape)} of {wanted[name].dtype}"
-            )
-    return tensors

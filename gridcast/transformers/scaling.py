@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.channels import ChannelTransformer
 from gridcast.transformers.log import LogTransformer
 from gridcast.transformers.minmax import MinMaxTransformer
+from gridcast.transformers.response import Nowcast, Response
 
 STEP = 1e-4  # of the largest value, over which a slope is told
 ROUNDED = 2e-6  # of values between -1 and 1
@@ -43,14 +44,23 @@ class Scaling:
     climatology : Anomaly or None
         Fitted on the scaled series.
     statistics : FieldStatistics
-        Of the scaled series.
+        Of the scaled series, without the response where there is one.
     calendar : Calendar or None
+    response : Response or None
+        What covariates do to the anomalies.
+    nowcast : Nowcast or None
+        What covariates of the past say of the next step.
+    compared : dict of str to float
+        The errors that decided about both.
     """
 
     transformer: Any
     climatology: Anomaly | None
     statistics: FieldStatistics
     calendar: Calendar | None
+    response: Response | None = None
+    nowcast: Nowcast | None = None
+    compared: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -95,6 +105,15 @@ class Scaling:
         statistics = replace(self.statistics, missing=sums.statistics().missing)
         return replace(self, statistics=statistics, calendar=calendar), replace(scaled, n_observed=sums.n_observed)
 
+    def responding(self, response: Response, scaled: Series) -> tuple[Scaling, Series]:
+        """Return the scaling with a response, and a scaled series with drivers without it."""
+        rest = response.subtracted(scaled)
+        sums = field_sums(rest.values)
+        # what is left of a series with natural bounds has none
+        unbounded = np.full_like(response.low, np.inf)
+        statistics = replace(sums.statistics(), low=-unbounded, high=unbounded)
+        return replace(self, statistics=statistics, response=response), replace(rest, n_observed=sums.n_observed)
+
     def refitted(self, scaled: Series) -> Scaling:
         """Return the scaling with the climatology of another scaled series of the grid; the same if it is too short."""
         if self.climatology is None:
@@ -122,7 +141,16 @@ class Scaling:
     def anomalies(self, values: np.ndarray, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
         """Return physical `values` (sample, time, channel, y, x) as anomalies, filled, and their mask."""
         scaled = np.asarray(_transformed(self.transformer, values, times, series), dtype=np.float32)
-        return fill_missing(self.subtract(scaled, times), self.default)
+        scaled = self.subtract(scaled, times)
+        if self.response is not None:
+            if series.drivers is None:
+                raise ValueError(
+                    "X: the model was fitted with covariates, which are not known beside a series that is given here: "
+                    "use the training series, X=None, or fit without covariates"
+                )
+            response = self.response.at(series.drivers, times)
+            scaled = scaled - np.tile(response, (len(scaled) // len(response), 1, 1, 1, 1))
+        return fill_missing(scaled, self.default)
 
     def scaled_errors(self, values: np.ndarray, errors: np.ndarray, times: pd.Index, series: Series) -> np.ndarray:
         """Return standard deviations of observed `values`, (sample, time, channel, y, x), in scaled units."""
@@ -177,6 +205,8 @@ class Scaling:
             times = history.times[first:stop]
             values = np.asarray(_transformed(self.transformer, block, times, history), dtype=np.float32)
             values = self.subtract(values, times)
+            if self.response is not None:
+                values = values - self.response.at(history.drivers, times)
             # (sample, origin, n, channel, y, x)
             contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
             yield fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
@@ -211,8 +241,11 @@ class Scaling:
         for lead, times in enumerate(leads):
             if self.climatology is not None:
                 values[:, :, :, lead] += self.climatology.climatology(times)
+            if self.response is not None:
+                values[:, :, :, lead] += self.response.at(history.drivers, times)
             if bounded:
-                low, high = (b[:, None, None] for b in (self.statistics.low, self.statistics.high))
+                limits = self.statistics if self.response is None else self.response
+                low, high = (b[:, None, None] for b in (limits.low, limits.high))
                 part = np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
                 # the climatology, taken away and added again, has rounded what was at a bound
                 for limit in (low, high):

@@ -104,7 +104,7 @@ def assert_same(one, other, test=TEST):
 def test_a_saved_forecaster_answers_the_same(fitted, tmp_path):
     loaded = reopened(fitted, tmp_path)
     assert type(loaded) is type(fitted)
-    assert vars(loaded).keys() == vars(fitted).keys()
+    assert vars(loaded).keys() == vars(fitted).keys() - {"_series"}  # the training series is not saved
     assert repr(loaded.get_params()) == repr(fitted.get_params())
     assert_same(fitted, loaded)
     xr.testing.assert_identical(fitted.predict(SERIES, 2), loaded.predict(SERIES, 2))
