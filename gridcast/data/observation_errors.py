@@ -90,9 +90,7 @@ def with_errors(series: Series, observation_error: Any) -> Series:
     shape = series.values.shape
     if isinstance(observation_error, numbers.Real) and not isinstance(observation_error, bool):
         if observation_error < 0:
-            raise ValueError(
-                f"observation_error={observation_error!r} must not be negative: it is a standard deviation"
-            )
+            raise ValueError(f"observation_error={observation_error!r} is negative: give a standard deviation")
         return with_array(series, np.broadcast_to(np.float32(observation_error), shape))
     if isinstance(observation_error, np.ndarray):
         try:

@@ -133,7 +133,7 @@ class SmoothingForecaster(BaseForecaster):
                 found = smoother.denoise(found, floor, observed.mask, noisy=bool(n))
             kept = slice(stretch.first - stretch.start, stretch.last - stretch.start)
             # (member, sample, origin, time, ...); a copy, which is restored in place
-            values = np.array(found[:, kept].cpu())[:, None, None]
+            values = found[:, kept].cpu().numpy().copy()[:, None, None]
             times = series.times[stretch.first : stretch.last]
             leads = [times[i : i + 1] for i in range(len(times))]
             restored = self.scaling_.restore(values, series, leads, getattr(self, "bounded", False))[:, :, 0]

@@ -11,7 +11,7 @@ from gridcast.modules.layers import go_around
 
 STD_FLOOR = 1e-2  # of an innovation, in units of the coefficient: a place that never changes has none
 MOST_ITERATIONS = 150
-TOLERANCE = 2e-2  # of the residual in the norm of the preconditioner, beside that of the start
+TOLERANCE = 1e-2  # of the residual in the norm of the preconditioner, beside that of the start
 
 
 class Innovations:

@@ -11,7 +11,7 @@ from gridcast.modules.innovations import Innovations, Problem
 from gridcast.modules.inverse_model import LinearInverseModel
 
 EXACT = 1e-4  # of the variance of a forecast error: an observation of less is taken as it is
-N_FREQUENCIES = 64
+N_FREQUENCIES = 16
 
 
 class Observed(NamedTuple):
@@ -122,17 +122,18 @@ class Smoother:
     def noise_floor(self) -> Tensor:
         """Return the variance of noise that is white in space and time, at most, of the training series, (channel,).
 
-        The least that any coefficient of a block has at any frequency, by its own weights.
+        What the quietest quarter of the coefficients of a block has at high frequencies, by their own weights.
         """
         linear = self.innovations.linear
         own, change = linear.own[..., 0, 0], linear.change[:, 0, 0]  # (n_lags, n_folded), (n_folded,)
-        phases = torch.linspace(0, torch.pi, N_FREQUENCIES, device=own.device)[:, None]
+        phases = torch.linspace(0.75 * torch.pi, torch.pi, N_FREQUENCIES, device=own.device)[:, None]
         # fields lag by a step each; a change is the difference of a field and the one before it
         gain = 1 - (1 + own[0]) * torch.exp(-1j * phases)
         for lag in range(1, self.n_lags):
             gain = gain - own[lag] / change * (torch.exp(-1j * lag * phases) - torch.exp(-1j * (lag + 1) * phases))
         power = (linear.scale * self.innovations.std).square().mean((1, 2)) / gain.abs().square()
-        return power.amin(0).unflatten(0, (len(linear.cell_std), -1)).amin(1)
+        quiet = power.mean(0).unflatten(0, (len(linear.cell_std), -1)).sort(1).values
+        return quiet[:, : quiet.shape[1] // 4].mean(1)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, variance: Tensor, seen: Tensor, *, noisy: bool) -> Tensor:

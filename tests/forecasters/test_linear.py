@@ -4,19 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from every import N_TRAIN, make_series, with_gaps
+from linear_processes import linear_field
 from small import small
 
 import gridcast as gc
-
-
-def linear_field(n_times, seed=0, shape=(8, 12), weight=0.8, noise=0.5):
-    """Every cell an autoregression of order 1 around 280 K."""
-    rng = np.random.default_rng(seed)
-    x, path = np.zeros(shape), []
-    for _ in range(n_times):
-        x = weight * x + noise * rng.normal(size=shape)
-        path.append(280 + x)
-    return np.stack(path).astype(np.float32)
 
 
 def test_mean_and_spread_of_a_linear_process_are_the_exact_ones():

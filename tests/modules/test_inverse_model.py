@@ -4,30 +4,9 @@ import math
 
 import pytest
 import torch
+from linear_processes import NOISE, SIZE, WEIGHT, autoregression, make_model
 
-from gridcast.modules.frames import Frames
 from gridcast.modules.hindcasts import Hindcasts
-from gridcast.modules.inverse_model import LinearInverseModel
-from gridcast.modules.linear import LinearForecast
-from gridcast.modules.noise import CorrelatedNoise
-
-WEIGHT, NOISE, SIZE = 0.8, 0.3, (7, 10)
-
-
-def autoregression(n_times, seed=0, weight=WEIGHT):
-    """Every cell an autoregression of order 1."""
-    generator = torch.Generator().manual_seed(seed)
-    x, path = torch.zeros(1, *SIZE), []
-    for _ in range(n_times):
-        x = weight * x + NOISE * torch.randn(1, *SIZE, generator=generator)
-        path.append(x)
-    return torch.stack(path)
-
-
-def make_model(horizon=4, n_lags=2, n_errors=50):
-    frames = Frames(None, multiple=4)
-    linear = LinearForecast((1, 8, 12), 4, n_lags, n_patterns=3)
-    return LinearInverseModel(linear, CorrelatedNoise(n_errors, (16, 2, 3)), frames, SIZE, horizon)
 
 
 def spread_of(lead):

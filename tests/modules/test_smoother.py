@@ -1,0 +1,118 @@
+"""The smoother against dense linear algebra."""
+
+import pytest
+import torch
+from linear_processes import SIZE, autoregression, make_model
+
+from gridcast.modules.innovations import Innovations, Problem
+from gridcast.modules.smoother import Observed, Smoother
+
+N_TIMES = 5
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = make_model(n_errors=500)
+    made.fit([autoregression(3000)])
+    return made
+
+
+def assert_near(found, expected):
+    """Assert equality but for what a search leaves."""
+    assert float((found - expected).square().mean().sqrt()) < 0.03 * float(expected.square().mean().sqrt())
+
+
+@pytest.fixture(scope="module")
+def dense(model):
+    """W as a matrix."""
+    n = N_TIMES * SIZE[0] * SIZE[1]
+    basis = torch.eye(n).view(n, N_TIMES, 1, *SIZE)
+    return Innovations(model)(basis).flatten(1).T.double()
+
+
+def run_of(seed=0):
+    return autoregression(N_TIMES, seed=seed)[None]
+
+
+def test_the_gradient_and_the_adjoint_are_those_of_the_matrix(model, dense):
+    innovations, x = Innovations(model), run_of(3)
+    flat = dense @ x.double().flatten()
+    torch.testing.assert_close(innovations(x).double().flatten(), flat, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(innovations.pull(x).double().flatten(), dense.T @ flat, rtol=1e-3, atol=1e-3)
+    w = torch.randn_like(innovations(x))
+    expected = dense.T @ w.double().flatten()
+    torch.testing.assert_close(innovations.adjoint(w, x).double().flatten(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_mean_is_the_exact_conditional_one(model, dense, noisy):
+    torch.manual_seed(0)
+    x, mask = run_of(4), (torch.rand(1, N_TIMES, 1, *SIZE) < 0.5).float()
+    variance = 0.04 * torch.ones_like(x) if noisy else torch.zeros_like(x)
+    found = Smoother(model).mean(Observed(x * mask, mask, variance)).flatten().double()
+    seen, hidden = (m.flatten().bool() for m in (mask, 1 - mask))
+    precision = dense.T @ dense
+    if noisy:
+        right = (mask / variance).flatten().double() * x.flatten().double()
+        expected = torch.linalg.solve(precision + torch.diag((mask / variance).flatten().double()), right)
+        assert_near(found, expected)
+    else:
+        y = x.flatten().double()[seen]
+        expected = -torch.linalg.solve(precision[hidden][:, hidden], precision[hidden][:, seen] @ y)
+        assert_near(found[hidden], expected)
+        torch.testing.assert_close(found[seen], y, rtol=0, atol=0)
+
+
+def test_draws_have_the_exact_spread(model, dense):
+    torch.manual_seed(0)
+    x, mask = run_of(5), (torch.rand(1, N_TIMES, 1, *SIZE) < 0.5).float()
+    smoother, observed = Smoother(model), Observed(x * mask, mask, torch.zeros_like(x))
+    mean = smoother.mean(observed)
+    draws = smoother.draw(observed, mean, 400)[:, 0]
+    hidden = (1 - mask).flatten().bool()
+    exact = torch.linalg.inv((dense.T @ dense)[hidden][:, hidden]).diagonal()
+    ratio = draws.flatten(1)[:, hidden].double().var(0) / exact
+    assert ratio.mean() == pytest.approx(1, abs=0.03)
+    assert (draws.flatten(1)[:, ~hidden] == x.flatten()[~hidden]).all()
+
+
+def test_several_runs_are_solved_as_each_alone(model):
+    torch.manual_seed(0)
+    x, mask = torch.cat([run_of(1), run_of(2)]), (torch.rand(2, N_TIMES, 1, *SIZE) < 0.6).float()
+    observed = Observed(x * mask, mask, 0.01 * torch.ones_like(x))
+    both = Smoother(model).mean(observed)
+    for i in range(2):
+        alone = Smoother(model).mean(Observed(*(part[i : i + 1] for part in observed)))
+        assert_near(both[i : i + 1], alone)
+    assert Smoother(model).draw(observed, both, 3).shape == (3, 2, N_TIMES, 1, *SIZE)
+
+
+def test_the_response_is_the_covariance_with_a_sum(model):
+    weights = torch.zeros(1, 3, 1, *SIZE)
+    weights[0, 2, 0, :4, :4] = 1 / 16
+    free = torch.ones(1, 3, 1, *SIZE, dtype=torch.bool)
+    smoother = Smoother(model)
+    response = smoother.response(weights, free)
+    # the variance of a mean over a block of an autoregression, each cell for itself
+    noise = (1 + 0.8**2 + 0.8**4) * 0.3**2
+    assert float((weights * response).sum()) == pytest.approx(noise / 16, rel=0.2)
+    moved = smoother.condition(torch.ones(1, 3, 1, *SIZE), weights > 0)
+    assert (moved[weights > 0] == 1).all()
+    # earlier by as much as an autoregression forgets going back
+    variances = [0.3**2 * sum(0.8 ** (2 * k) for k in range(lead)) for lead in (1, 2, 3)]
+    expected = 0.8 * variances[1] / variances[2]
+    assert float(moved[0, 1, 0, :4, :4].mean()) == pytest.approx(expected, rel=0.15)
+
+
+def test_the_floor_of_white_noise_is_found():
+    made = make_model(n_lags=2, n_errors=500)
+    generator = torch.Generator().manual_seed(1)
+    smooth = torch.linspace(-3, 3, 2000).sin()[:, None, None, None].expand(-1, 1, *SIZE)
+    made.fit([smooth + 0.2 * torch.randn(2000, 1, *SIZE, generator=generator)])
+    assert float(Smoother(made).noise_floor()) == pytest.approx(0.04, rel=0.35)
+
+
+def test_what_is_free_nowhere_stays(model):
+    x = run_of()
+    free = torch.zeros_like(x, dtype=torch.bool)
+    assert (Problem(Innovations(model), free, torch.zeros_like(x)).solve(x, x) == x).all()
