@@ -7,6 +7,7 @@ from linear_processes import labelled, linear_field
 from small import small
 
 import gridcast as gc
+from gridcast.modules.smoother import Smoother
 
 WEIGHT, NOISE = 0.8, 0.5
 
@@ -86,6 +87,8 @@ def test_noise_is_taken_off_where_asked():
     signal = 5 * np.sin(2 * np.pi * (x[None, None] / 16 + t[:, None, None] / 60)) * np.ones((1, 8, 1))
     noisy = labelled((280 + signal + rng.normal(size=signal.shape)).astype(np.float32))
     model = gc.LinearForecaster(climatology="mean", random_state=0).fit(noisy[:800])
+    half = float(model.transformer_.data_max_[0] - model.transformer_.data_min_[0]) / 2
+    assert float(Smoother(model.module_).noise_floor().sqrt()) * half == pytest.approx(1, rel=0.1)
     kept = model.reconstruct(noisy[800:])
     xr.testing.assert_identical(kept, noisy[800:])
     clean = model.reconstruct(noisy[800:], keep_observed=False)

@@ -104,14 +104,6 @@ def test_the_response_is_the_covariance_with_a_sum(model):
     assert float(moved[0, 1, 0, :4, :4].mean()) == pytest.approx(expected, rel=0.15)
 
 
-def test_the_floor_of_white_noise_is_found():
-    made = make_model(n_lags=2, n_errors=500)
-    generator = torch.Generator().manual_seed(1)
-    smooth = torch.linspace(-3, 3, 2000).sin()[:, None, None, None].expand(-1, 1, *SIZE)
-    made.fit([smooth + 0.2 * torch.randn(2000, 1, *SIZE, generator=generator)])
-    assert float(Smoother(made).noise_floor()) == pytest.approx(0.04, rel=0.35)
-
-
 def test_what_is_free_nowhere_stays(model):
     x = run_of()
     free = torch.zeros_like(x, dtype=torch.bool)
