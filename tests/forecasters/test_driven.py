@@ -154,7 +154,8 @@ def test_ensembles_have_the_mean_that_is_forecast(driven):
     spread = ensemble.std("member")
     assert (abs(ensemble.mean("member") - model.predict(2, covariates=tide)).mean() < 0.5 * spread.mean()).all()
     quantiles = model.predict_quantiles(2, q=0.5, n_samples=60, covariates=tide)
-    np.testing.assert_allclose(quantiles[0], ensemble.median("member"), rtol=1e-5)
+    # near the median: which level stands for it is learned from held-out forecasts
+    assert (abs(quantiles[0] - ensemble.median("member")).mean() < 0.5 * spread.mean()).all()
 
 
 def test_a_backtest_holds_the_forecast_of_each_origin(driven):

@@ -166,7 +166,8 @@ def test_labels_come_off_once_and_go_on_once(monkeypatch):
 
         return call
 
-    for module in ("gridcast.forecasters.base", "gridcast.transformers.scaling", "gridcast.transformers.channels"):
+    rooms = ("forecasters.base", "forecasters.predicting", "transformers.scaling", "transformers.channels")
+    for module in (f"gridcast.{room}" for room in rooms):
         for name in ("unwrap", "wrap"):
             with contextlib.suppress(AttributeError):
                 monkeypatch.setattr(f"{module}.{name}", counted(name, getattr(importlib.import_module(module), name)))
