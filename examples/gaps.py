@@ -28,7 +28,7 @@ from benchmark import COMMIT, open_series, read, write
 import gridcast as gc
 
 KINDS = ("blobs 30", "blobs 60", "blobs 90", "steps 1", "steps 3", "steps 10")
-N_STEPS = {"air": 100, "sst": 60, "heat": 20}
+N_STEPS = {"air": 100, "sst": 60, "heat": 40}
 EVERY = {"air": 1, "sst": 3, "heat": 1}  # of the cells of the globe, so that members take minutes
 RANKS = (5, 10, 20, 40, 80)
 HELD_OUT = 0.02  # of the observations, by which DINEOF finds its rank
