@@ -149,7 +149,7 @@ def dineof(model: gc.LinearForecaster, train: xr.DataArray, anomalies: np.ndarra
     if "sample" in train.dims:
         before = np.concatenate([s.values - climatology(model, s) for s in train[-10:]])
     else:
-        last = train[-600:]
+        last = train[-300:]
         before = last.values - climatology(model, last)
     table = np.concatenate([before, anomalies]).reshape(len(before) + len(anomalies), -1)
     sea = np.isfinite(before).all(0).ravel()
@@ -169,7 +169,7 @@ def dineof(model: gc.LinearForecaster, train: xr.DataArray, anomalies: np.ndarra
 def _refilled(table: np.ndarray, rank: int) -> np.ndarray:
     gaps = ~np.isfinite(table)
     filled = np.where(gaps, 0.0, table)
-    for _ in range(50):
+    for _ in range(30):
         u, s, v = np.linalg.svd(filled, full_matrices=False)
         again = np.where(gaps, (u[:, :rank] * s[:rank]) @ v[:rank], table)
         if np.abs(again - filled).max() < 1e-3 * table[~gaps].std():

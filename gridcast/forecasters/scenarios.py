@@ -52,19 +52,21 @@ def conditioned(
         if isinstance(condition, xr.DataArray):
             future = known_future(condition, times, history)
             cells = np.where(np.isnan(future), cells, future)
-    known = ~np.isnan(cells) & scaling.statistics.observed
+    ever = scaling.statistics.observed
+    known = ~np.isnan(cells) & ever
     wanted, _ = scaling.anomalies(cells, times, history)
     out = np.empty_like(members)
     means = [condition for condition in conditions if isinstance(condition, AreaMean)]
     for sample in range(members.shape[1]):
-        runs = torch.from_numpy(np.ascontiguousarray(members[:, sample]))
-        at = torch.from_numpy(known[sample : sample + 1])
+        runs, at, there, observed = (
+            torch.as_tensor(np.ascontiguousarray(a), device=smoother.device)
+            for a in (members[:, sample], known[sample : sample + 1], wanted[sample : sample + 1], ever)
+        )
         if known[sample].any():
-            runs = runs + smoother.condition(torch.from_numpy(wanted[sample : sample + 1]) - runs, at)
-            runs = torch.where(at, torch.from_numpy(wanted[sample : sample + 1]), runs)
+            runs = torch.where(at, there, runs + smoother.condition(there - runs, at))
         # never observed: it does not vary
-        free = ~at & torch.from_numpy(scaling.statistics.observed)
-        out[:, sample] = _with_means(smoother, scaling, runs, free, means, times, history).numpy()
+        free = ~at & observed
+        out[:, sample] = _with_means(smoother, scaling, runs, free, means, times, history).cpu().numpy()
     return out
 
 
@@ -83,12 +85,12 @@ def _with_means(
         weights = condition.weights(times, history) * scaling.statistics.observed
         base, slope = scaling.linear(times, history)
         offset = float((weights * base).sum() / weights.sum())
-        w = torch.from_numpy((weights / weights.sum() * slope).astype(np.float32))[None]
+        w = torch.as_tensor((weights / weights.sum() * slope).astype(np.float32), device=runs.device)[None]
         response = smoother.response(w, free)
         for direction, weight in before:  # what was fixed stays
             response = response - direction * (weight * response).sum() / (weight * direction).sum()
         variance = float((w * response).sum())
-        found = (w * runs).sum((1, 2, 3, 4)).double().numpy() + offset
+        found = (w * runs).sum((1, 2, 3, 4)).double().cpu().numpy() + offset
         if variance <= 0:
             raise ValueError(f"given: the mean {_shown(condition)} is fixed by the other conditions: leave it out")
         wanted = _within(found, condition)

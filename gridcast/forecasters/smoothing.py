@@ -167,9 +167,14 @@ class SmoothingForecaster(BaseForecaster):
     def _variance(
         self, smoother: Smoother, values: np.ndarray, errors: np.ndarray, times: Any, series: Series
     ) -> np.ndarray:
-        """Return the variance of scaled observations beyond the noise that the training series has already."""
+        """Return the variance of scaled observations beyond the noise that the training series has already.
+
+        That is white in space and time, which some of the noise of a process may be too, and no larger than the errors
+        of the best observations.
+        """
         scaled = self.scaling_.scaled_errors(values, errors, times, series)
-        floor = smoother.noise_floor().cpu().numpy()[:, None, None]
+        best = np.square(scaled.min((0, 1, 3, 4)))
+        floor = np.minimum(smoother.noise_floor().cpu().numpy(), best)[:, None, None]
         return np.maximum(np.square(scaled) - floor, 0.0).astype(np.float32)
 
     def _estimate(

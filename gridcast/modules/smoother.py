@@ -50,6 +50,11 @@ class Smoother:
         self.exact = EXACT * model.std[0].square().mean((1, 2))[:, None, None]  # (channel, 1, 1)
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.exact.device
+
+    @property
     def n_lags(self) -> int:
         """Steps before a run that say how it begins."""
         return self.innovations.n_lags
