@@ -94,10 +94,8 @@ def _with_means(
         if variance <= 0:
             raise ValueError(f"given: the mean {_shown(condition)} is fixed by the other conditions: leave it out")
         wanted = _within(found, condition)
-        runs = (
-            runs
-            + response * torch.from_numpy((wanted - found).astype(np.float32))[:, None, None, None, None] / variance
-        )
+        moved = torch.as_tensor((wanted - found) / variance, dtype=runs.dtype, device=runs.device)
+        runs = runs + response * moved[:, None, None, None, None]
         before.append((response, w))
     return runs
 
