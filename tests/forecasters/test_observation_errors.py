@@ -9,84 +9,71 @@ from small import small
 import gridcast as gc
 
 
-@pytest.fixture(scope="module")
-def train():
-    return labelled(linear_field(1500))
-
-
-@pytest.fixture(scope="module")
-def model(train):
-    return gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(train)
-
-
-@pytest.fixture(scope="module")
-def later(train):
-    series = labelled(linear_field(120, seed=7))
-    return series.assign_coords(time=train.time.values[-1] + (1 + np.arange(120)) * np.timedelta64(1, "D"))
-
-
 def mse(forecast, truth):
     return float(np.square(forecast - truth.sel(time=forecast.time)).mean())
 
 
-def test_a_cell_with_a_large_error_counts_little(model, later):
+def test_a_cell_with_a_large_error_counts_little(linear_model, linear_later):
     rng = np.random.default_rng(0)
-    error = xr.ones_like(later[0]) * xr.DataArray(np.where(np.arange(12) < 6, 0.0, 2.0), dims="x")
-    noisy = later + error * later.copy(data=rng.normal(size=later.shape))
-    plain = gc.backtest(model, noisy, 1)
-    known = gc.backtest(model, noisy, 1, observation_error=error)
-    assert mse(known, later) < 0.5 * mse(plain, later)
+    error = xr.ones_like(linear_later[0]) * xr.DataArray(np.where(np.arange(12) < 6, 0.0, 2.0), dims="x")
+    noisy = linear_later + error * linear_later.copy(data=rng.normal(size=linear_later.shape))
+    plain = gc.backtest(linear_model, noisy, 1)
+    known = gc.backtest(linear_model, noisy, 1, observation_error=error)
+    assert mse(known, linear_later) < 0.5 * mse(plain, linear_later)
     # cells that are exact are forecast as before
     np.testing.assert_allclose(known.values[..., :4], plain.values[..., :4], atol=0.3)
     # the least that a filter can reach: the variance of a forecast from estimates of variance p
     p = 0.25
     for _ in range(50):
         p = 0.64 * (p * 4 / (p + 4)) + 0.25
-    assert mse(known[..., 8:], later[..., 8:]) == pytest.approx(p, rel=0.1)
+    assert mse(known[..., 8:], linear_later[..., 8:]) == pytest.approx(p, rel=0.1)
 
 
-def test_an_infinite_error_is_a_gap_and_none_is_exact(model, later):
-    gapped = later.copy()
+def test_an_infinite_error_is_a_gap_and_none_is_exact(linear_model, linear_later):
+    gapped = linear_later.copy()
     gapped[-2:, :4] = np.nan
-    error = xr.zeros_like(later).where(gapped.notnull(), np.inf)
-    with_error = model.predict(later, 2, observation_error=error)
-    xr.testing.assert_allclose(with_error, model.predict(gapped, 2, observation_error=0.0), atol=0.05)
+    error = xr.zeros_like(linear_later).where(gapped.notnull(), np.inf)
+    with_error = linear_model.predict(linear_later, 2, observation_error=error)
+    xr.testing.assert_allclose(with_error, linear_model.predict(gapped, 2, observation_error=0.0), atol=0.05)
     # nothing is missing, and nothing is wrong
-    xr.testing.assert_allclose(model.predict(later, 2, observation_error=0.0), model.predict(later, 2), atol=1e-3)
+    xr.testing.assert_allclose(
+        linear_model.predict(linear_later, 2, observation_error=0.0), linear_model.predict(linear_later, 2), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("form", ["number", "field", "series", "array"])
-def test_an_error_is_a_number_a_field_or_a_series(model, later, form):
+def test_an_error_is_a_number_a_field_or_a_series(linear_model, linear_later, form):
     number = 0.7
     forms = {
         "number": number,
-        "field": xr.full_like(later[0], number),
-        "series": xr.full_like(later, number),
-        "array": np.full(later.shape[1:], number),
+        "field": xr.full_like(linear_later[0], number),
+        "series": xr.full_like(linear_later, number),
+        "array": np.full(linear_later.shape[1:], number),
     }
-    found = model.predict(later, 3, observation_error=forms[form])
-    xr.testing.assert_allclose(found, model.predict(later, 3, observation_error=number), atol=1e-4)
+    found = linear_model.predict(linear_later, 3, observation_error=forms[form])
+    xr.testing.assert_allclose(found, linear_model.predict(linear_later, 3, observation_error=number), atol=1e-4)
 
 
-def test_members_start_from_what_is_not_known(model, later):
+def test_members_start_from_what_is_not_known(linear_model, linear_later):
     plain, known = (
-        model.predict_samples(later, 1, n_samples=60, observation_error=e).std("member").mean() for e in (None, 1.5)
+        linear_model.predict_samples(linear_later, 1, n_samples=60, observation_error=e).std("member").mean()
+        for e in (None, 1.5)
     )
     assert float(known) > 1.1 * float(plain)
-    quantiles = model.predict_quantiles(later, 2, n_samples=20, observation_error=0.5)
+    quantiles = linear_model.predict_quantiles(linear_later, 2, n_samples=20, observation_error=0.5)
     assert quantiles.sizes["quantile"] == 3
-    steps = model.predict(later, 4, mode="one_step", observation_error=0.5)
+    steps = linear_model.predict(linear_later, 4, mode="one_step", observation_error=0.5)
     assert steps.sizes["time"] == 4
 
 
-def test_an_update_keeps_its_errors(train, later, tmp_path):
+def test_an_update_keeps_its_errors(linear_train, linear_later, tmp_path):
     one, other = (
-        gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(train) for _ in range(2)
+        gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(linear_train) for _ in range(2)
     )
-    one.update(later[:20], observation_error=1.0)
-    error = xr.full_like(xr.concat([train[-36:], later[:20]], "time"), 1.0)
+    one.update(linear_later[:20], observation_error=1.0)
+    error = xr.full_like(xr.concat([linear_train[-36:], linear_later[:20]], "time"), 1.0)
     error[:36] = 0.0
-    history = xr.concat([train[-36:], later[:20]], "time")
+    history = xr.concat([linear_train[-36:], linear_later[:20]], "time")
     expected = other.predict(history, 2, observation_error=error)
     xr.testing.assert_allclose(one.predict(2), expected, atol=1e-3)
     one.save(tmp_path / "m.gridcast")
@@ -113,18 +100,18 @@ def test_networks_take_errors_too():
         (xr.DataArray(-np.ones(12), dims="x"), ValueError, "observation_error holds a negative value, -1"),
     ],
 )
-def test_other_errors_are_refused(model, later, error, kind, message):
+def test_other_errors_are_refused(linear_model, linear_later, error, kind, message):
     with pytest.raises(kind, match=message):
-        model.predict(later, 1, observation_error=error)
+        linear_model.predict(linear_later, 1, observation_error=error)
 
 
-def test_errors_of_other_times_are_refused(model, later):
-    error = xr.ones_like(later).assign_coords(time=later.time + np.timedelta64(900, "D"))
+def test_errors_of_other_times_are_refused(linear_model, linear_later):
+    error = xr.ones_like(linear_later).assign_coords(time=linear_later.time + np.timedelta64(900, "D"))
     with pytest.raises(ValueError, match="observation_error has no time"):
-        model.predict(later, 1, observation_error=error)
+        linear_model.predict(linear_later, 1, observation_error=error)
 
 
-def test_what_has_no_linear_model_says_so(later):
-    naive = gc.NaiveForecaster().fit(later)
+def test_what_has_no_linear_model_says_so(linear_later):
+    naive = gc.NaiveForecaster().fit(linear_later)
     with pytest.raises(ValueError, match=r"observation_error needs the linear model.*NaiveForecaster has none"):
         naive.predict(1, observation_error=1.0)

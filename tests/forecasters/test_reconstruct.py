@@ -13,11 +13,6 @@ WEIGHT, NOISE = 0.8, 0.5
 
 
 @pytest.fixture(scope="module")
-def model():
-    return gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(labelled(linear_field(1500)))
-
-
-@pytest.fixture(scope="module")
 def series():
     return labelled(linear_field(150, seed=5)).assign_coords(
         time=np.datetime64("2010-01-01", "ns") + np.arange(150) * np.timedelta64(1, "D")
@@ -37,12 +32,12 @@ def bridge(before, after, n):
 
 
 @pytest.mark.parametrize("n", [1, 5])
-def test_gaps_of_a_linear_process_are_filled_as_the_exact_smoother_does(model, series, n):
+def test_gaps_of_a_linear_process_are_filled_as_the_exact_smoother_does(linear_model, series, n):
     gapped = series.copy()
     starts = range(10, 140, 12)
     for start in starts:
         gapped[start : start + n] = np.nan
-    found, errors, exact = model.reconstruct(gapped), [], []
+    found, errors, exact = linear_model.reconstruct(gapped), [], []
     for start in starts:
         mean, _ = bridge(series.values[start - 1], series.values[start + n], n)
         truth = series.values[start : start + n]
@@ -53,11 +48,11 @@ def test_gaps_of_a_linear_process_are_filled_as_the_exact_smoother_does(model, s
     xr.testing.assert_identical(found.where(gapped.notnull()), gapped.where(gapped.notnull()))
 
 
-def test_members_cover_what_is_hidden_and_agree_where_it_was_seen(model, series):
+def test_members_cover_what_is_hidden_and_agree_where_it_was_seen(linear_model, series):
     rng = np.random.default_rng(0)
     hidden = rng.random(series.shape) < 0.4
     hidden[60:63] = True
-    members = model.reconstruct(series.where(~hidden), n_samples=40)
+    members = linear_model.reconstruct(series.where(~hidden), n_samples=40)
     assert members.dims == ("member", "time", "y", "x")
     low, high = members.quantile([0.05, 0.95], "member").values
     covered = ((series.values >= low) & (series.values <= high))[hidden].mean()
@@ -69,14 +64,14 @@ def test_members_cover_what_is_hidden_and_agree_where_it_was_seen(model, series)
     assert np.square(members.mean("member").values[60:63] - mean).mean() < 0.08  # of 40 members
 
 
-def test_smoothing_beats_filtering_and_agrees_with_it_at_the_end(model, series):
+def test_smoothing_beats_filtering_and_agrees_with_it_at_the_end(linear_model, series):
     gapped = series.copy()
     gapped[20:24], gapped[-3:] = np.nan, np.nan
-    smoothed = model.reconstruct(gapped)
-    filtered = model.predict(gapped[:20], 4)
+    smoothed = linear_model.reconstruct(gapped)
+    filtered = linear_model.predict(gapped[:20], 4)
     truth = series.values[20:24]
     assert np.square(smoothed.values[20:24] - truth).mean() < np.square(filtered.values - truth).mean()
-    last = model.predict(gapped[:-3], 3)
+    last = linear_model.predict(gapped[:-3], 3)
     np.testing.assert_allclose(smoothed.values[-3:], last.values, atol=0.15)
 
 
@@ -112,13 +107,13 @@ def test_networks_reconstruct_along_their_linear_model(name):
     xr.testing.assert_identical(model.reconstruct(), model.reconstruct(train))
 
 
-def test_a_lazy_series_is_filled_as_one_in_memory(model, series):
+def test_a_lazy_series_is_filled_as_one_in_memory(linear_model, series):
     gapped = series.copy()
     gapped[5:8], gapped[100, :4] = np.nan, np.nan
-    xr.testing.assert_identical(model.reconstruct(gapped.chunk(time=16)), model.reconstruct(gapped))
+    xr.testing.assert_identical(linear_model.reconstruct(gapped.chunk(time=16)), linear_model.reconstruct(gapped))
 
 
-def test_samples_are_filled_each_for_itself(model, series):
+def test_samples_are_filled_each_for_itself(linear_model, series):
     both = xr.concat([series, series + 0.5], "sample")
     gapped = both.where((both.sample == 0) | (both.time != both.time[30]))
     found = model_of_samples = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(both)
@@ -128,14 +123,14 @@ def test_samples_are_filled_each_for_itself(model, series):
     xr.testing.assert_identical(found[0], both[0].drop_vars("sample", errors="ignore").assign_coords(found[0].coords))
 
 
-def test_what_can_not_be_reconstructed_is_said(model, series, tmp_path):
-    model.save(tmp_path / "m.gridcast")
+def test_what_can_not_be_reconstructed_is_said(linear_model, series, tmp_path):
+    linear_model.save(tmp_path / "m.gridcast")
     with pytest.raises(ValueError, match="X=None: the training series is not kept"):
         gc.load(tmp_path / "m.gridcast").reconstruct()
     with pytest.raises(TypeError, match="n_samples"):
-        model.reconstruct(series, n_samples=2.5)
+        linear_model.reconstruct(series, n_samples=2.5)
     with pytest.raises(ValueError, match="entries along 'y'"):
-        model.reconstruct(series[:, :4])
+        linear_model.reconstruct(series[:, :4])
     paper = small("cnmm", architecture="paper", random_state=0).fit(labelled(linear_field(60)))
     with pytest.raises(AttributeError, match="architecture='paper' has no linear model"):
         paper.reconstruct()

@@ -9,13 +9,8 @@ import gridcast as gc
 
 
 @pytest.fixture(scope="module")
-def model():
-    return gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(labelled(linear_field(1500)))
-
-
-@pytest.fixture(scope="module")
-def box(model):
-    field = xr.zeros_like(model.predict(1)[0], dtype=float).drop_vars("time")
+def box(linear_model):
+    field = xr.zeros_like(linear_model.predict(1)[0], dtype=float).drop_vars("time")
     field[:4, :4] = 1.0
     return field
 
@@ -24,10 +19,10 @@ def mean_of(members, box):
     return ((members * box).sum(("y", "x")) / box.sum()).mean("time")
 
 
-def test_cells_are_met_and_their_past_follows_as_it_exactly_does(model, box):
-    free = model.predict_samples(3, n_samples=200)
+def test_cells_are_met_and_their_past_follows_as_it_exactly_does(linear_model, box):
+    free = linear_model.predict_samples(3, n_samples=200)
     last = (free.mean("member")[2] + 2.0).where(box > 0)
-    members = model.predict_samples(3, n_samples=200, given=last.expand_dims("time"))
+    members = linear_model.predict_samples(3, n_samples=200, given=last.expand_dims("time"))
     np.testing.assert_allclose(members[:, 2].where(box > 0).mean("member"), last, atol=1e-3)
     # an autoregression: the steps before move with their covariance, and spread less
     v = [0.25 * sum(0.64**k for k in range(lead)) for lead in (1, 2, 3)]
@@ -41,45 +36,45 @@ def test_cells_are_met_and_their_past_follows_as_it_exactly_does(model, box):
     np.testing.assert_allclose(members[..., 8:], free[..., 8:], atol=0.3)
 
 
-def test_means_of_a_region_are_within_their_range(model, box):
-    free = mean_of(model.predict_samples(4, n_samples=100), box)
+def test_means_of_a_region_are_within_their_range(linear_model, box):
+    free = mean_of(linear_model.predict_samples(4, n_samples=100), box)
     low = float(free.mean() + 0.5 * free.std())
     given = gc.AreaMean(box, between=(low, low + float(free.std())))
-    found = mean_of(model.predict_samples(4, n_samples=100, given=given), box)
+    found = mean_of(linear_model.predict_samples(4, n_samples=100, given=given), box)
     assert float(found.min()) >= low - 1e-3
     assert float(found.max()) <= low + float(free.std()) + 1e-3
     assert float(found.std()) > 0.1 * float(free.std())
-    exact = mean_of(model.predict_samples(4, n_samples=20, given=gc.AreaMean(box, between=(low, low))), box)
+    exact = mean_of(linear_model.predict_samples(4, n_samples=20, given=gc.AreaMean(box, between=(low, low))), box)
     np.testing.assert_allclose(exact, low, atol=1e-3)
 
 
-def test_several_conditions_hold_together(model, box):
-    time = model.predict(3).time
+def test_several_conditions_hold_together(linear_model, box):
+    time = linear_model.predict(3).time
     other = box.roll(x=6)
     given = [gc.AreaMean(box, (281.0, 281.0), times=time.values[:1]), gc.AreaMean(other, (279.0, 279.0))]
-    members = model.predict_samples(3, n_samples=10, given=given)
+    members = linear_model.predict_samples(3, n_samples=10, given=given)
     np.testing.assert_allclose(mean_of(members[:, :1], box), 281, atol=1e-2)
     np.testing.assert_allclose(mean_of(members, other), 279, atol=1e-2)
 
 
-def test_what_no_member_meets_is_refused(model, box):
+def test_what_no_member_meets_is_refused(linear_model, box):
     with pytest.raises(ValueError, match=r"no member meets AreaMean\(between=\(400, 401\)\)"):
-        model.predict_samples(2, n_samples=10, given=gc.AreaMean(box, between=(400, 401)))
+        linear_model.predict_samples(2, n_samples=10, given=gc.AreaMean(box, between=(400, 401)))
 
 
-def test_other_conditions_are_refused(model, box):
-    forecast = model.predict(2)
+def test_other_conditions_are_refused(linear_model, box):
+    forecast = linear_model.predict(2)
     later = forecast.assign_coords(time=forecast.time + np.timedelta64(30, "D"))
     with pytest.raises(ValueError, match="which is not forecast"):
-        model.predict_samples(2, n_samples=3, given=later)
+        linear_model.predict_samples(2, n_samples=3, given=later)
     with pytest.raises(ValueError, match="entries along 'y'"):
-        model.predict_samples(2, n_samples=3, given=forecast[:, :4])
+        linear_model.predict_samples(2, n_samples=3, given=forecast[:, :4])
     with pytest.raises(ValueError, match="region is of another grid along 'x'"):
-        model.predict_samples(2, n_samples=3, given=gc.AreaMean(box[:, :5], (280, 281)))
+        linear_model.predict_samples(2, n_samples=3, given=gc.AreaMean(box[:, :5], (280, 281)))
     with pytest.raises(TypeError, match=r"given must be a DataArray, a gridcast\.AreaMean"):
-        model.predict_samples(2, n_samples=3, given=3.0)
+        linear_model.predict_samples(2, n_samples=3, given=3.0)
     with pytest.raises(ValueError, match='mode="multi_step"'):
-        model.predict_samples(2, mode="one_step", n_samples=3, given=forecast)
+        linear_model.predict_samples(2, mode="one_step", n_samples=3, given=forecast)
     with pytest.raises(ValueError, match="given needs the linear model"):
         gc.NaiveForecaster().fit(labelled(linear_field(60))).predict_samples(2, n_samples=2, given=forecast)
     with pytest.raises(ValueError, match="between"):
