@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from report_benchmarks import benchmark_parts
+from report_state_space import state_space_parts
 from report_tables import NAMES, commits, header, line, span, summary
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
@@ -67,6 +68,7 @@ def main() -> None:
     if "precipitation" in found:
         parts += ["## Made precipitation like CMAP's", PRECIPITATION_TEXT, paper_tables(found["precipitation"])]
     parts += benchmark_parts(found)
+    parts += state_space_parts(found)
     if "linear" in found:
         parts += ["## The linear model against what is obvious", linear_table(found["linear"])]
     if "speed" in found:
