@@ -90,8 +90,13 @@ class ForecastPipeline(Pipeline):
     def update(self, X: Any, **covariates: Any) -> Self:
         """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""
         check_is_fitted(self)
+        self._refuse_units(covariates)
         self[-1].update(self.transform_series(X), **covariates)
         return self
+
+    def reconstruct(self, X: Any = None, n_samples: int | None = None, keep_observed: bool = True) -> xr.DataArray:
+        """Estimate the fields of a series from all that was observed; see `LinearForecaster.reconstruct`."""
+        return self._forecast("reconstruct", X, n_samples=n_samples, keep_observed=keep_observed)
 
     def score(
         self,
@@ -149,8 +154,18 @@ class ForecastPipeline(Pipeline):
             forecast = forecast if _passes(step) else step.inverse_transform(forecast)
         return forecast
 
+    def _refuse_units(self, arguments: dict[str, Any]) -> None:
+        """Raise a ValueError for what is in the units of the series, where steps in front change them."""
+        for name in ("observation_error", "given"):
+            if arguments.get(name) is not None and not all(_passes(step) for _, step in self.steps[:-1]):
+                raise ValueError(
+                    f"{name} is in the units of X, which the steps in front of the forecaster change: give the "
+                    "transformer to the forecaster, transformer=..., or call it with a transformed series"
+                )
+
     def _forecast(self, method: str, X: Any, **arguments: Any) -> xr.DataArray:
         check_is_fitted(self)
+        self._refuse_units(arguments)
         given = X if X is None or is_horizon(X) else self.transform_series(X)
         return self.inverse_transform_forecast(getattr(self[-1], method)(given, **arguments))
 

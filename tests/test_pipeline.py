@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from linear_processes import labelled, linear_field
 from seasonal import make_cnmm, make_series, steps
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -210,3 +211,23 @@ def test_a_plain_pipeline_forecasts_and_scores(series):
     for step in (gc.MinMaxTransformer(), gc.Anomaly()):
         with pytest.raises(TypeError, match=r"X is the number 12.*predict\(X, horizon=12\)"):
             step.fit(series).transform(12)
+
+
+def test_gaps_are_filled_in_the_units_of_the_series():
+    series = labelled(linear_field(200))
+    gapped = series.copy()
+    gapped[100] = np.nan
+    alone = gc.LinearForecaster(lags=2, context=6, climatology="mean", random_state=0).fit(series)
+    steps = [("scale", gc.MinMaxTransformer((0, 5))), ("linear", clone(alone))]
+    found = gc.ForecastPipeline(steps).fit(series).reconstruct(gapped)
+    np.testing.assert_allclose(found, alone.reconstruct(gapped), atol=0.01)
+
+
+def test_what_is_in_other_units_is_refused():
+    series = labelled(linear_field(100))
+    model = gc.LinearForecaster(lags=2, context=6, random_state=0)
+    pipeline = gc.ForecastPipeline([("anomaly", gc.Anomaly(period=5)), ("linear", model)]).fit(series)
+    with pytest.raises(ValueError, match="observation_error is in the units of X"):
+        pipeline.predict(2, observation_error=1.0)
+    with pytest.raises(ValueError, match="observation_error is in the units of X"):
+        pipeline.update(series[:2], observation_error=1.0)
