@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,8 +12,9 @@ from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import go_around
 
 STD_FLOOR = 1e-2  # of an innovation, in units of the coefficient: a place that never changes has none
-MOST_ITERATIONS = 150
-TOLERANCE = 1e-2  # of the residual in the norm of the preconditioner, beside that of the start
+MOST_ITERATIONS = 2000
+TOLERANCE = 0.03  # standard deviations of a cell given all others that are known: what a search may leave
+LOOK_BACK = 10  # iterations
 
 
 class Innovations:
@@ -123,17 +126,20 @@ class Problem:
         residual = right * self.free
         solution, z = torch.zeros_like(residual), self._precondition(residual)
         direction, size = z, _dot(residual, z)
-        least = TOLERANCE**2 * size
+        least = TOLERANCE**2 * self.free.sum((1, 2, 3, 4), keepdim=True)
+        gains: deque[Tensor] = deque(maxlen=LOOK_BACK)
         for _ in range(MOST_ITERATIONS):
-            # those that have converged stand still
-            if not bool((size > least).any()):
-                break
             product = (self.innovations.pull(direction) + self.precision * direction) * self.free
-            step = torch.where(size > least, size / _dot(direction, product).clamp(min=1e-30), 0.0)
+            step = size / _dot(direction, product).clamp(min=1e-30)
             solution, residual = solution + step * direction, residual - step * product
+            gains.append(step * size)
+            # what the last steps gained is about the squared error that was left before them (Hestenes and Stiefel
+            # 1952), summed over the cells in units of their variance
+            if len(gains) == LOOK_BACK and not bool((sum(gains) > least).any()):
+                break
             z = self._precondition(residual)
             before, size = size, _dot(residual, z)
-            direction = z + torch.where(before > 0, size / before.clamp(min=1e-30), 0.0) * direction
+            direction = z + size / before.clamp(min=1e-30) * direction
         return solution
 
     def _precondition(self, x: Tensor) -> Tensor:
