@@ -79,7 +79,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
     "ignore_pattern": r"^(?!plot_)",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "example_order.NumberSortKey",
     "ignore_repr_types": r"matplotlib|numpy\.ndarray|NaiveForecaster",
     "abort_on_example_error": True,
     "download_all_examples": False,

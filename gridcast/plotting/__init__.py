@@ -5,7 +5,7 @@ No function shows the figure or changes matplotlib's settings: call ``ax.figure.
 be told apart by the colour-blind; missing cells are grey.
 """
 
-from gridcast.plotting.animation import animate
+from gridcast.plotting.animation import animate, animate_reconstruction
 from gridcast.plotting.coverage import plot_coverage_by_lead
 from gridcast.plotting.ensembles import plot_fan, plot_rank_histogram, plot_reliability, plot_spread_skill
 from gridcast.plotting.maps import plot_error_maps, plot_film, plot_maps
@@ -16,6 +16,7 @@ from gridcast.plotting.training import plot_history
 
 __all__ = [
     "animate",
+    "animate_reconstruction",
     "plot_coverage_by_lead",
     "plot_error_by_lead",
     "plot_error_by_sample",

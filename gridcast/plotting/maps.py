@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -86,7 +88,7 @@ def plot_maps(
     >>> plot_maps(observed, observed + 1.0)[2, 0].get_title()
     'RMSE 1'
     """
-    observed, forecast = same_steps(observed, forecast, times)
+    observed, forecast = same_steps({"observed": observed, "forecast": forecast}, times).values()
     grid = _grid(observed, projection, axes)
     shape = (3, observed.sizes["time"])
     axes = grid.new_axes(*shape) if axes is None else check_axes(axes, shape)
@@ -245,31 +247,35 @@ def plot_film(
 
 
 def same_steps(
-    observed: xr.DataArray, forecast: xr.DataArray, times: Sequence[Any] | None, most: int | None = 4
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the chosen steps of both, (time, y, x), or up to `most` (None for all) that both have; loaded."""
-    for name, data in (("observed", observed), ("forecast", forecast)):
+    arrays: Mapping[str, xr.DataArray], times: Sequence[Any] | None, most: int | None = 4
+) -> dict[str, xr.DataArray]:
+    """Return the chosen steps of all, (time, y, x), or up to `most` (None for all) that all have; loaded."""
+    for name, data in arrays.items():
         check_array(name, data)
-    observed, forecast = valid_times(observed), valid_times(forecast)
-    for name, data, other in (("observed", observed, forecast), ("forecast", forecast, observed)):
+    arrays = {name: valid_times(data) for name, data in arrays.items()}
+    for name, data in arrays.items():
         if data.ndim != 3 or "time" not in data.dims:
-            check_reference(name, data, dict.fromkeys(("time", *other.dims)))
+            known: list[Hashable] = [dim for other in arrays if other != name for dim in arrays[other].dims]
+            check_reference(name, data, dict.fromkeys(["time", *known]))
             raise ValueError(f"{name} has dimensions {data.dims}, not (time, y, x): select or average")
-    check_reference("forecast", forecast, observed.dims)
-    observed = observed.transpose("time", ...).assign_coords(time=observed.get_index("time"))
-    forecast = forecast.transpose(*observed.dims).assign_coords(time=forecast.get_index("time"))
+    reference, *others = arrays
+    dims = arrays[reference].transpose("time", ...).dims
+    for name in others:
+        check_reference(name, arrays[name], dims)
+    found = {k: a.transpose(*dims).assign_coords(time=a.get_index("time")) for k, a in arrays.items()}
+    names = " and ".join(arrays)
     if times is None:
-        common = observed.get_index("time").intersection(forecast.get_index("time"))
+        common = reduce(pd.Index.intersection, (data.get_index("time") for data in found.values()))
         spread = np.linspace(0, len(common) - 1, min(most or len(common), len(common))).round().astype(int)
         times = list(common[spread])
     if len(times) == 0:
-        raise ValueError("no time to show: observed and forecast have none in common, or times is empty")
+        raise ValueError(f"no time to show: {names} have none in common, or times is empty")
     try:
-        observed, forecast = (data.sel(time=list(times)) for data in (observed, forecast))
+        found = {name: data.sel(time=list(times)) for name, data in found.items()}
     except KeyError as error:
-        raise ValueError(f"observed and forecast must both have the times {list(times)}") from error
-    check_same_labels(observed=observed, forecast=forecast)
-    return observed.astype(float).compute(), forecast.astype(float).compute()
+        raise ValueError(f"{names} must {'both' if len(found) == 2 else 'all'} have the times {list(times)}") from error
+    check_same_labels(**found)
+    return {name: data.astype(float).compute() for name, data in found.items()}
 
 
 def _grid(data: xr.DataArray, projection: Any, axes: NDArray[Any] | None) -> MapGrid:

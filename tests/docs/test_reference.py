@@ -1,6 +1,7 @@
 """The sources of the site: every public name has its page, every example is in the gallery's form."""
 
 import ast
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import gridcast as gc
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"), key=lambda path: int(path.stem.split("_")[1]))
 SUBMODULES = ("callbacks", "datasets", "metrics", "plotting", "presets")
 
 
@@ -60,7 +61,18 @@ def test_every_public_name_has_a_docstring():
 
 
 def test_there_are_examples():
+    assert [int(path.stem.split("_")[1]) for path in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
     assert len(EXAMPLES) >= 8
+
+
+def test_the_gallery_counts_beyond_nine(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    key = importlib.import_module("example_order").NumberSortKey("examples")
+    names = [path.name for path in EXAMPLES]
+    assert sorted(sorted(names), key=key) == names
+    assert sorted(EXAMPLES[::-1], key=key) == EXAMPLES
+    assert sorted(["plot_10_b.py", "plot_9_c.py", "plot_1_a.py"], key=key)[-1] == "plot_10_b.py"
+    assert '"within_subsection_order": "example_order.NumberSortKey"' in (ROOT / "docs" / "conf.py").read_text("utf-8")
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

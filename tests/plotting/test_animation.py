@@ -9,7 +9,7 @@ from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
 from PIL import Image
 
-from gridcast.plotting import animate
+from gridcast.plotting import animate, animate_reconstruction
 from gridcast.plotting._fields import MapGrid
 
 
@@ -29,6 +29,14 @@ def frames(monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     return seen
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Return the figures that films are drawn in."""
+    drawn, original = [], MapGrid.new_axes
+    monkeypatch.setattr(MapGrid, "new_axes", lambda *args: drawn.append(args[-1]) or original(*args))
+    return drawn
 
 
 def test_frames_are_the_steps_that_both_have(frames, observed, forecast, tmp_path):
@@ -58,10 +66,8 @@ def test_the_colours_of_a_file_are_those_of_its_step(observed, tmp_path):
     assert centres[0].sum() < 250 < 400 < centres[1].sum()
 
 
-def test_colours_and_places_are_the_same_in_all_frames(frames, forecast, tmp_path, monkeypatch):
-    figures, forecast = [], forecast[:2]
-    original = MapGrid.new_axes
-    monkeypatch.setattr(MapGrid, "new_axes", lambda *args: figures.append(args[-1]) or original(*args))
+def test_colours_and_places_are_the_same_in_all_frames(frames, figures, forecast, tmp_path):
+    forecast = forecast[:2]
     animate(forecast, path=tmp_path / "film.gif", dpi=40)
     (figure,) = figures
     assert [list(maps) for _, maps in frames] == [["forecast"]] * 2
@@ -69,6 +75,56 @@ def test_colours_and_places_are_the_same_in_all_frames(frames, forecast, tmp_pat
     assert figure.axes[0].collections[0].get_clim() == tuple(np.percentile(shown, [2, 98]))
     assert figure.axes[1].get_ylabel() == "precip [mm/day]"
     assert plt.get_fignums() == []  # no figure of pyplot is left
+
+
+def test_a_reconstruction_is_shown_beside_what_was_seen(frames, figures, observed, forecast, tmp_path):
+    seen, spread = forecast.where(forecast > 0.5), abs(forecast[1:5]).rename(None)
+    path = animate_reconstruction(seen, forecast, observed, spread, path=tmp_path / "film.gif", dpi=40)
+    with Image.open(path) as film:
+        assert film.n_frames == 4
+    assert [title for title, _ in frames] == [f"2001-01-{day:02d}" for day in range(6, 10)]
+    for step, (_, maps) in enumerate(frames):
+        expected = {"seen": seen[1 + step], "filled": forecast[1 + step], "truth": observed[5 + step]}
+        expected["spread"] = spread[step]
+        assert list(maps) == list(expected)
+        for name, data in expected.items():
+            np.testing.assert_allclose(maps[name].filled(np.nan), data.values)
+    (figure,) = figures
+    maps = {ax.get_title(): ax.collections[0].get_clim() for ax in figure.axes if ax.get_title()}
+    assert maps["seen"] == maps["filled"] == maps["truth"]
+    values = np.concatenate([a.values[np.isfinite(a.values)] for a in (seen[1:5], forecast[1:5], observed[5:9])])
+    assert maps["truth"][1] == np.percentile(values, 98)
+    assert maps["spread"][0] == 0.0
+    assert maps["spread"][1] == np.nanpercentile(spread, 99)
+    assert [ax.get_ylabel() for ax in figure.axes[4:]] == ["precip [mm/day]", "spread [mm/day]"]
+
+
+@pytest.mark.parametrize("shown", [(), ("truth",), ("spread",)])
+def test_a_reconstruction_without_truth_or_spread(frames, figures, observed, shown, tmp_path):
+    more = {name: observed for name in shown}
+    animate_reconstruction(observed, observed.rename(None)[2:4], **more, path=tmp_path / "film.gif", dpi=40)
+    assert [list(maps) for _, maps in frames] == [["seen", "filled", *shown]] * 2
+    assert len(figures[0].axes) == 2 + len(shown) + 1 + ("spread" in shown)
+    assert plt.get_fignums() == []
+
+
+def test_errors_of_a_reconstruction(observed, forecast, tmp_path):
+    path = tmp_path / "film.gif"
+    with pytest.raises(ValueError, match="seen and filled have none in common"):
+        animate_reconstruction(observed[:3], observed[3:], path=path)
+    with pytest.raises(ValueError, match="seen and filled and truth have none in common"):
+        animate_reconstruction(observed, observed[3:], observed[:3], path=path)
+    with pytest.raises(ValueError, match="seen and spread differ along 'lat'"):
+        animate_reconstruction(observed, forecast, observed, observed[:, :-1], path=path)
+    with pytest.raises(ValueError, match=r"filled has the dimension 'member', .*filled.mean\('member'\)"):
+        animate_reconstruction(observed, forecast.expand_dims(member=3), path=path)
+    with pytest.raises(TypeError, match="truth must be a DataArray, not ndarray"):
+        animate_reconstruction(observed, observed, observed.values, path=path)
+    with pytest.raises(ValueError, match="frames_per_second=-1 must be above 0"):
+        animate_reconstruction(observed, observed, path=path, frames_per_second=-1)
+    with pytest.raises(ValueError, match=r"film.avi' must end in .gif or .mp4"):
+        animate_reconstruction(observed, observed, path=tmp_path / "film.avi")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not FFMpegWriter.isAvailable(), reason="needs ffmpeg")
