@@ -79,7 +79,7 @@ class ForecastPipeline(Pipeline):
         """Forecast quantiles, from samples in physical units; see `BaseForecaster.predict_quantiles`."""
         levels = check_levels(q)
         samples, last = self.predict_samples(X, horizon, mode, n_samples, **covariates), self[-1]
-        return quantiles(samples, levels, last.recalibration_, last._closed_sides(), mode)
+        return quantiles(samples, levels, last.recalibration_, last._sides(), mode)
 
     def calibrate(self, X: Any, horizon: int | None = None, n_samples: int = 50) -> Self:
         """Learn from later observations which intervals hold; see `BaseForecaster.calibrate`."""

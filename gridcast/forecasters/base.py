@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from gridcast.data.calendars import Calendar
@@ -284,6 +285,15 @@ class BaseForecaster(PredictingForecaster, SavedForecaster):
     @abstractmethod
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         """Learn from a checked series and return the learned attributes, and as ``n_observed`` what was counted."""
+
+    def _dynamics(self) -> Any:
+        """Return nothing, unless overridden: no linear model, and so no smoother and no scenarios."""
+
+    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> Any:
+        """Return nothing, unless overridden: there are no scenarios."""
+
+    def _closed_sides(self) -> np.ndarray | None:
+        """Return nothing, unless overridden: no channel has a natural bound."""
 
     def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         """Return nothing, unless overridden: a context is enough."""

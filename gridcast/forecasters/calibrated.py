@@ -24,8 +24,13 @@ class CalibratedForecaster(LabelledForecaster):
     recalibration_: Recalibration
 
     @abstractmethod
-    def _closed_sides(self) -> np.ndarray:
+    def _closed_sides(self) -> np.ndarray | None:
+        """Return which channels have a natural bound below and above, of bool, (2, channel); None for none of them."""
+
+    def _sides(self) -> np.ndarray:
         """Return which channels have a natural bound below and above, of bool, (2, channel)."""
+        closed = self._closed_sides()
+        return np.zeros((2, self.grid_.shape[0]), dtype=bool) if closed is None else closed
 
     def calibrate(self, X: Any, horizon: int | None = None, n_samples: int = 50) -> Self:
         """Learn from observations which quantiles hold; the forecast itself stays as it is, and so does its origin.
@@ -94,7 +99,7 @@ class CalibratedForecaster(LabelledForecaster):
         """Return the normal scores of what came after `origins`, (sample * origin, horizon, channel, cell)."""
         n_channels, n_cells = history.grid.shape[0], int(np.prod(history.grid.shape[1:]))
         cells = np.linspace(0, n_cells - 1, min(n_cells, MOST_CELLS)).astype(int)
-        closed, found = self._closed_sides(), []
+        closed, found = self._sides(), []
         for block in self._blocks(origins, history, horizon * n_samples):
             members = self._forecast(history, block, horizon, n_samples)
             members = members.reshape(*members.shape[:5], n_cells)[..., cells]

@@ -41,7 +41,7 @@ class HistoryForecaster(ABC):
 
     @abstractmethod
     def _dynamics(self) -> Any:
-        """Return the linear model along which is smoothed; raise an AttributeError where there is none."""
+        """Return the linear model along which is smoothed, if any; raise an AttributeError where the fit has none."""
 
     @abstractmethod
     def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
@@ -72,9 +72,13 @@ class HistoryForecaster(ABC):
     def _needs_dynamics(self, name: str) -> None:
         """Raise a ValueError where there is no linear model for a parameter that needs one."""
         try:
-            self._dynamics()
+            missing = None if self._dynamics() is not None else f"a {type(self).__name__} has none"
         except AttributeError as error:
-            raise ValueError(f"{name} needs the linear model of a forecaster: {error}") from None
+            missing = str(error)
+        if missing is not None:
+            raise ValueError(
+                f"{name} needs the linear model of a forecaster: {missing}; use LinearForecaster or CNMMForecaster"
+            )
 
     def _follows(self, series: Series) -> bool:
         labelled = series.has_times and self.recent_.has_times

@@ -28,7 +28,7 @@ class LabelledForecaster(DrivenForecaster):
         """
 
     @abstractmethod
-    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
+    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> Any:
         """Return members (member, sample, time, channel, y, x) that agree with what is given of the future."""
 
     def _forecast_labelled(

@@ -117,9 +117,6 @@ class NaiveForecaster(BaseForecaster):
             learned_again["cycle_"] = cycle
         return learned_again
 
-    def _closed_sides(self) -> np.ndarray:
-        return np.zeros((2, self.grid_.shape[0]), dtype=bool)  # errors of the past know no bounds
-
     def _n_context(self) -> int:
         return self.cycle_.n_phases_ if self.strategy == "seasonal" else 1
 
@@ -135,12 +132,6 @@ class NaiveForecaster(BaseForecaster):
         rng = generator(self.random_state)
         # member by member: (member, sample, origin, lead, channel, y, x)
         return np.concatenate([mean + self._errors(rng, mean.shape[2], horizon) for _ in range(n_samples)])
-
-    def _dynamics(self) -> Any:
-        raise AttributeError("a NaiveForecaster has none; use LinearForecaster or CNMMForecaster")
-
-    def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
-        raise NotImplementedError  # refused before
 
     def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         # cells that were never observed have no last value

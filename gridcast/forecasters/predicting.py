@@ -179,4 +179,4 @@ class PredictingForecaster(CalibratedForecaster):
             observation_error=observation_error,
             given=given,
         )
-        return quantiles(samples, levels, self.recalibration_, self._closed_sides(), mode)
+        return quantiles(samples, levels, self.recalibration_, self._sides(), mode)
