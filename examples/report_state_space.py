@@ -1,4 +1,4 @@
-"""What `report.py` writes of `gaps.py` and `observations.py`."""
+"""What `report.py` writes of `gaps.py`, `observations.py` and `covariates.py`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,18 @@ def state_space_parts(found: dict[str, Any]) -> list[str]:
         parts += ["## Gaps filled", GAPS_TEXT, gaps_table(found["gaps"])]
     if "observations" in found:
         parts += ["## Known errors of observations, and faults", observations_table(found["observations"])]
+    if "covariates" in found:
+        parts += ["## Covariates on air temperature", covariates_table(found["covariates"])]
     return parts
+
+
+def covariates_table(results: dict[str, Any]) -> str:
+    """Return errors in the units of the data by covariate, and over those without."""
+    lines = header(["MSE [K2], LinearForecaster", "lead 1", "lead 5", "lead 1 / without", "used", "commit"])
+    for kind, run in results.items():
+        cells = [summary([run[lead]]) for lead in ("1", "5")] + [summary([run["1"] / results["none"]["1"]])]
+        lines.append(line([kind, *cells, {True: "yes", False: "no"}.get(run.get("used"), ""), commits([run])]))
+    return "\n".join([*lines, "", "`python examples/covariates.py --threads 1 --out docs/results`", ""])
 
 
 def gaps_table(results: dict[str, Any]) -> str:

@@ -81,10 +81,10 @@ class ForecastPipeline(Pipeline):
         samples, last = self.predict_samples(X, horizon, mode, n_samples, **covariates), self[-1]
         return quantiles(samples, levels, last.recalibration_, last._sides(), mode)
 
-    def calibrate(self, X: Any, horizon: int | None = None, n_samples: int = 50) -> Self:
+    def calibrate(self, X: Any, horizon: int | None = None, n_samples: int = 50, **covariates: Any) -> Self:
         """Learn from later observations which intervals hold; see `BaseForecaster.calibrate`."""
         check_is_fitted(self)
-        self[-1].calibrate(self.transform_series(X), horizon, n_samples)
+        self[-1].calibrate(self.transform_series(X), horizon, n_samples, **covariates)
         return self
 
     def update(self, X: Any, **covariates: Any) -> Self:
@@ -94,9 +94,11 @@ class ForecastPipeline(Pipeline):
         self[-1].update(self.transform_series(X), **covariates)
         return self
 
-    def reconstruct(self, X: Any = None, n_samples: int | None = None, keep_observed: bool = True) -> xr.DataArray:
+    def reconstruct(
+        self, X: Any = None, n_samples: int | None = None, keep_observed: bool = True, **covariates: Any
+    ) -> xr.DataArray:
         """Estimate the fields of a series from all that was observed; see `LinearForecaster.reconstruct`."""
-        return self._forecast("reconstruct", X, n_samples=n_samples, keep_observed=keep_observed)
+        return self._forecast("reconstruct", X, n_samples=n_samples, keep_observed=keep_observed, **covariates)
 
     def score(
         self,

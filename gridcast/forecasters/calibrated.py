@@ -12,10 +12,10 @@ from gridcast.data.grid import Series
 from gridcast.data.recalibration import Recalibration, normal_scores
 from gridcast.data.windows import independent
 from gridcast.forecasters.labelled import LabelledForecaster
+from gridcast.modules.ranks import some_cells
 
 HORIZON = 20  # of a forecaster without a parameter for it
 MOST_ORIGINS = 40  # further ones mostly overlap those
-MOST_CELLS = 600  # of a channel, from which the ranks of a forecast are told
 
 
 class CalibratedForecaster(LabelledForecaster):
@@ -32,7 +32,15 @@ class CalibratedForecaster(LabelledForecaster):
         closed = self._closed_sides()
         return np.zeros((2, self.grid_.shape[0]), dtype=bool) if closed is None else closed
 
-    def calibrate(self, X: Any, horizon: int | None = None, n_samples: int = 50) -> Self:
+    def calibrate(
+        self,
+        X: Any,
+        horizon: int | None = None,
+        n_samples: int = 50,
+        *,
+        covariates: Any = None,
+        past_covariates: Any = None,
+    ) -> Self:
         """Learn from observations which quantiles hold; the forecast itself stays as it is, and so does its origin.
 
         Ensembles are drawn from up to 40 origins inside `X`, evenly spaced. The rank of what came in each of them says
@@ -50,6 +58,8 @@ class CalibratedForecaster(LabelledForecaster):
             the forecaster, 20 where it has none, or as many as `X` allows.
         n_samples : int, default=50
             Members of each ensemble.
+        covariates, past_covariates : as in `fit`
+            Those of `X`, where the model was fitted with them; then all forecasts have their whole horizon inside `X`.
 
         Returns
         -------
@@ -60,8 +70,8 @@ class CalibratedForecaster(LabelledForecaster):
         TypeError
             If `horizon` or `n_samples` is no integer of at least 1.
         ValueError
-            If `X` is of another grid, too short for one forecast of `horizon` steps, or holds no observation that
-            could be compared with a forecast.
+            If `X` is of another grid, too short for one forecast of `horizon` steps, lacks its covariates, or holds no
+            observation that could be compared with a forecast.
         NotFittedError
             Before `fit`.
 
@@ -82,7 +92,10 @@ class CalibratedForecaster(LabelledForecaster):
                 "horizon"
             )
         n_leads = wanted or min(most, getattr(self, "horizon", HORIZON))
-        origins = np.arange(first - 1, len(history) - 1)
+        # what is known ahead is known of `X`
+        origins = np.arange(first - 1, len(history) - (1 if self.drivers_ is None else n_leads))
+        stretch = first - self._n_context(), int(origins[-1])
+        history = self._drive(history, (covariates, past_covariates), stretch, n_leads)
         origins = origins[np.linspace(0, len(origins) - 1, min(len(origins), MOST_ORIGINS)).astype(int)]
         scores = self._scores(history, origins, n_leads, n_samples)
         if not np.isfinite(scores).any():
@@ -98,7 +111,7 @@ class CalibratedForecaster(LabelledForecaster):
     def _scores(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int) -> np.ndarray:
         """Return the normal scores of what came after `origins`, (sample * origin, horizon, channel, cell)."""
         n_channels, n_cells = history.grid.shape[0], int(np.prod(history.grid.shape[1:]))
-        cells = np.linspace(0, n_cells - 1, min(n_cells, MOST_CELLS)).astype(int)
+        cells = some_cells(n_cells).numpy()
         closed, found = self._sides(), []
         for block in self._blocks(origins, history, horizon * n_samples):
             members = self._forecast(history, block, horizon, n_samples)

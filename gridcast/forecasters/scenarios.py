@@ -66,7 +66,8 @@ def conditioned(
             runs = torch.where(at, there, runs + smoother.condition(there - runs, at))
         # never observed: it does not vary
         free = ~at & observed
-        out[:, sample] = _with_means(smoother, scaling, runs, free, means, times, history).cpu().numpy()
+        moved = _with_means(smoother, scaling, runs, free, means, times, history, sample)
+        out[:, sample] = moved.cpu().numpy()
     return out
 
 
@@ -78,12 +79,13 @@ def _with_means(
     means: list[AreaMean],
     times: pd.Index,
     history: Series,
+    sample: int,
 ) -> torch.Tensor:
     """Return runs (member, time, channel, y, x) whose means are within their ranges, one mean after the other."""
     before: list[tuple[torch.Tensor, torch.Tensor]] = []
     for condition in means:
         weights = condition.weights(times, history) * scaling.statistics.observed
-        base, slope = scaling.linear(times, history)
+        base, slope = scaling.linear(times, history, sample)
         offset = float((weights * base).sum() / weights.sum())
         w = torch.as_tensor((weights / weights.sum() * slope).astype(np.float32), device=runs.device)[None]
         response = smoother.response(w, free)

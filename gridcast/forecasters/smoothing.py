@@ -17,6 +17,7 @@ from gridcast.data.grid import Series, wrap
 from gridcast.data.observation_errors import NoisySeries, with_errors
 from gridcast.data.random import draw_seed
 from gridcast.forecasters.base import BaseForecaster
+from gridcast.forecasters.driven import Driving
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.horizon import check_size
 from gridcast.forecasters.likelihood import densities
@@ -43,6 +44,8 @@ class SmoothingForecaster(BaseForecaster):
         n_samples: int | None = None,
         keep_observed: bool = True,
         *,
+        covariates: Any = None,
+        past_covariates: Any = None,
         observation_error: Any = None,
     ) -> xr.DataArray:
         """Estimate the fields of a series from all that was observed, before and after: gaps are filled.
@@ -63,6 +66,8 @@ class SmoothingForecaster(BaseForecaster):
         keep_observed : bool, default=True
             What was observed stays as it is. If False, it is estimated too, without the errors of observations and the
             noise of the training series that is white in space and time.
+        covariates, past_covariates : as in `fit`
+            Those of `X`, where the model was fitted with them; the training series has its own.
         observation_error : float, ndarray or DataArray, optional
             Standard deviation of the error of each observation, as in `predict`.
 
@@ -80,9 +85,9 @@ class SmoothingForecaster(BaseForecaster):
         TypeError
             If `n_samples` is no integer.
         ValueError
-            If `n_samples` is below 1, `X` is of another grid or calendar, is not given and the training series is not
-            at hand (of an opened or copied forecaster), `observation_error` is negative, or the result would take
-            more than 8 GiB.
+            If `n_samples` is below 1, `X` is of another grid or calendar or lacks its covariates, `X` is not given and
+            the training series not at hand (of an opened or copied forecaster), `observation_error` is negative, or the
+            result would take more than 8 GiB.
 
         Examples
         --------
@@ -96,7 +101,9 @@ class SmoothingForecaster(BaseForecaster):
         check_fitted(self)
         smoother = Smoother(self._dynamics())
         n = None if n_samples is None else check_positive_integer("n_samples", n_samples)
-        series = with_errors(self._training_series() if X is None else self._check_history(X), observation_error)
+        driving = covariates, past_covariates
+        series = self._training_series() if X is None else self._beside(self._check_history(X), driving)
+        series = with_errors(series, observation_error)
         check_size(4 * (n or 1) * int(np.prod(series.values.shape)), len(series), n)
         out = np.empty((n or 1, *series.values.shape), dtype=np.float32)
         with (
@@ -247,7 +254,9 @@ class SmoothingForecaster(BaseForecaster):
         leads = [times[i : i + 1] for i in range(len(times))]
         return self.scaling_.restore(moved[:, :, None], history, leads, self.bounded)[:, :, 0]
 
-    def log_likelihood(self, X: xr.DataArray | np.ndarray) -> xr.DataArray:
+    def log_likelihood(
+        self, X: xr.DataArray | np.ndarray, *, covariates: Any = None, past_covariates: Any = None
+    ) -> xr.DataArray:
         """Return the log density of each observation in the forecast from those before it.
 
         The density is that of the one-step predictive distribution in physical units: normal in the scaled series,
@@ -259,6 +268,8 @@ class SmoothingForecaster(BaseForecaster):
         ----------
         X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
             Observations on the grid and calendar of the training series.
+        covariates, past_covariates : as in `fit`
+            Those of `X`, where the model was fitted with them. What the latter say of the next step is left out.
 
         Returns
         -------
@@ -271,7 +282,7 @@ class SmoothingForecaster(BaseForecaster):
         NotFittedError
             Before `fit`.
         ValueError
-            If `X` is too short for one forecast, or of another grid or calendar.
+            If `X` is too short for one forecast, of another grid or calendar, or lacks its covariates.
 
         Warns
         -----
@@ -281,6 +292,8 @@ class SmoothingForecaster(BaseForecaster):
         series = self._check_history(X)
         self._check_unseen(series)
         history, first = self._with_context(series)
+        stretch = first - self._n_context(), len(history) - 2
+        history = self._drive(history, (covariates, past_covariates), stretch, 1)
         origins = np.arange(first - 1, len(history) - 1)
         out = np.full((series.values.shape[0], len(history) - first, *series.grid.shape), np.nan)
         with seeded(0):
@@ -290,6 +303,13 @@ class SmoothingForecaster(BaseForecaster):
         full = np.concatenate([np.full_like(out, np.nan, shape=(len(out), n_missing, *out.shape[2:])), out], axis=1)
         found = wrap(full, series.times, series).rename("log_likelihood")
         return found.assign_attrs(long_name="log density of the one-step forecast", units="1")
+
+    def _beside(self, series: Series, driving: Driving) -> Series:
+        """Return a series with its covariates, where the fit has found that they count."""
+        if self.scaling_.response is None:
+            return series
+        begin = None if series.has_times else series.times[0]
+        return self._drive(series, driving, (0, len(series) - 1), 0, begin)
 
     def _training_series(self) -> Series:
         series = vars(self).get("_series")

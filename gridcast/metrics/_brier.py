@@ -5,8 +5,8 @@ from __future__ import annotations
 from scores.processing import aggregate
 from xarray import DataArray, Dataset
 
-from gridcast.metrics._checks import Dims, checked, named
-from gridcast.metrics._thresholds import check_threshold, votes_and_events
+from gridcast.metrics._checks import Dims, named
+from gridcast.metrics._thresholds import event_of
 from gridcast.metrics._weights import Weights
 
 
@@ -61,10 +61,7 @@ def brier_score(
     >>> brier_score(ensemble, observed, 1.0, fair=False).item(), brier_score(ensemble, observed, 1.0).item()
     (0.125, 0.0)
     """
-    forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
-    check_threshold(threshold, forecast=forecast, observed=observed)
-    votes, occurred, seen = votes_and_events(forecast, observed, threshold, member_dim)
-    n_members = forecast.sizes[member_dim]
+    votes, occurred, seen, n_members, dims, weights = event_of(forecast, observed, threshold, dim, weights, member_dim)
     score = (votes / n_members - occurred) ** 2
     if fair and n_members > 1:  # the probabilities of one member are not uncertain but 0 or 1
         score = score - votes * (n_members - votes) / (n_members**2 * (n_members - 1))
@@ -117,10 +114,7 @@ def brier_decomposition(
     >>> [parts[name].item() for name in ("reliability", "resolution", "uncertainty", "brier_score")]
     [0.0, 0.125, 0.25, 0.125]
     """
-    forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
-    check_threshold(threshold, forecast=forecast, observed=observed)
-    votes, occurred, seen = votes_and_events(forecast, observed, threshold, member_dim)
-    n_members = forecast.sizes[member_dim]
+    votes, occurred, seen, n_members, dims, weights = event_of(forecast, observed, threshold, dim, weights, member_dim)
 
     def mean(cells: DataArray) -> DataArray:
         return aggregate(cells.where(seen), reduce_dims=dims, weights=weights)

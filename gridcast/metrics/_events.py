@@ -11,7 +11,7 @@ from xarray import DataArray, Dataset
 
 from gridcast.data.checks import check_positive_integer
 from gridcast.metrics._checks import Dims, checked, named
-from gridcast.metrics._thresholds import check_threshold, defined, votes_and_events
+from gridcast.metrics._thresholds import check_threshold, defined, event_of
 from gridcast.metrics._weights import Weights
 
 
@@ -67,9 +67,7 @@ def reliability(
     >>> curve.observed_frequency.to_series().to_dict()
     {0.0: 0.0, 0.5: 1.0, 1.0: 1.0}
     """
-    forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
-    check_threshold(threshold, forecast=forecast, observed=observed)
-    n_members = forecast.sizes[member_dim]
+    votes, occurred, seen, n_members, dims, weights = event_of(forecast, observed, threshold, dim, weights, member_dim)
     if n_bins is None:
         # one bin for each probability that M members can give
         n_bins, middles = n_members + 1, np.arange(n_members + 1) / n_members
@@ -77,7 +75,6 @@ def reliability(
     else:
         check_positive_integer("n_bins", n_bins)
         middles, highest = (np.arange(n_bins) + 0.5) / n_bins, n_members
-    votes, occurred, seen = votes_and_events(forecast, observed, threshold, member_dim)
     # Whole numbers, for 0.29 * 100 is below 29.
     bins = np.minimum(votes * n_bins // highest, n_bins - 1)
 

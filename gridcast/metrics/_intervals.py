@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,7 @@ def interval_score(
     >>> interval_score(quantiles, DataArray([2.0, 4.0], dims="time"), 0.5, dim=()).values
     array([2., 6.])
     """
-    along = _check_level(forecast, level, member_dim)
-    forecast, observed, dims, weights = checked(forecast, observed, dim, weights, along)
-    lower, upper = _ends(forecast, level, along)
+    (lower, upper), observed, dims, weights = _interval(forecast, observed, level, dim, weights, member_dim)
     outside = (lower - observed).clip(min=0.0) + (observed - upper).clip(min=0.0)
     score = upper - lower + 2.0 / (1.0 - level) * outside  # NaN where either side is missing
     return named(aggregate(score, reduce_dims=dims, weights=weights), "interval_score", units_of(observed, forecast))
@@ -108,12 +107,19 @@ def coverage(
     >>> coverage(quantiles, DataArray([2.0, 4.0], dims="time"), 0.5).item()
     0.5
     """
-    along = _check_level(forecast, level, member_dim)
-    forecast, observed, dims, weights = checked(forecast, observed, dim, weights, along)
-    lower, upper = _ends(forecast, level, along)
+    (lower, upper), observed, dims, weights = _interval(forecast, observed, level, dim, weights, member_dim)
     inside = ((lower <= observed) & (observed <= upper)).astype("float64")
     seen = (lower + upper + observed).notnull()
     return named(aggregate(inside.where(seen), reduce_dims=dims, weights=weights), "coverage", "1")
+
+
+def _interval(
+    forecast: DataArray, observed: DataArray, level: float, dim: Dims, weights: Weights, member_dim: str
+) -> tuple[tuple[DataArray, DataArray], DataArray, list[Hashable], DataArray | None]:
+    """Check what a score of an interval is given; return its ends, the observations, `dim` and the weights."""
+    along = _check_level(forecast, level, member_dim)
+    forecast, observed, dims, found = checked(forecast, observed, dim, weights, along)
+    return _ends(forecast, level, along), observed, dims, found
 
 
 def _check_level(forecast: Any, level: Any, member_dim: str) -> str:

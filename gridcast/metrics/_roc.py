@@ -7,8 +7,8 @@ import xarray as xr
 from scores.processing import aggregate
 from xarray import DataArray, Dataset
 
-from gridcast.metrics._checks import Dims, checked, named
-from gridcast.metrics._thresholds import check_threshold, votes_and_events
+from gridcast.metrics._checks import Dims, named
+from gridcast.metrics._thresholds import event_of
 from gridcast.metrics._weights import Weights
 
 THRESHOLD = "probability_threshold"
@@ -59,12 +59,9 @@ def roc(
     >>> curve.hit_rate.values, curve.false_alarm_rate.values, curve.roc_area.item()
     (array([1. , 1. , 0.5, 0. ]), array([1. , 0.5, 0. , 0. ]), 0.875)
     """
-    forecast, observed, dims, weights = checked(forecast, observed, dim, weights, member_dim)
-    check_threshold(threshold, forecast=forecast, observed=observed)
-    votes, occurred, seen = votes_and_events(forecast, observed, threshold, member_dim)
+    votes, occurred, seen, n_members, dims, weights = event_of(forecast, observed, threshold, dim, weights, member_dim)
     if THRESHOLD in (*votes.dims, *occurred.dims):
         raise ValueError("the data have a dimension 'probability_threshold', which is that of the curve: rename it")
-    n_members = forecast.sizes[member_dim]
 
     def rate(cases: DataArray) -> DataArray:
         # votes and not shares, for whole numbers compare without rounding; the last threshold is beyond all of them

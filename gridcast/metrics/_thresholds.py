@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Hashable
+from typing import NamedTuple
 
 from xarray import DataArray
 
-from gridcast.metrics._checks import check_same_labels
+from gridcast.metrics._checks import Dims, check_same_labels, checked
+from gridcast.metrics._weights import Weights
 
 
 def check_threshold(threshold: float | DataArray, name: str = "threshold", **data: DataArray) -> None:
@@ -25,11 +28,39 @@ def defined(threshold: float | DataArray) -> bool | DataArray:
     return threshold.notnull() if isinstance(threshold, DataArray) else True
 
 
-def votes_and_events(
-    forecast: DataArray, observed: DataArray, threshold: float | DataArray, member_dim: str
-) -> tuple[DataArray, DataArray, DataArray]:
-    """Return how many members show the event, whether it was observed (0 or 1), and where both are known."""
+class Event(NamedTuple):
+    """An event in an ensemble and in the observations.
+
+    Parameters
+    ----------
+    votes, occurred, seen : DataArray
+        How many members show it, whether it was observed (0 or 1), and where both are known.
+    n_members : int
+    dims : list
+        To average over.
+    weights : DataArray or None
+    """
+
+    votes: DataArray
+    occurred: DataArray
+    seen: DataArray
+    n_members: int
+    dims: list[Hashable]
+    weights: DataArray | None
+
+
+def event_of(
+    forecast: DataArray,
+    observed: DataArray,
+    threshold: float | DataArray,
+    dim: Dims,
+    weights: Weights,
+    member_dim: str,
+) -> Event:
+    """Check what a score of an event is given, and return the event of a value of at least `threshold`."""
+    forecast, observed, dims, found = checked(forecast, observed, dim, weights, member_dim)
+    check_threshold(threshold, forecast=forecast, observed=observed)
     # a comparison with NaN is False, not missing
     seen = forecast.notnull().all(member_dim) & observed.notnull() & defined(threshold)
     votes = (forecast >= threshold).sum(member_dim)
-    return votes, (observed >= threshold).astype("float64"), seen
+    return Event(votes, (observed >= threshold).astype("float64"), seen, forecast.sizes[member_dim], dims, found)

@@ -52,10 +52,8 @@ class Innovations:
         if (n := x.shape[1] - self.n_lags) > 0:
             lagged = torch.cat([z[:, self.n_lags - 1 - lag :][:, :n] for lag in range(self.n_lags)], dim=2)
             features = self.linear.features(lagged.flatten(0, 1))
-            ahead = self.linear.neighbouring(features)
-            if self.linear.n_patterns:
-                ahead = ahead + self.linear.correction(features[:, : self.linear.n_folded], ahead)
-            parts.append((z[:, self.n_lags :] - ahead.unflatten(0, (-1, n))) / self.std)
+            ahead = self.linear.unbounded(features).unflatten(0, (-1, n))
+            parts.append((z[:, self.n_lags :] - ahead) / self.std)
         return torch.cat(parts, dim=1)
 
     def pull(self, x: Tensor, innovations: Tensor | None = None) -> Tensor:
@@ -66,22 +64,13 @@ class Innovations:
             wanted = found.detach() if innovations is None else found.detach() - innovations
             return torch.autograd.grad(found, x, wanted)[0]
 
-    def adjoint(self, innovations: Tensor, like: Tensor) -> Tensor:
-        """Return the transpose of W applied to innovations, with the shape of runs `like`."""
-        return -self.pull(torch.zeros_like(like), innovations)
-
     def local_precision(self) -> Tensor:
         """Return the precision of the cells of each block given all others, (channel, y', x', d * d, d * d).
 
         Of the innovations of the step itself and, by each coefficient's own weights, of those of the steps after it.
         """
         linear = self.linear
-        own, change = linear.own[..., 0, 0], linear.change[:, 0, 0]
-        # the weight of the field `lag` steps back: changes are differences of two fields
-        weights = [1 + own[0]] + [-own[lag] / change for lag in range(1, self.n_lags)]
-        for lag in range(1, self.n_lags):
-            weights[lag - 1] = weights[lag - 1] + own[lag] / change
-        total = 1 + torch.stack(weights).square().sum(0)
+        total = 1 + linear.of_fields().square().sum(0)
         precision = total[:, None, None] / (linear.scale * self.std).square()
         of_channels = precision.unflatten(0, (-1, len(linear.basis)))
         return torch.einsum("ka,ckyx,kb->cyxab", linear.basis, of_channels, linear.basis)

@@ -168,10 +168,12 @@ class LinearForecast(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (n, n_lags * n_folded, y, x) to the next coefficients (n, n_folded, y, x)."""
+        return self.bounded(self.unbounded(features))
+
+    def unbounded(self, features: Tensor) -> Tensor:
+        """Return the forecast without its limit, which alone is not linear, (n, n_folded, y, x)."""
         now, ahead = features[:, : self.n_folded], self.neighbouring(features)
-        if self.n_patterns:
-            ahead = ahead + self.correction(now, ahead)
-        return self.bounded(ahead)
+        return ahead + self.correction(now, ahead) if self.n_patterns else ahead
 
     def bounded(self, coefficients: Tensor) -> Tensor:
         """Return coefficients (n, n_folded, y, x) within `limit`."""
@@ -183,6 +185,14 @@ class LinearForecast(nn.Module):
         past = features.unflatten(1, (self.n_lags, -1))
         # weights are for the change: a penalty draws towards persistence, not towards zero
         return past[:, 0] + (self.of(self.own, group) * past).sum(1)
+
+    def of_fields(self) -> Tensor:
+        """Return each coefficient's own weights of the last fields, the latest first, (n_lags, n_folded)."""
+        own, change = self.own[..., 0, 0], self.change[:, 0, 0]
+        # those of the regression are of the latest field and of changes, differences of two fields
+        weights = F.pad(own[1:] / change, (0, 0, 0, 1)) - F.pad(own[1:] / change, (0, 0, 1, 0))
+        weights[0] += 1 + own[0]
+        return weights
 
     @single_precision
     def neighbouring(self, features: Tensor) -> Tensor:

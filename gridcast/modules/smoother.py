@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gridcast.modules.innovations import Innovations, Problem
@@ -101,12 +102,8 @@ class Smoother:
             Of steps that follow steps which stay as they are.
         known : Tensor of bool, (1, time, channel, y, x)
         """
-        before = [wanted.new_zeros(len(t), self.n_lags, *t.shape[2:]) for t in (wanted, known)]
-        start = torch.cat([before[0], torch.where(known, wanted, 0.0)], dim=1)
-        fixed = torch.cat([before[1] == 0, known], dim=1)
-        return Problem(self.innovations, ~fixed, torch.zeros_like(fixed, dtype=start.dtype)).solve(start, start)[
-            :, self.n_lags :
-        ]
+        start = self._behind(torch.where(known, wanted, 0.0))
+        return self._open(~known).solve(start, start)[:, self.n_lags :]
 
     @torch.no_grad()
     def response(self, weights: Tensor, free: Tensor) -> Tensor:
@@ -118,10 +115,16 @@ class Smoother:
         free : Tensor of bool, (1, time, channel, y, x)
             Cells of which nothing else is known.
         """
-        before = weights.new_zeros(len(weights), self.n_lags, *weights.shape[2:])
-        free = torch.cat([torch.zeros_like(before[:1], dtype=torch.bool), free], dim=1)
-        problem = Problem(self.innovations, free, torch.zeros_like(free, dtype=weights.dtype))
-        return problem.invert(torch.cat([before, weights], dim=1))[:, self.n_lags :]
+        return self._open(free).invert(self._behind(weights))[:, self.n_lags :]
+
+    def _behind(self, x: Tensor) -> Tensor:
+        """Return runs behind as many steps of zeros as the model looks back."""
+        return F.pad(x, (0, 0, 0, 0, 0, 0, self.n_lags, 0))
+
+    def _open(self, free: Tensor) -> Problem:
+        """Return the problem of runs behind steps that are known, of which nothing else is."""
+        free = self._behind(free)
+        return Problem(self.innovations, free, torch.zeros_like(free, dtype=self.exact.dtype))
 
     @torch.no_grad()
     def noise_floor(self) -> Tensor:
@@ -130,12 +133,9 @@ class Smoother:
         What the quietest quarter of the coefficients of a block has at high frequencies, by their own weights.
         """
         linear = self.innovations.linear
-        own, change = linear.own[..., 0, 0], linear.change[:, 0, 0]  # (n_lags, n_folded), (n_folded,)
-        phases = torch.linspace(0.75 * torch.pi, torch.pi, N_FREQUENCIES, device=own.device)[:, None]
-        # fields lag by a step each; a change is the difference of a field and the one before it
-        gain = 1 - (1 + own[0]) * torch.exp(-1j * phases)
-        for lag in range(1, self.n_lags):
-            gain = gain - own[lag] / change * (torch.exp(-1j * lag * phases) - torch.exp(-1j * (lag + 1) * phases))
+        phases = torch.linspace(0.75 * torch.pi, torch.pi, N_FREQUENCIES, device=self.device)[:, None]
+        lags = torch.arange(1, self.n_lags + 1, device=self.device)
+        gain = 1 - torch.exp(-1j * phases * lags) @ linear.of_fields().to(torch.complex64)
         power = (linear.scale * self.innovations.std).square().mean((1, 2)) / gain.abs().square()
         quiet = power.mean(0).unflatten(0, (len(linear.cell_std), -1)).sort(1).values
         return quiet[:, : quiet.shape[1] // 4].mean(1)

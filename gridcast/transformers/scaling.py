@@ -143,11 +143,6 @@ class Scaling:
         scaled = np.asarray(_transformed(self.transformer, values, times, series), dtype=np.float32)
         scaled = self.subtract(scaled, times)
         if self.response is not None:
-            if series.drivers is None:
-                raise ValueError(
-                    "X: the model was fitted with covariates, which are not known beside a series that is given here: "
-                    "use the training series, X=None, or fit without covariates"
-                )
             response = self.response.at(series.drivers, times)
             scaled = scaled - np.tile(response, (len(scaled) // len(response), 1, 1, 1, 1))
         return fill_missing(scaled, self.default)
@@ -169,8 +164,8 @@ class Scaling:
         above, below = (_transformed(self.transformer, values + sign * step, times, series) for sign in (1, -1))
         return (np.asarray(above, dtype=np.float64) - np.asarray(below, dtype=np.float64)) / (2 * step)
 
-    def linear(self, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
-        """Return the physical values of anomalies of zero, and by how much they change with anomalies.
+    def linear(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the physical values of anomalies of zero of a sample, and by how much they change with anomalies.
 
         Both are (time, channel, y, x).
 
@@ -182,6 +177,9 @@ class Scaling:
         zero = np.zeros((len(times), *series.grid.shape), dtype=np.float32)
         if self.climatology is not None:
             zero = zero + self.climatology.climatology(times).astype(np.float32)
+        if self.response is not None:
+            effects = self.response.at(series.drivers, times)
+            zero = zero + effects[sample if len(effects) > 1 else 0]
         base, one, two = (
             _restored(self.transformer, (zero + v)[None, None], times, series)[0, 0].astype(np.float64)
             for v in (0.0, 1.0, 2.0)

@@ -9,6 +9,7 @@ import pytest
 import sklearn
 import xarray as xr
 from every import NAMES, make_estimators
+from linear_processes import labelled, linear_field
 from sklearn.model_selection import GridSearchCV
 from small import NEURAL, small
 
@@ -317,3 +318,27 @@ def test_a_search_over_a_pipeline_by_a_scorer_routes_them(routing):
     ).fit(series, covariates=tide, past_covariates=index)
     assert search.best_estimator_[-1].covariates_["chosen"]["covariates"]
     assert search.best_score_ > 0.3
+
+
+def test_what_was_is_judged_and_filled_beside_its_covariates():
+    rng = np.random.default_rng(0)
+    series = labelled(linear_field(260))
+    tide = xr.DataArray(rng.normal(size=260), dims="time", coords={"time": series.time})
+    driven = (series + 2 * tide).astype("float32").transpose(*series.dims)
+    options = {"lags": 2, "context": 6, "climatology": "mean", "random_state": 0}
+    model = gc.LinearForecaster(**options).fit(driven[:200], covariates=tide)
+    plain = gc.LinearForecaster(**options).fit(series[:200])
+    density = model.log_likelihood(driven[200:], covariates=tide)
+    assert float(density.mean()) == pytest.approx(float(plain.log_likelihood(series[200:]).mean()), abs=0.1)
+    gapped = driven[200:].copy()
+    gapped[30:33] = np.nan
+    filled = model.reconstruct(gapped, covariates=tide)
+    assert np.square(filled - driven[200:])[30:33].mean() < 0.6  # the covariate alone has a variance of 4
+    model.reconstruct()  # of the training series they are known
+    model.calibrate(driven[200:], covariates=tide)
+    box = xr.ones_like(series[0]).drop_vars("time")
+    members = model.predict_samples(3, n_samples=5, covariates=tide, given=gc.AreaMean(box, (281.0, 281.0)))
+    np.testing.assert_allclose(members.mean(("time", "y", "x")), 281, atol=0.01)
+    for ask in (model.log_likelihood, model.reconstruct, model.calibrate):
+        with pytest.raises(ValueError, match="covariates=None, but the model was fitted with covariates"):
+            ask(driven[200:])
