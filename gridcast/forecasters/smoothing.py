@@ -30,7 +30,7 @@ from gridcast.transformers.scaling import Scaling
 
 READ_VALUES = 2**22  # of the steps that are looked through at a time
 DRAWN_VALUES = 2**20  # of the runs that are drawn at a time: a search holds some sixty times as much
-FEW = 8  # stretches that need no progress bar
+FEW = 8  # stretches, or members of one, that need no progress bar
 
 
 class SmoothingForecaster(BaseForecaster):
@@ -131,7 +131,7 @@ class SmoothingForecaster(BaseForecaster):
             blank[first : first + step] = missing.all(1)
         planned = stretches(unknown, blank, smoother.n_lags)
         carried: tuple[int, torch.Tensor] | None = None
-        quiet = len(planned) < FEW or not getattr(self, "verbose", True)
+        quiet = len(planned) * (n or 1) < FEW or not getattr(self, "verbose", True)
         for stretch in tqdm(planned, disable=quiet or None, unit="stretch"):
             observed, raw = self._observed(smoother, series, sample, stretch)
             found, carried = self._estimate(smoother, observed, stretch, n, carried)
