@@ -28,8 +28,8 @@ MOST_ROOMS, MOST_ARROWS = 15, 40
 IMPORT_NOTHING_OF_OURS = ("modules/",)
 WITHOUT_TORCH = (
     "data/", "transformers/", "metrics/", "datasets/", "persistence/", "evaluation/", "plotting/",
-    "forecasters/base", "forecasters/histories", "forecasters/saved", "forecasters/naive", "training/history",
-    "pipeline", "presets",
+    "forecasters/base", "forecasters/calibrated", "forecasters/driven", "forecasters/histories", "forecasters/labelled",
+    "forecasters/naive", "forecasters/predicting", "forecasters/saved", "training/history", "pipeline", "presets",
 )  # fmt: skip
 WITHOUT_XARRAY = (
     "modules/", "training/loop", "training/engine", "training/streaming", "training/prefetch", "training/cost",

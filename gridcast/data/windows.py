@@ -50,3 +50,8 @@ def independent(origins: np.ndarray, stop: int, horizon: int) -> np.ndarray:
         if len(of_sample):
             n[lead - 1] += min(len(of_sample), 1 + np.ptp(of_sample) / lead)
     return n
+
+
+def thinned(rows: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many of the rows, evenly spaced."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]

@@ -10,12 +10,12 @@ import numpy as np
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.grid import Series
 from gridcast.data.recalibration import Recalibration, normal_scores
-from gridcast.data.windows import independent
+from gridcast.data.windows import independent, thinned
 from gridcast.forecasters.labelled import LabelledForecaster
-from gridcast.modules.ranks import some_cells
 
 HORIZON = 20  # of a forecaster without a parameter for it
 MOST_ORIGINS = 40  # further ones mostly overlap those
+MOST_CELLS = 600  # of a channel, from which the ranks of a forecast are told
 
 
 class CalibratedForecaster(LabelledForecaster):
@@ -96,7 +96,7 @@ class CalibratedForecaster(LabelledForecaster):
         origins = np.arange(first - 1, len(history) - (1 if self.drivers_ is None else n_leads))
         stretch = first - self._n_context(), int(origins[-1])
         history = self._drive(history, (covariates, past_covariates), stretch, n_leads)
-        origins = origins[np.linspace(0, len(origins) - 1, min(len(origins), MOST_ORIGINS)).astype(int)]
+        origins = thinned(origins, MOST_ORIGINS)
         scores = self._scores(history, origins, n_leads, n_samples)
         if not np.isfinite(scores).any():
             raise ValueError(
@@ -111,7 +111,7 @@ class CalibratedForecaster(LabelledForecaster):
     def _scores(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int) -> np.ndarray:
         """Return the normal scores of what came after `origins`, (sample * origin, horizon, channel, cell)."""
         n_channels, n_cells = history.grid.shape[0], int(np.prod(history.grid.shape[1:]))
-        cells = some_cells(n_cells).numpy()
+        cells = thinned(np.arange(n_cells), MOST_CELLS)
         closed, found = self._sides(), []
         for block in self._blocks(origins, history, horizon * n_samples):
             members = self._forecast(history, block, horizon, n_samples)

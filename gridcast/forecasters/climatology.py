@@ -14,11 +14,12 @@ import torch
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
 from gridcast.data.statistics import fill_missing
+from gridcast.data.windows import thinned
 from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, SHARE, inverse_model
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import ERROR_FLOOR, Around
 from gridcast.persistence.forms import check
-from gridcast.training.data import Runs, divide_part, part_of, pieces, read_fields, thinned
+from gridcast.training.data import Runs, divide_part, part_of, pieces, read_fields
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly

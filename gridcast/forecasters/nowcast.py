@@ -14,11 +14,12 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.drivers import PAST
 from gridcast.data.grid import Series
 from gridcast.data.statistics import fill_missing
+from gridcast.data.windows import thinned
 from gridcast.forecasters.climatology import MARGIN
 from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, SHARE
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import ERROR_FLOOR
-from gridcast.training.data import RUN_CELLS, part_of, thinned
+from gridcast.training.data import RUN_CELLS, part_of
 from gridcast.transformers.response import Nowcast, fit_response
 from gridcast.transformers.scaling import Scaling
 

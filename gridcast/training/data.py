@@ -13,7 +13,7 @@ from gridcast.data.covariates import TimeFeatures
 from gridcast.data.grid import Series
 from gridcast.data.read_errors import check_unchanged
 from gridcast.data.statistics import fill_missing
-from gridcast.data.windows import window_starts
+from gridcast.data.windows import thinned, window_starts
 from gridcast.training.streaming import Cycle, Noise
 from gridcast.transformers.scaling import Scaling
 
@@ -239,11 +239,6 @@ def divide_part(
     ):
         return None
     return windows[inside], runs
-
-
-def thinned(starts: np.ndarray, most: int) -> np.ndarray:
-    """Return at most so many of the rows, evenly spaced."""
-    return starts[np.linspace(0, len(starts) - 1, min(len(starts), most)).astype(int)]
 
 
 def pieces(part: Part, least: int, most: int) -> tuple[np.ndarray, int]:
