@@ -52,6 +52,13 @@ def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> Recalib
     return Recalibration.learn(scores.cpu().numpy(), held_out.cases.cpu().numpy())
 
 
+def learn_held_out(module: CombinedModule, data: TrainingData) -> None:
+    """Fit the linear model beside the networks to the held-out part as well, once nothing is decided by it any more."""
+    if module.combination is not None and len(data.held_out):
+        model = module.combination.linear
+        model.refit_mean(data.whole().runs(model.linear.n_lags + 1))
+
+
 def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:
     """Return about how long `decide` will take, from one of its forecasts."""
     if module.combination is None or not len(data.held_out):

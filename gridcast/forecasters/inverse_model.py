@@ -96,7 +96,7 @@ def fit_inverse_model(
     model.fit(data.runs(model.linear.n_lags + 1))
     if known is None:
         return None, Recalibration.identity(data.scaled.grid.shape[0])
-    scores = model.calibrate(hindcasts)
+    scores = model.calibrate(hindcasts, known.cases)
     damped = torch.eye(2, dtype=torch.float64).repeat(len(model.damping), 1, 1)
     damped[:, 0, 0] = model.damping
     return known.to(damped), Recalibration.learn(scores.numpy(), known.cases.numpy())
@@ -120,7 +120,7 @@ def _hindcast(
         bounds = None if limits is None else Bounds(*map(torch.from_numpy, limits))
         x, truth = torch.from_numpy(contexts), torch.from_numpy(truths)
         forecast = past.mean(x, horizon)
-        hindcasts.add(forecast, truth, bounds)
+        hindcasts.add(forecast, truth, bounds, x)
         sources = torch.stack([forecast, x[:, -1:].expand_as(forecast)])
         found.append(Products.of(sources, truth, truth.isfinite().any(4).any(3).any(2).sum(0)))
         began.append(origins)

@@ -17,7 +17,7 @@ from gridcast.data.covariates import check_time_features, make_time_features, st
 from gridcast.data.grid import Series
 from gridcast.data.parameters import AUTO, anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
-from gridcast.forecasters.decisions import decide, gains_nothing, seconds_to_decide
+from gridcast.forecasters.decisions import decide, gains_nothing, learn_held_out, seconds_to_decide
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.inverse_model import fit_inverse_model
 from gridcast.forecasters.linear import LinearForecaster
@@ -288,6 +288,8 @@ class NeuralForecaster(ScaledForecaster):
                     lambda trained: gains_nothing(trained, data),  # type: ignore[arg-type]
                 )
             learned["recalibration_"] = decide(module, data, self.bounded)
+            if earlier is None:  # a linear model of the new series alone would forget the old one
+                learn_held_out(module, data)
         watch.on_fit_end(learned["history_"])
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.ranks import normal_scores
-from gridcast.modules.spread import Spread
+from gridcast.modules.spread import Spread, activity_of, changes
 
 # candidates, dense near 1: a small damping adds up over the leads
 DAMPINGS = (1.0, 0.999, 0.997, 0.995, 0.99, 0.98, 0.97, 0.95, 0.92, 0.9, 0.85, 0.8)  # a step
@@ -41,13 +40,30 @@ class Hindcasts:
         # forecast and truth of some cells, (n, horizon, channel, cell), and their bounds
         self.kept: list[tuple[Tensor, Tensor]] = []
         self.bounds: list[Bounds] = []
+        # changes before each of them, (n, channel, cell)
+        self.changes: list[Tensor] = []
+        self.usual = torch.zeros(*self.shape[1:])
 
-    def add(self, forecast: Tensor, truth: Tensor, bounds: Bounds | None = None) -> None:
-        """Take in forecasts and what came, NaN where that is not known, (n, horizon, channel, y, x)."""
-        # a distribution that is not normal does not follow from sums
+    def add(self, forecast: Tensor, truth: Tensor, bounds: Bounds | None = None, x: Tensor | None = None) -> None:
+        """Take in forecasts and what came.
+
+        Parameters
+        ----------
+        forecast, truth : Tensor, (n, horizon, channel, y, x)
+            NaN where it is not known.
+        bounds : Bounds or None
+            Each as `truth`.
+        x : Tensor, (n, context, channel, y, x), optional
+            What the forecasts are from; for all of them, or for none.
+        """
+        # a distribution that is not normal, or depends on the state, does not follow from sums
         self.kept.append((self._some(forecast), self._some(truth)))
         if bounds is not None:
             self.bounds.append(Bounds(*map(self._some, bounds)))
+        if x is not None:
+            before = changes(x)
+            self.changes.append(self._some(before))
+            self.usual += before.sum(0)
         seen = truth.isfinite() & forecast.isfinite()
         forecast, truth = (torch.where(seen, t, 0.0).double() for t in (forecast, truth))
         self.count += seen.sum(0)
@@ -60,29 +76,44 @@ class Hindcasts:
         n = self.shape[-2] * self.shape[-1]
         return torch.linspace(0, n - 1, min(n, max(1, MOST_CELLS // self.shape[1])), dtype=torch.float64).long()
 
-    def near_bounds(self, damping: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor, Bounds, Tensor] | None:
-        """Return what `gridcast.modules.spread.Spread.fit` takes of some cells; None where there are no bounds."""
-        if not self.bounds:
-            return None
-        forecast, truth, (low, high) = self._together()
-        cases = self.count.amax((1, 2, 3)).float()
-        # channels without bounds have their scale already
-        bounded = low.isfinite() | high.isfinite()
-        truth = torch.where(bounded, truth, torch.nan)
-        mean = damping[:, None, None] * forecast
-        return mean, self._some(std), truth, Bounds(low, high), cases
+    @property
+    def usual_changes(self) -> Tensor:
+        """The mean square of the changes around each cell, (channel, y, x); 1 where no contexts were given."""
+        n = sum(map(len, self.changes))
+        return self.usual / n if n else torch.ones_like(self.usual)
+
+    def fit_spread(self, spread: Spread, damping: Tensor, std: Tensor, cases: Tensor) -> None:
+        """Fit what does not follow from sums: how the spread depends on the activity, and what is near bounds.
+
+        Parameters
+        ----------
+        spread : Spread
+        damping : Tensor, (horizon,)
+        std : Tensor, (horizon, channel, y, x)
+            Of the paths.
+        cases : Tensor, (horizon,)
+            Independent forecasts of each lead.
+        """
+        mean, truth, bounds, activity = self._together(damping)
+        spread.usual.copy_(self.usual_changes)
+        spread.fit(mean, None, self._some(std), truth, bounds, cases, activity)
 
     def scores(self, spread: Spread, damping: Tensor, std: Tensor) -> Tensor:
         """Return the normal scores of what came, (n, horizon, channel, cell), see `normal_scores`."""
-        forecast, truth, bounds = self._together()
-        return normal_scores(spread, damping[:, None, None] * forecast, None, self._some(std), truth, bounds)
+        mean, truth, bounds, activity = self._together(damping)
+        return normal_scores(spread, mean, None, self._some(std), truth, bounds, activity)
 
     def _some(self, fields: Tensor) -> Tensor:
         return fields.flatten(-2)[..., self._cells]
 
-    def _together(self) -> tuple[Tensor, Tensor, Any]:
+    def _together(self, damping: Tensor) -> tuple[Tensor, Tensor, Bounds | None, Tensor | None]:
+        """Return mean, truth, bounds and activity of some cells of all hindcasts."""
         forecast, truth = (torch.cat(part) for part in zip(*self.kept, strict=True))
-        return forecast, truth, Bounds(*map(torch.cat, zip(*self.bounds, strict=True))) if self.bounds else None
+        bounds = Bounds(*map(torch.cat, zip(*self.bounds, strict=True))) if self.bounds else None
+        activity = None
+        if self.changes:
+            activity = activity_of(torch.cat(self.changes), self._some(self.usual_changes))
+        return damping[:, None, None] * forecast, truth, bounds, activity
 
     def damping(self) -> Tensor:
         """Return the factor of each lead, (horizon,): a power of the damping of a step that has the least error.

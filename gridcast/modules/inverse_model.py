@@ -14,7 +14,7 @@ from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import by_lead, go_around, mean_around
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
-from gridcast.modules.regression import fit_linear_forecast, measure_errors
+from gridcast.modules.regression import fit_linear_forecast, measure_errors, refit_linear_forecast
 from gridcast.modules.spread import Spread
 
 N_DRAWS = 100  # of the noise, from which its growth with lead time is told to a tenth
@@ -85,6 +85,11 @@ class LinearInverseModel(ForecastModule):
         self.noise.fit(self._errors(padded, len(self.noise.errors)))
         self.std.copy_(self._variance().sqrt())
 
+    @torch.no_grad()
+    def refit_mean(self, runs: Sequence[Tensor]) -> None:
+        """Learn the forecast anew from runs as for `fit_mean`; units, noise, damping and spread stay as they are."""
+        refit_linear_forecast(self.linear, [self.frames.pad(run) for run in runs])
+
     def _variance(self) -> Tensor:
         """Return the variance of the noise at each lead, (horizon, channel, y, x), from draws of it."""
         horizon, n_channels, *size = self.std.shape
@@ -109,40 +114,47 @@ class LinearInverseModel(ForecastModule):
         return torch.cat([following - self.linear(features) for features, following in pairs])
 
     @torch.no_grad()
-    def calibrate(self, hindcasts: Hindcasts) -> Tensor:
-        """Set damping and scale by hindcasts: forecasts of steps that the model was not fitted to.
+    def calibrate(self, hindcasts: Hindcasts, cases: Tensor) -> Tensor:
+        """Set damping and spread by hindcasts: forecasts of steps that the model was not fitted to.
 
-        Returns the normal scores of what came in the forecasts that it then makes, (n, horizon, channel, cell).
+        Parameters
+        ----------
+        hindcasts : Hindcasts
+        cases : Tensor, (horizon,)
+            Independent ones of each lead.
+
+        Returns
+        -------
+        scores : Tensor, (n, horizon, channel, cell)
+            Normal scores of what came in the forecasts that it then makes.
         """
         self.damping.copy_(hindcasts.damping())
         # after the damping, which makes the error smaller
         self.ratio.copy_(hindcasts.ratio(self.std.square(), self.damping))
         self.std.mul_(self.ratio)
-        if known := hindcasts.near_bounds(self.damping, self.std):
-            mean, std, truth, bounds, cases = known
-            self.spread.fit(mean, None, std, truth, bounds, cases)
+        hindcasts.fit_spread(self.spread, self.damping, self.std, cases)
         return hindcasts.scores(self.spread, self.damping, self.std)
 
     @torch.no_grad()
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield forecasts, see `ForecastModule`, of scale 0: the noise is in the paths."""
         x, bounds = contexts.x, contexts.bounds
-        forecast, std = self.mean(x, horizon), by_lead(self.std, horizon)
+        forecast, std, activity = self.mean(x, horizon), by_lead(self.std, horizon), self.spread.activity(x)
         for n in sizes:
             if not n:
                 loc = self.spread.mean(forecast, std, bounds)[None]
             else:
                 # paths from zero: the model is linear but for its limit, so mean and noise may be run apart
                 paths = self.paths(n * len(x), horizon).unflatten(0, (n, len(x)))
-                loc = self.spread.members(forecast, torch.zeros_like(paths[:1]), paths, std, bounds)
+                loc = self.spread.members(forecast, torch.zeros_like(paths[:1]), paths, std, bounds, activity)
             # expanded from one field: zeros take no memory
             yield loc, torch.zeros_like(loc[:1, :1, :1]).expand(loc.shape)
 
     @torch.no_grad()
     def predictive(self, contexts: Contexts) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of the next field, see `ForecastModule`."""
-        mean = self.mean(contexts.x, 1)[:, 0]
-        return mean, self.std[0].expand_as(mean)
+        mean, spread = self.mean(contexts.x, 1)[:, 0], self.spread
+        return mean, spread.activity(contexts.x) ** spread.power[0] * spread.paths[0] * self.std[0]
 
     @torch.no_grad()
     def mean(self, x: Tensor, horizon: int) -> Tensor:

@@ -108,6 +108,19 @@ def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_row
         Blocks from which the neighbours' share is learned: of more, evenly spaced fields.
     """
     sample = _Sample(linear, runs)
+    _take_units(linear, sample)
+    _fit_weights(linear, sample, most_rows)
+
+
+@torch.no_grad()
+def refit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
+    """Fit the weights of a fitted `LinearForecast` to other runs, in the units in which networks see it."""
+    for patterns in (linear.patterns, linear.duals):
+        patterns.zero_()  # there may be fewer
+    _fit_weights(linear, _Sample(linear, runs), MOST_ROWS)
+
+
+def _take_units(linear: LinearForecast, sample: _Sample) -> None:
     linear.cell_std.copy_(_rms(sample.fields()))
     linear.scale.copy_(_rms(linear.fold(fields) for fields in sample.fields()))
     largest = torch.stack([linear.fold(fields).abs().amax((0, 2, 3)) for fields in sample.fields()]).amax(0)
@@ -115,12 +128,15 @@ def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_row
     linear.limit.copy_(LIMIT * largest.clamp(min=1.0)[:, None, None])
     # in units of `scale`, which `fold` already knows here
     linear.change.copy_(_rms(linear.fold(fields).diff(dim=0) for fields in sample.fields()))
+
+
+def _fit_weights(linear: LinearForecast, sample: _Sample, most_rows: int) -> None:
     # in this order: each part is fitted to what those before it leave
     linear.own.copy_(_autoregress(linear, sample.pairs()))
     of_groups = (_regress_on_neighbours(linear, sample, most_rows, group) for group in range(linear.n_groups))
     linear.conv.weight.copy_(torch.cat(list(of_groups)))
     if linear.n_patterns:  # else the model works on patches, which do not say where they are
-        _fit_patterns(linear, runs)
+        _fit_patterns(linear, sample.runs)
         # last: the correction is learned of the forecast that it corrects
         linear.mixing.copy_(_regress_amplitudes(linear, sample))
 

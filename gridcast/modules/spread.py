@@ -14,6 +14,7 @@ PRIOR_CASES = 2.0  # held-out forecasts in which the spread was right, beside th
 MOST = 4.0  # factor that a spread is multiplied by
 LEAST_CASES = 4.0  # from fewer it can not be told how the spread depends on the state
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the activity, candidates
+POWER_COST = 0.01  # of a power of 1, in log-likelihood of a value: several times what none gains by accident
 AROUND = 9  # cells of a side, whose changes are the activity of the middle one
 ACTIVITY = (1e-4, 1e2)  # mean square in units of the usual one, at least and at most
 SHARES = [k / 10 for k in range(11)]  # of the variance, candidates
@@ -62,7 +63,7 @@ class Spread(nn.Module):
         ----------
         x : Tensor, (n, context, channel, y, x)
         """
-        return (changes(x) / self.usual.clamp(min=FLOOR)).clamp(*ACTIVITY).sqrt()
+        return activity_of(changes(x), self.usual)
 
     def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds | None) -> Tensor:
         """Return the mean (batch, horizon, channel, y, x) for a forecast and `std` (horizon, channel, y, x)."""
@@ -155,9 +156,10 @@ class Spread(nn.Module):
                     if lead + 1 in FITTED:
                         self.censored.fit(lead, channel, f, y, s, limits)
                     continue
-            v = None if variance is None or cases[lead] < LEAST_CASES else pick(variance)
             # what can not be told from few cases stays out
-            active = None if activity is None or v is None else pick(activity[:, None].expand(forecast.shape))
+            few = bool(cases[lead] < LEAST_CASES)
+            v = None if variance is None or few else pick(variance)
+            active = None if activity is None or few else pick(activity[:, None].expand(forecast.shape))
             factors = _fit_shares((y - f).square(), v, s.square(), float(cases[lead]), active)
             for buffer, factor in zip((self.networks, self.paths, self.power), factors, strict=True):
                 # later leads, which held-out forecasts may not reach, take it too
@@ -168,6 +170,11 @@ def changes(x: Tensor) -> Tensor:
     """Return the mean square of the changes of contexts (n, context, channel, y, x) around each cell."""
     squared = x.diff(dim=1).square().mean(1) if x.shape[1] > 1 else torch.ones_like(x[:, 0])
     return mean_around(squared, AROUND)
+
+
+def activity_of(before: Tensor, usual: Tensor) -> Tensor:
+    """Return the root of mean squares (n, ...) in units of the usual ones, bounded."""
+    return (before / usual.clamp(min=FLOOR)).clamp(*ACTIVITY).sqrt()
 
 
 def _fit_shares(
@@ -185,13 +192,15 @@ def _fit_shares(
     def cost(variance: Tensor) -> float:
         return float((variance.log() + squared / variance).mean())  # the negative log-likelihood
 
+    shares = SHARES
     if networks is None:
-        return 0.0, float(level(paths).sqrt()), 0.0
+        networks, shares = torch.zeros_like(paths), [0.0]
     found = []
     for power in POWERS if activity is not None else (0.0,):
-        by = 1.0 if activity is None else activity ** (2 * power)
+        by = torch.ones_like(paths) if activity is None else activity ** (2 * power)
         first, second = level(by * networks), level(by * paths)
-        for share in SHARES:
+        for share in shares:
             variance = by * (share * first * networks + (1 - share) * second * paths) + least
-            found.append((cost(variance), (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5, power))
+            score = cost(variance) + POWER_COST * power
+            found.append((score, (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5, power))
     return min(found)[1:]

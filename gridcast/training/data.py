@@ -110,6 +110,12 @@ class TrainingData:
             return self
         return replace(self, scaling=self.scaling.refitted(Series(values, self.scaled.times[:stop], self.scaled.grid)))
 
+    def whole(self) -> TrainingData:
+        """Return the data with the held-out part in the training part."""
+        shape = self.scaled.values.shape
+        windows, _ = divide(shape, window=self.window, stride=1, context=self.context, validation_fraction=0.0)
+        return replace(self, windows=windows)
+
     def bounds(self, origins: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the natural bounds of the steps after `origins`, see `Scaling.bounds`."""
         # beyond the end no truth is known, and any bound will do

@@ -107,3 +107,17 @@ def test_a_fit_in_minutes_trains_and_decides(name):
     )
     assert len(model.history_) > 0
     assert model.decisions_["error"].notna().any()
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_the_linear_model_learns_what_was_held_out_once_it_has_decided(name):
+    """White noise but for its held-out end, which turns around each step: only a model of the whole has seen that."""
+    x = np.random.default_rng(0).normal(size=(N, 8, 12))
+    x[84:] = x[84] * (-1.0) ** np.arange(N - 84)[:, None, None] + 0.05 * x[84:]
+    series = xr.DataArray(x, dims=("time", "y", "x"), coords={"time": np.arange(1.0, N + 1)})
+    settings = {"validation_fraction": 0.3, "max_steps": 2, "climatology": "mean"}
+    model = small(name, **settings).fit(series)
+    # what decided has not seen it
+    assert model.decisions_["error_linear"][1] > 0.9
+    error = model.linear_.predict(1)[0] + series[-1]
+    assert float(np.square(error).mean()) < 0.5 * float(np.square(series[-1]).mean())

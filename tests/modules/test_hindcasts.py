@@ -5,6 +5,7 @@ import torch
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.hindcasts import Hindcasts
+from gridcast.modules.spread import Spread
 
 SIZE = (7, 10)
 
@@ -75,18 +76,38 @@ def test_thirty_hindcasts_of_a_cell_weigh_as_much_as_the_noise_of_the_model():
     assert ratio[0, 0, 0, 0].square() == pytest.approx((9 + 1) / 2, rel=0.05)
 
 
-def test_cells_near_bounds_are_kept_with_their_damped_forecasts():
+CASES = torch.full((2,), 100.0)
+
+
+def test_what_came_near_a_bound_shapes_the_distribution_there_with_damped_forecasts():
+    """Forecasts that are twice what came, halved again by the damping: what is left is noise of the given size."""
     torch.manual_seed(0)
-    shape, found = (5, 3, 2, *SIZE), Hindcasts((3, 2, *SIZE))
-    forecast, truth = torch.randn(2, *shape)
-    bounds = Bounds(torch.full(shape, -1.0), torch.full(shape, torch.inf))
-    assert found.near_bounds(torch.ones(3), torch.ones(3, 2, *SIZE)) is None
-    for part in (slice(3), slice(3, 5)):
-        found.add(forecast[part], truth[part], Bounds(*(b[part] for b in bounds)))
-    damping, std = torch.tensor([1.0, 0.5, 0.2]), torch.rand(3, 2, *SIZE)
-    mean, spread, kept, limits, cases = found.near_bounds(damping, std)
-    torch.testing.assert_close(mean, (damping[:, None, None, None] * forecast).flatten(3))
-    torch.testing.assert_close(kept, truth.flatten(3))
-    torch.testing.assert_close(spread, std.flatten(2))
-    torch.testing.assert_close(limits.low, bounds.low.flatten(3))
-    assert cases.tolist() == [5.0, 5.0, 5.0]
+    shape, found, spread = (60, 2, 1, *SIZE), Hindcasts((2, 1, *SIZE)), Spread(2, (1, *SIZE))
+    forecast, noise = torch.randn(2, *shape)
+    truth = (forecast + 0.5 * noise).clamp(min=0.0)
+    bounds = Bounds(torch.zeros(shape), torch.full(shape, torch.inf))
+    for part in (slice(20), slice(20, 60)):
+        found.add(2.0 * forecast[part], truth[part], Bounds(*(b[part] for b in bounds)))
+    std = torch.full((2, 1, *SIZE), 0.5)
+    found.fit_spread(spread, torch.full((2,), 0.5), std, CASES)
+    assert spread.censored.fitted.all()
+    scores = found.scores(spread, torch.full((2,), 0.5), std)
+    assert scores.mean() == pytest.approx(0.0, abs=0.1)
+    assert scores.std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_spread_follows_how_much_has_changed_before():
+    torch.manual_seed(0)
+    n, usual = 300, 0.1 + torch.rand(1, *SIZE)
+    active = torch.exp(0.7 * torch.randn(n, 1, 1, 1))  # of each forecast, everywhere
+    x = (usual * active)[:, None] * torch.randn(n, 30, 1, *SIZE).cumsum(1)
+    truth = (active**0.5)[:, None] * torch.randn(n, 2, 1, *SIZE)
+    found, spread = Hindcasts((2, 1, *SIZE)), Spread(2, (1, *SIZE))
+    for part in (slice(100), slice(100, n)):
+        found.add(torch.zeros_like(truth[part]), truth[part], x=x[part])
+    std = torch.ones(2, 1, *SIZE)
+    found.fit_spread(spread, torch.ones(2), std, CASES)
+    assert spread.power.flatten().tolist() == [0.5, 0.5]
+    scores = found.scores(spread, torch.ones(2), std)
+    assert scores.std() == pytest.approx(1.0, abs=0.05)
+    assert scores.pow(4).mean() == pytest.approx(3.0, rel=0.1)  # without the activity tails are those of a mixture

@@ -49,7 +49,7 @@ def test_calibrated_spread_is_that_of_the_hindcasts_whatever_the_noise_of_the_mo
     truth = 2.0 * torch.randn(2000, 4, 1, *SIZE)
     found = Hindcasts((4, 1, *SIZE))
     found.add(torch.zeros_like(truth), truth)
-    made.calibrate(found)
+    made.calibrate(found, torch.full((4,), 100.0))
     loc, _ = made.forecast(torch.zeros(1, 10, 1, *SIZE), None, 5, 400)
     for lead in (1, 4, 5):  # a lead beyond the horizon has the scale of the last
         assert loc[:, 0, lead - 1].std() == pytest.approx(2.0, rel=0.15)
