@@ -10,13 +10,14 @@ VARIABLE ?=
 # One process per core; each gets its share of torch's threads.
 JOBS ?= auto
 
-.PHONY: help demo test test-lowest test-newest lint bench docs clean
+.PHONY: help demo test test-slow test-lowest test-newest lint bench docs clean
 
 help:
 	@echo "make demo [DATA=file.nc VARIABLE=name]  train and compare the forecasters; results in demo_output/"
-	@echo "make test                               run all tests"
-	@echo "make test-lowest                        the same with the lowest versions that pyproject.toml allows"
-	@echo "make test-newest                        the same with the newest versions there are"
+	@echo "make test                               run the tests, but for the slow ones"
+	@echo "make test-slow                          run the slow ones: long trainings, several processes, real files"
+	@echo "make test-lowest                        both with the lowest versions that pyproject.toml allows"
+	@echo "make test-newest                        both with the newest versions there are"
 	@echo "make lint                               check style, format and types"
 	@echo "make bench                              time the stages with asv"
 	@echo "make docs                               build the site in docs/_build/html and check it"
@@ -26,14 +27,17 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py $(if $(DATA),--data "$(DATA)") $(if $(VARIABLE),--variable "$(VARIABLE)") --out demo_output
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n $(JOBS) -m slow
 
 test-lowest:
-	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+	$(MAKE) test test-slow VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 test-newest:
 	rm -f .venv-newest/.installed
-	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
+	$(MAKE) test test-slow VENV=.venv-newest CONSTRAINTS=
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -7,6 +7,8 @@ import xarray as xr
 
 import gridcast as gc
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "window": 8, "context": 4, "batch_size": 8, "max_epochs": 1, "random_state": 0, "training": gc.Training(stride=40),
 }  # fmt: skip

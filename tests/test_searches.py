@@ -13,6 +13,8 @@ from small import small
 
 import gridcast as gc
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def series():

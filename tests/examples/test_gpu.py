@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).resolve().parents[2] / "asv_bench"
 PARTS = ("device", "agreement", "steps", "profile", "heat", "turbulence", "large", "stream")
 

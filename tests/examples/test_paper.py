@@ -92,6 +92,7 @@ def test_windows_average_their_last_targets(load):
     assert last(by_target, 10) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_cmap_experiment_on_a_file_of_the_same_format_and_again_from_where_it_stopped(load, tmp_path, monkeypatch):
     precip = gc.datasets.make_precipitation(n_times=240, shape=(18, 36), random_state=0)
     precip.rename("precip").to_netcdf(tmp_path / "precip.pentad.mean.nc")

@@ -21,6 +21,8 @@ from small import NEURAL, small
 import gridcast as gc
 from gridcast.training import loop
 
+pytestmark = pytest.mark.slow
+
 every_forecaster = pytest.mark.parametrize("name", NEURAL)
 
 

@@ -13,6 +13,8 @@ from small import NEURAL, small
 import gridcast as gc
 from gridcast.training.plan import TrainingPlan
 
+pytestmark = pytest.mark.slow
+
 every_forecaster = pytest.mark.parametrize("name", NEURAL)
 N = 60
 

@@ -62,12 +62,14 @@ def runs(tmp_path_factory):
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_same_weights(runs):
     assert set(runs) == {"alone", "0", "1"}
     assert runs["0"]["weights"] == runs["1"]["weights"]
     assert runs["0"]["history"][0]["loss"] == runs["1"]["history"][0]["loss"]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_from_the_same_batches(runs):
     for alone, together in zip(runs["alone"]["history"], runs["0"]["history"], strict=True):
         # the step of a window at which the transition is taught is drawn, by each process apart
@@ -75,6 +77,7 @@ def test_two_processes_learn_what_one_does_from_the_same_batches(runs):
         assert together["validation_error"] == pytest.approx(alone["validation_error"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_without_draws_two_processes_are_one(runs):
     for alone, together in zip(runs["alone"]["without draws"], runs["0"]["without draws"], strict=True):
         assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)
@@ -92,6 +95,7 @@ def cluster():
     random.setstate(state)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_a_search_on_a_cluster_finds_what_it_finds_alone():
     series = gc.datasets.make_heat(1, n_windows=1, window=60, shape=(8, 8), random_state=0)[0]
