@@ -1,4 +1,4 @@
-"""What `report.py` writes of `gaps.py`, `observations.py` and `covariates.py`."""
+"""What `report.py` writes of `gaps.py`, `observations.py`, `covariates.py` and `calibration.py`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ FILLED = {
     "forecast from before": "filtered",
     "exact smoother": "exact",
 }
+CALIBRATION_TEXT = """
+How often what came after training lay inside the central intervals of `predict_quantiles`, as `fit` has calibrated
+them. The bar is 3 points. What equals several quantiles, as no rain does, counts as drawn among their levels.
+"""
+LEVELS = ("50%", "90%")
+CALIBRATED = "air,era5,precipitation,turbulence,sst"
 PEERS = ("climatology", "dineof", "kriging", "interpolation", "interpolation of anomalies")
 
 
 def state_space_parts(found: dict[str, Any]) -> list[str]:
-    """Return the sections on filled gaps, known errors and faults."""
+    """Return the sections on filled gaps, known errors and faults, covariates and intervals."""
     parts = []
     if "gaps" in found:
         parts += ["## Gaps filled", GAPS_TEXT, gaps_table(found["gaps"])]
@@ -33,7 +39,25 @@ def state_space_parts(found: dict[str, Any]) -> list[str]:
         parts += ["## Known errors of observations, and faults", observations_table(found["observations"])]
     if "covariates" in found:
         parts += ["## Covariates on air temperature", covariates_table(found["covariates"])]
+    if "calibration" in found:
+        parts += ["## Do intervals hold?", CALIBRATION_TEXT, calibration_table(found["calibration"])]
     return parts
+
+
+def calibration_table(results: dict[str, Any]) -> str:
+    """Return the coverage of both intervals by series and lead."""
+    leads = sorted({lead for run in results.values() for lead in run["coverage"]}, key=int)
+    lines = header(["coverage of 50 / 90 % [%]", *(f"lead {lead}" for lead in leads), "seeds", "commit"])
+    for name in dict.fromkeys(key.rpartition("/")[0] for key in results):
+        runs = [run for key, run in results.items() if key.rpartition("/")[0] == name]
+        cells = [
+            " / ".join(f"{100 * np.median([run['coverage'][lead][level] for run in runs]):.1f}" for level in LEVELS)
+            if all(lead in run["coverage"] for run in runs)
+            else ""
+            for lead in leads
+        ]
+        lines.append(line([name.replace("/", ", "), *cells, str(len(runs)), commits(runs)]))
+    return "\n".join([*lines, "", f"`python examples/calibration.py {CALIBRATED} --threads 1 --out docs/results`", ""])
 
 
 def covariates_table(results: dict[str, Any]) -> str:

@@ -34,7 +34,8 @@ class LinearForecaster(ScaledForecaster):
     everywhere, and of the leading patterns of the whole field; see `gridcast.modules.linear.LinearForecast`. Ridge
     penalties are chosen by cross-validation. Forecasts of several steps run the model on and are damped towards the
     climatology as far as hindcasts of the last quarter of the training series ask. Members of an ensemble are paths of
-    noise with the covariance of the one-step errors, as large at each lead and cell as the errors of these hindcasts.
+    noise with the covariance of the one-step errors, as large at each lead and cell as the errors of these hindcasts,
+    and larger where more has changed of late than is usual, as far as these errors were too.
     `fit` takes seconds. The neural forecasters weigh their networks against it.
 
     Attributes

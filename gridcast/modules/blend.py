@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from gridcast.modules.layers import ERROR_FLOOR, by_lead
 
-PRIOR_CASES = 2.0  # held-out forecasts in which the trusted source was right, beside those that were made
+# Forecasts beside those that were made: in which what is trusted was right, the first source had no share, and the sum
+# was neither too large nor too small. A short tail tells best who is right, and least whether all are too large.
+PRIOR_OF_OTHERS, PRIOR_OF_SHARE, PRIOR_OF_SIZE = 8.0, 1.0, 8.0
 MOST_WEIGHT = 1.5  # of a source
 
 
@@ -65,17 +67,31 @@ class Products:
         gram = change @ self.gram @ change.mT
         return Products(gram, (change @ self.cross[..., None])[..., 0], self.square, self.cases)
 
-    def weights(self, trusted: int) -> Tensor:
+    def weights(self, trusted: int, prior: float) -> Tensor:
         """Return the weights of each lead that have the least squared error, (horizon, n_sources).
 
-        Few cases hardly move them from the source that is trusted; 0 where there is none.
+        Few cases, against `prior` of them, hardly move them from the source that is trusted; 0 where there is none.
         """
         found = torch.zeros_like(self.cross)
         for lead in self.cases.nonzero()[:, 0].tolist():
-            share = PRIOR_CASES / float(self.cases[lead])
+            share = prior / float(self.cases[lead])
             # the prior is as many more cases in which the trusted source was right
             gram, cross = self.gram[lead], self.cross[lead]
             found[lead] = _least_squares((1 + share) * gram, cross + share * gram[trusted])
+        return found
+
+    def shares(self) -> Tensor:
+        """Return the weights of two sources, the second of them trusted, that have the least squared error.
+
+        Few cases hardly give the first a share, and hardly move the sum of both from 1; 0 where there is none.
+        """
+        found = torch.zeros_like(self.cross)
+        for lead in self.cases.nonzero()[:, 0].tolist():
+            gram, cross, cases = self.gram[lead], self.cross[lead], float(self.cases[lead])
+            apart = gram[0, 0] - 2 * gram[0, 1] + gram[1, 1]  # the square of the difference
+            share = torch.diag(torch.stack([PRIOR_OF_SHARE / cases * apart, torch.zeros_like(apart)]))
+            size = PRIOR_OF_SIZE / cases * gram[1, 1]
+            found[lead] = _least_squares(gram + share + size, cross + size)
         return found
 
     def errors(self, weights: Tensor) -> Tensor:
@@ -144,13 +160,13 @@ class Blend(nn.Module):
         # of all sources but the first
         others = held_out.to(torch.eye(n, dtype=torch.float64)[1:].expand(len(cases), -1, -1))
         known = others if earlier is None else others.plus(earlier)
-        beside = F.pad(_carried(known.weights(self.trusted - 1), known.cases), (1, 0))  # (horizon, n_sources)
+        # (horizon, n_sources)
+        beside = F.pad(_carried(known.weights(self.trusted - 1, PRIOR_OF_OTHERS), known.cases), (1, 0))
         first = torch.eye(n, dtype=torch.float64)[:1].expand(len(cases), -1)
-        pair = held_out.to(torch.stack([first, beside], dim=1)).weights(1)
-        shares = _carried(pair, held_out.cases, (1.0, 0.0))
+        shares = _carried(held_out.to(torch.stack([first, beside], dim=1)).shares(), held_out.cases, (1.0, 0.0))
         weights = (shares[:, :1] * first + shares[:, 1:] * beside).clamp(max=MOST_WEIGHT)
         # as much room for the others alone: what the first adds is not to be the size of their sum
-        beside = held_out.to(beside[:, None]).weights(0) * beside
+        beside = held_out.to(beside[:, None]).weights(0, PRIOR_OF_SIZE) * beside
         self.weights.copy_(weights)
         alone = [row.expand(len(cases), -1) for row in torch.eye(n, dtype=torch.float64)]
         made = (*alone, torch.zeros_like(weights), beside, weights)

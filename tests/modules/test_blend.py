@@ -35,10 +35,23 @@ def test_until_it_is_fitted_a_blend_is_its_first_source():
 def test_few_cases_hardly_move_the_weights_from_the_trusted_source_and_many_do():
     forecasts, truth = made((1.0, 0.0, 0.0))
     few, many = fitted(forecasts[:, :1], truth[:1]).weights, fitted(forecasts, truth).weights
-    # one case of the first source beside two in which the trusted one was right
+    # one case of the first source beside those of the prior
     assert few[:, 0].mean() < 0.6
     assert few[:, 1].mean() > 0.3
     assert many[:, 1].max() < 0.1
+
+
+def test_who_is_right_is_told_by_fewer_cases_than_whether_all_are_too_large():
+    """Two sources that agree but for a little, of which the first has it right, and both are twice too large."""
+    common, apart, _ = torch.randn(3, N, HORIZON, *CELLS)
+    forecasts = torch.stack([common + apart, common - apart, torch.zeros_like(common)])
+    weights = fitted(forecasts, 0.5 * (common + apart), torch.tensor([400.0, 4.0, 1.0])).weights
+    total = weights.sum(1)
+    assert total[0] == pytest.approx(0.5, abs=0.05)
+    assert total[0] < total[1] < total[2]
+    assert total[2] > 0.8
+    # the first has most of it all the same
+    assert (weights[:2, 0] > 2 * weights[:2, 1]).all()
 
 
 def test_cases_that_overlap_count_as_few():
@@ -56,7 +69,7 @@ def test_what_is_known_of_the_other_sources_counts_by_its_cases():
     blend = Blend(SOURCES, "linear", HORIZON)
     blend.fit(forecasts, truth, torch.ones(HORIZON), earlier)
     beside = blend.weights[:, 1:] / blend.weights[:, 1:].sum(1, keepdim=True)
-    torch.testing.assert_close(beside, torch.tensor([12 / 13, 1 / 13]).expand(HORIZON, 2), atol=0.06, rtol=0)
+    torch.testing.assert_close(beside, torch.tensor([18 / 19, 1 / 19]).expand(HORIZON, 2), atol=0.06, rtol=0)
 
 
 def test_a_lead_of_which_only_earlier_forecasts_tell_has_their_weights():
