@@ -210,17 +210,20 @@ class NeuralForecaster(ScaledForecaster):
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
         began = time.perf_counter()
         self._check_patches()
-        cut = {"window": self.window, "stride": self.training.stride, "context": self.context}
-        windows, held_out = divide(series.values.shape, **cut, validation_fraction=self.training.validation_fraction)
+        windows, held_out = divide(
+            series.values.shape,
+            window=self.window,
+            stride=self.training.stride,
+            context=self.context,
+            validation_fraction=self.training.validation_fraction,
+        )
         earlier = Earlier.of(self, series)
         wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
         time_features = earlier.time_features if earlier else make_time_features(wanted, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
         if earlier is None:
-            # the whole series decides its climatology: what is held out judges forecasts of the same anomalies
-            whole, _ = divide(series.values.shape, **cut, validation_fraction=0.0)
-            scaling, scaled, table = self._scale(series, calendar, whole, self.window)
+            scaling, scaled, table = self._scale(series, calendar, windows, self.window)
         else:
             scaling, scaled, table = earlier.scale(series, calendar)
         regional = self._patch(series.grid.shape) is not None
