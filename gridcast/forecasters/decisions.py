@@ -53,8 +53,11 @@ def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> Recalib
 
 
 def learn_held_out(module: CombinedModule, data: TrainingData) -> None:
-    """Fit the linear model beside the networks to the held-out part as well, once nothing is decided by it any more."""
-    if module.combination is not None and len(data.held_out):
+    """Fit the linear model beside the networks to the held-out part as well, once nothing is decided by it any more.
+
+    That of a long series, which has enough without, stays as it is.
+    """
+    if module.combination is not None and len(data.held_out) and data.is_small:
         model = module.combination.linear
         model.refit_mean(data.whole().runs(model.linear.n_lags + 1))
 

@@ -268,14 +268,16 @@ class NeuralForecaster(ScaledForecaster):
         with seeded(seed):
             spec = self._spec(series.grid, scaling.statistics, time_features, len(data.windows))
             module: Any = self._build_module(spec) if earlier is None else earlier.module()
+            linear_began = time.perf_counter()
             if earlier is None:
                 if module.combination is not None:
                     module.combination.earlier, _ = fit_inverse_model(module.combination.linear, data, self.bounded)
                 self._fit_start(module, data)
+            linear_seconds = time.perf_counter() - linear_began
             learned["module_"] = place(module, fabric)
             learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
             watch = Watch(self.training.callbacks, self._as_fitted(learned | self._origin(learned, series, calendar)))
-            plan = self._plan(module, data, began)
+            plan = self._plan(module, data, began, linear_seconds)
             plan = plan if earlier is None else earlier.plan(plan)
             with compiled(module, self.training.compile):
                 learned["history_"] = train(
@@ -366,13 +368,13 @@ class NeuralForecaster(ScaledForecaster):
         patch_size = self.patch_size if self._learns_from_patches else None
         return patch_of(patch_size, shape, self.batch_size * self.window)
 
-    def _plan(self, module: Any, data: TrainingData, began: float) -> TrainingPlan:
+    def _plan(self, module: Any, data: TrainingData, began: float, linear_seconds: float) -> TrainingPlan:
         # a cycle of its own for the part after which it is asked whether the training pays: its end tells
         stages = {"stages": (PROBE,)} if self.architecture == "residual" else {}
         seconds = None
         if self.training.max_minutes is not None:
             # the budget is that of the whole fit: what came before and what comes after the training is part of it
-            after = seconds_to_decide(module, data)
+            after = seconds_to_decide(module, data) + linear_seconds  # that is fitted again
             seconds = max(LEAST_SECONDS, 60 * self.training.max_minutes - (time.perf_counter() - began) - after)
         return TrainingPlan(
             max_epochs=self.max_epochs,

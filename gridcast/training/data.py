@@ -106,7 +106,7 @@ class TrainingData:
         """
         samples, _, stop = self.part
         values = self.scaled.values[samples.min() : samples.max() + 1, :stop]
-        if values.size > RUN_CELLS:
+        if not self.is_small:
             return self
         return replace(self, scaling=self.scaling.refitted(Series(values, self.scaled.times[:stop], self.scaled.grid)))
 
@@ -178,6 +178,12 @@ class TrainingData:
             for origin in thinned(origins, -(-most // n_runs)):
                 contexts = filled[None, origin - self.context : origin]
                 yield contexts, truth[None, origin : origin + horizon], np.array([(sample, start + origin - 1)])
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the training part is read at once, and further passes over it cost little."""
+        samples, _, stop = self.part
+        return len(samples) * stop <= self._most_fields
 
     @property
     def _most_fields(self) -> int:
