@@ -9,6 +9,8 @@
 - ``faults``: on air temperature, a sensor that drifts and two fields that are swapped; the share that
   `log_likelihood` finds, in its mean over the drift or over the swapped field, with a limit that one in a hundred of
   such means without a fault is below.
+- ``conditions``: on an autoregression of each cell, whose distribution given its third step ahead is known: how far the
+  members of ``predict_samples(given=)`` move, and their spread, over what is exact.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ def main() -> None:
             results[f"{name}/{seed}"] = halves(*make(seed), seed) | {"commit": COMMIT}
         results[f"constant/{seed}"] = constant(*turbulence(seed), seed) | {"commit": COMMIT}
         results[f"faults/{seed}"] = faults(seed) | {"commit": COMMIT}
+        results[f"conditions/{seed}"] = conditions(seed) | {"commit": COMMIT}
         write(arguments.out / "observations.json", results)
         print({k: v for k, v in results.items() if k.endswith(str(seed))}, flush=True)
 
@@ -114,6 +117,25 @@ def faults(seed: int) -> dict[str, float]:
         # as long means, at any step
         drifted.append(bool(found < usual[:, y, x].rolling(time=LASTS).mean().quantile(FALSE_ALARMS)))
     return {"swapped": float(np.mean(swapped)), "drifted": float(np.mean(drifted))}
+
+
+def conditions(seed: int) -> dict[str, list[float]]:
+    """Return shift and spread of members at leads 1 and 2, over those of the exact distribution given lead 3."""
+    rng, weight, n_times, shape = np.random.default_rng(seed), 0.8, 2000, (8, 12)
+    fields = [np.zeros(shape)]
+    for noise in rng.normal(size=(n_times - 1, *shape)):
+        fields.append(weight * fields[-1] + noise)
+    time = np.datetime64("2001-01-01", "ns") + np.arange(n_times) * np.timedelta64(1, "D")
+    series = xr.DataArray(np.stack(fields), dims=("time", "y", "x"), coords={"time": time}, name="autoregression")
+    model = gc.LinearForecaster(lags=1, climatology="mean", random_state=seed).fit(series)
+    free = model.predict_samples(3, n_samples=500)
+    given = free.mean("member")[2:] + 2.0
+    found = model.predict_samples(3, n_samples=500, given=given)
+    variance = np.array([sum(weight ** (2 * k) for k in range(lead)) for lead in (1, 2, 3)])
+    gain = weight ** np.array([2, 1]) * variance[:2] / variance[2]
+    moved = (found - free).mean(("member", "y", "x")).values[:2] / (2.0 * gain)
+    spread = found.var("member").mean(("y", "x")).values[:2] / (variance[:2] - gain**2 * variance[2])
+    return {"mean": moved.tolist(), "spread": np.sqrt(spread).tolist()}
 
 
 if __name__ == "__main__":

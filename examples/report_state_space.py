@@ -100,4 +100,9 @@ def observations_table(results: dict[str, Any]) -> str:
     for fault, title in (("swapped", "two fields swapped"), ("drifted", "a sensor that drifts")):
         cells = [f"{100 * np.median([run[fault] for run in runs]):.0f} %", "95 %", str(len(runs)), commits(runs)]
         lines.append(line([f"air, {title}: found at 1 % false alarms", *cells]))
+    runs = [run for key, run in results.items() if key.startswith("conditions/")]
+    for name in ("mean", "spread") if runs else ():
+        worst = [max(run[name], key=lambda ratio: abs(ratio - 1)) for run in runs]  # of both leads
+        cells = [summary(worst), "0.95 to 1.05", str(len(runs)), commits(runs)]
+        lines.append(line([f"autoregression given its third step: {name} of members / exact", *cells]))
     return "\n".join([*lines, "", "`python examples/observations.py --threads 1 --out docs/results`", ""])

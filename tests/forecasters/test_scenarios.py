@@ -28,10 +28,10 @@ def test_cells_are_met_and_their_past_follows_as_it_exactly_does(linear_model, b
     v = [0.25 * sum(0.64**k for k in range(lead)) for lead in (1, 2, 3)]
     moved = (members - free).where(box > 0).mean(("member", "y", "x")).values
     gain = [0.64 * v[0] / v[2], 0.8 * v[1] / v[2]]
-    np.testing.assert_allclose(moved[:2], [2 * g for g in gain], rtol=0.15)
+    np.testing.assert_allclose(moved[:2], [2 * g for g in gain], rtol=0.05)
     spread = members.where(box > 0).var("member").mean(("y", "x")).values
     exact = [v[0] - gain[0] ** 2 * v[2], v[1] - gain[1] ** 2 * v[2]]
-    np.testing.assert_allclose(spread[:2], exact, rtol=0.25)
+    np.testing.assert_allclose(spread[:2], exact, rtol=0.1)  # variances: 5 % of the spread
     # elsewhere nothing changes
     np.testing.assert_allclose(members[..., 8:], free[..., 8:], atol=0.3)
 
