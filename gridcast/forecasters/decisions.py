@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import replace
@@ -59,7 +60,9 @@ def learn_held_out(module: CombinedModule, data: TrainingData) -> None:
     """
     if module.combination is not None and len(data.held_out) and data.is_small:
         model = module.combination.linear
-        model.refit_mean(data.whole().runs(model.linear.n_lags + 1))
+        again = copy.deepcopy(model).cpu()  # where regressions are made
+        again.refit_mean(data.whole().runs(model.linear.n_lags + 1))
+        model.load_state_dict(again.state_dict())
 
 
 def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:
