@@ -150,8 +150,9 @@ def plot_reliability(
     """
     Draw how often an event happened against how probable it was forecast: a reliability diagram.
 
-    The event is a value above `threshold`; its forecast probability is the share of members above it. A reliable
-    forecast lies on the 1:1 line. The inset shows how often each probability was forecast.
+    The event is a value of at least `threshold`, as in :func:`gridcast.metrics.reliability`; its forecast probability
+    is the share of members that reach it. A reliable forecast lies on the 1:1 line. The inset shows how often each
+    probability was forecast.
 
     Parameters
     ----------
@@ -193,7 +194,7 @@ def plot_reliability(
     if n_bins < 1:
         raise ValueError(f"n_bins={n_bins!r} must be 1 or more")
     members, truth = _members_and_truth(forecast, observed, member_dim)
-    n_above, happened = (members > threshold).sum(axis=0), truth > threshold
+    n_above, happened = (members >= threshold).sum(axis=0), truth >= threshold
     probability = n_above / len(members)
     bins = np.minimum(n_above * n_bins // len(members), n_bins - 1)  # whole numbers: 0.29 * 100 is below 29
     count = np.bincount(bins, minlength=n_bins)
@@ -203,7 +204,7 @@ def plot_reliability(
     ax.plot(*sums, color=COLORS[0], marker="o", markersize=5, label="forecast")
     ax.plot([0.0, 1.0], [0.0, 1.0], color=GREY, linestyle="--", zorder=1, label="1:1")
     ax.axhline(happened.mean(), color=GREY, linestyle=":", zorder=1, label="frequency of the event")
-    event = f"value > {threshold:g} {units_of(observed, forecast) or ''}".strip()
+    event = f"value ≥ {threshold:g} {units_of(observed, forecast) or ''}".strip()
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set(xlabel=f"forecast probability of {event}", ylabel="observed frequency")
     legend_above(ax)

@@ -175,7 +175,7 @@ def plot_film(
     observed: xr.DataArray,
     forecasts: Mapping[str, xr.DataArray],
     *,
-    leads: Sequence[Any] | None = None,
+    leads: Sequence[Any] | xr.DataArray | None = None,
     projection: Any = None,
     coastlines: bool = False,
     axes: NDArray[Any] | None = None,
@@ -189,7 +189,7 @@ def plot_film(
         The truth.
     forecasts : mapping of str to DataArray of the shape of `observed`
         Each model's forecast, with the labels and units of `observed`.
-    leads : sequence of labels, default=None
+    leads : sequence of labels or DataArray, default=None
         The lead times (or times) to show. None shows up to 6, from the first to the last, closer at the start.
     projection, coastlines
         As in :func:`plot_maps`.
@@ -299,7 +299,7 @@ def _draw_rows(
     add_colorbar(axes, mesh, fields, name, units)
 
 
-def _pick(data: xr.DataArray, dim: str, labels: Sequence[Any] | None) -> xr.DataArray:
+def _pick(data: xr.DataArray, dim: str, labels: Sequence[Any] | xr.DataArray | None) -> xr.DataArray:
     """Return the steps of a film."""
     if dim not in data.coords:
         data = data.assign_coords({dim: np.arange(1, data.sizes[dim] + 1)})
@@ -307,10 +307,11 @@ def _pick(data: xr.DataArray, dim: str, labels: Sequence[Any] | None) -> xr.Data
         count = data.sizes[dim]
         wanted = np.geomspace(1, max(count, 1), min(_MOST_STEPS_OF_FILM, count)).round().astype(int)
         return data.isel({dim: np.unique(wanted) - 1})
+    labels = list(getattr(labels, "values", labels))  # a coordinate is labels too
     try:
-        return data.sel({dim: list(labels)})
+        return data.sel({dim: labels})
     except KeyError as error:
-        raise ValueError(f"leads has {list(labels)}, {dim} only {data[dim].values.tolist()}") from error
+        raise ValueError(f"leads has {labels}, {dim} only {data[dim].values.tolist()}") from error
 
 
 def _film_titles(data: xr.DataArray, dim: str) -> list[str]:

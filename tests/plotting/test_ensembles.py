@@ -96,17 +96,17 @@ def test_a_calibrated_ensemble_is_flat_and_an_overconfident_one_a_u():
 
 
 def test_reliability_by_hand():
-    # Probabilities 0, 0.25, 0.25, 0.5 and 1 of being above 1.
+    # Probabilities 0, 0.25, 0.25, 0.5 and 1 of 1 or more, which 1 itself is.
     ensemble = xr.DataArray(
-        [[0, 2, 2, 2, 2], [0, 0, 0, 2, 2], [0, 0, 0, 0, 2], [1, 0, 0, 0, 2]], dims=("member", "time")
+        [[0, 2, 2, 2, 2], [0, 0, 0, 2, 2], [0, 0, 0, 0, 1], [0, 0, 0, 0, 1]], dims=("member", "time")
     )
-    truth = xr.DataArray([0.0, 5.0, 0.0, 5.0, 5.0], dims="time", attrs={"units": "K"})
+    truth = xr.DataArray([0.0, 1.0, 0.0, 5.0, 5.0], dims="time", attrs={"units": "K"})
     ax = plot_reliability(ensemble, truth, threshold=1.0, n_bins=4)
     bins, diagonal, frequency = ax.lines
     np.testing.assert_allclose(bins.get_xydata(), [[0.0, 0.0], [0.25, 0.5], [0.5, 1.0], [1.0, 1.0]])
     np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
     np.testing.assert_allclose(frequency.get_ydata(), 0.6)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("forecast probability of value > 1 K", "observed frequency")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("forecast probability of value ≥ 1 K", "observed frequency")
     (inset,) = ax.child_axes
     np.testing.assert_allclose(heights(inset), [0.2, 0.4, 0.2, 0.2])
 

@@ -226,7 +226,7 @@ def test_error_maps_errors(observed, pair):
 def test_film_has_a_row_a_model_and_a_column_a_lead(by_lead):
     rows = {"truth": by_lead, "CNMM": by_lead + 1.0, "persistence": 0.5 * by_lead}
     models = {name: data for name, data in rows.items() if name != "truth"}
-    axes = plot_film(by_lead, models, leads=[1, 2, 10])
+    axes = plot_film(by_lead, models, leads=by_lead.lead_time.isel(lead_time=[0, 1, 9]))
     assert axes.shape == (3, 3)
     for row, data in zip(axes, rows.values(), strict=True):
         for ax, lead in zip(row, (1, 2, 10), strict=True):
@@ -262,6 +262,8 @@ def test_film_errors(by_lead):
         plot_film(by_lead[0], {"CNMM": by_lead[0]})
     with pytest.raises(ValueError, match=r"leads has \[99\], lead_time only \[1, 2, 3"):
         plot_film(by_lead, {"CNMM": by_lead}, leads=[99])
+    with pytest.raises(ValueError, match=r"leads has \[99\], lead_time only"):
+        plot_film(by_lead, {"CNMM": by_lead}, leads=xr.DataArray([99], dims="lead_time"))
     with pytest.raises(ValueError, match=r"axes must have the shape \(2, 1\), got \(1, 1\)"):
         plot_film(by_lead, {"CNMM": by_lead}, leads=[1], axes=plt.subplots(1, 1, squeeze=False)[1])
 
