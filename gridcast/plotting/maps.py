@@ -311,7 +311,8 @@ def _pick(data: xr.DataArray, dim: str, labels: Sequence[Any] | xr.DataArray | N
     try:
         return data.sel({dim: labels})
     except KeyError as error:
-        raise ValueError(f"leads has {labels}, {dim} only {data[dim].values.tolist()}") from error
+        asked = ", ".join(map(str, labels))
+        raise ValueError(f"leads has [{asked}], {dim} only {data[dim].values.tolist()}") from error
 
 
 def _film_titles(data: xr.DataArray, dim: str) -> list[str]:
