@@ -113,7 +113,7 @@ class CNMMForecaster(NeuralForecaster):
 
     def _fit_start(self, module: Any, data: TrainingData) -> None:
         if module.layout is not None:
-            module.layout.take_steps()  # after the fit of the linear model: the steps are its errors
+            module.layout.take(module.combination.linear.linear)
 
     def _residual_module(self, spec: ModuleSpec) -> MarkovModule:
         """Return a deep transition and its filter, beside a linear inverse model."""
@@ -123,7 +123,7 @@ class CNMMForecaster(NeuralForecaster):
         n_lags = min(self.lags, self.window - 1, self.context)
         patches = self._patch(spec.shape) is not None
         combined = combination(spec, n_lags, self.horizon, patches=patches)
-        model, layout = combined.linear, LatentLayout(combined.linear)
+        model, layout = combined.linear, LatentLayout(combined.linear.linear, combined.linear.noise)
         transition = DeepTransition(
             model.linear.n_lags * spec.shape[0],
             self.transition_channels,

@@ -53,12 +53,14 @@ def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> Recalib
     return Recalibration.learn(scores.cpu().numpy(), held_out.cases.cpu().numpy())
 
 
-def learn_held_out(module: CombinedModule, data: TrainingData) -> None:
-    """Fit the linear model beside the networks to the held-out part as well, once nothing is decided by it any more.
+def learns_held_out(module: CombinedModule, data: TrainingData) -> bool:
+    """Say whether `learn_held_out` will do anything: a long series has enough without what is held out."""
+    return module.combination is not None and len(data.held_out) > 0 and data.whole().is_small
 
-    That of a long series, which has enough without, stays as it is.
-    """
-    if module.combination is not None and len(data.held_out) and data.is_small:
+
+def learn_held_out(module: CombinedModule, data: TrainingData) -> None:
+    """Fit the linear model beside the networks to the held-out part as well, once nothing is decided by it any more."""
+    if module.combination is not None and learns_held_out(module, data):
         model = module.combination.linear
         again = copy.deepcopy(model).cpu()  # where regressions are made
         again.refit_mean(data.whole().runs(model.linear.n_lags + 1))
@@ -101,8 +103,8 @@ def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
         data = data.with_few(max(LEAST_FORECASTS, HELD_BYTES // (24 * horizon * math.prod(data.scaled.grid.shape))))
         found, _ = regions(data, DOWNSAMPLING)
     else:
-        whole = replace(data.with_few(LEAST_FORECASTS), regional=False).validation(0)[0]
-        usual = changes(torch.from_numpy(whole)).mean(0)
+        whole = replace(data.with_few(LEAST_FORECASTS), regional=False).validation(0)[:2]
+        usual = changes(*map(torch.from_numpy, whole)).nanmean(0)
     x, mask, clock, truth = validation(found, horizon)
     limits = bounds_of(found, horizon) if bounded else None
     bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))

@@ -115,12 +115,12 @@ def _hindcast(
     made = earlier.hindcasts(later, horizon, most)
     found, began = [], []
     while batch := list(itertools.islice(made, n_together)):
-        contexts, truths, origins = (np.concatenate(part) for part in zip(*batch, strict=True))
+        contexts, masks, truths, origins = (np.concatenate(part) for part in zip(*batch, strict=True))
         limits = earlier.bounds(origins[:, 1], horizon) if bounded else None
         bounds = None if limits is None else Bounds(*map(torch.from_numpy, limits))
         x, truth = torch.from_numpy(contexts), torch.from_numpy(truths)
         forecast = past.mean(x, horizon)
-        hindcasts.add(forecast, truth, bounds, x)
+        hindcasts.add(forecast, truth, bounds, (x, torch.from_numpy(masks)))
         sources = torch.stack([forecast, x[:, -1:].expand_as(forecast)])
         found.append(Products.of(sources, truth, truth.isfinite().any(4).any(3).any(2).sum(0)))
         began.append(origins)

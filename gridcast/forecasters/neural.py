@@ -17,7 +17,7 @@ from gridcast.data.covariates import check_time_features, make_time_features, st
 from gridcast.data.grid import Series
 from gridcast.data.parameters import AUTO, anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
-from gridcast.forecasters.decisions import decide, gains_nothing, learn_held_out, seconds_to_decide
+from gridcast.forecasters.decisions import decide, gains_nothing, learn_held_out, learns_held_out, seconds_to_decide
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.inverse_model import fit_inverse_model
 from gridcast.forecasters.linear import LinearForecaster
@@ -153,7 +153,8 @@ class NeuralForecaster(ScaledForecaster):
     def linear_(self) -> LinearForecaster:
         """The linear model that the networks are weighed against, a `LinearForecaster`.
 
-        It is fitted to the training part, and to the held-out one as well once that has decided.
+        It is fitted to the training part and, once that has decided, to the held-out one as well, unless the series is
+        long (more than 64 million values) or the fit went on from an earlier one.
 
         Raises
         ------
@@ -174,8 +175,9 @@ class NeuralForecaster(ScaledForecaster):
         The columns ``networks``, ``linear`` and ``persistence`` are the weights of the forecast of the trained
         networks, of `linear_` and of the last anomaly; what they leave to 1 goes to the climatology.
         ``spread_networks`` and ``spread_linear`` are the factors of the deviations of the networks' members and of the
-        noise of `linear_`, ``spread_activity`` the power of the activity that multiplies both: how much has changed
-        around a cell of late, in units of what is usual there. ``error_networks``, ... and ``error`` are the squared
+        noise of the linear model. ``spread_activity`` is the power of the activity whose value multiplies both: how
+        much has changed around a cell of late, in units of what is usual there. ``error_networks``, ... and ``error``
+        (``error_linear`` before the linear model has learned the held-out part too) are the squared
         errors of each and of the weighted sum, in units of that of the climatology; ``gain`` is the share of the error
         that the networks take off the best sum without them.
 
@@ -374,7 +376,9 @@ class NeuralForecaster(ScaledForecaster):
         seconds = None
         if self.training.max_minutes is not None:
             # the budget is that of the whole fit: what came before and what comes after the training is part of it
-            after = seconds_to_decide(module, data) + linear_seconds  # that is fitted again
+            after = seconds_to_decide(module, data)
+            if learns_held_out(module, data):
+                after += linear_seconds  # at most: hindcasts are not made again
             seconds = max(LEAST_SECONDS, 60 * self.training.max_minutes - (time.perf_counter() - began) - after)
         return TrainingPlan(
             max_epochs=self.max_epochs,

@@ -76,7 +76,8 @@ def calibrate(module: CombinedModule, held_out: HeldOut) -> Tensor:
     """
     chosen = list(range(0, len(held_out.x), -(-len(held_out.x) // MOST_ENSEMBLES)))
     combination = _combination(module)
-    combination.spread.usual.copy_(changes(held_out.x).mean(0) if held_out.usual is None else held_out.usual)
+    usual = changes(held_out.x, held_out.mask).nanmean(0) if held_out.usual is None else held_out.usual
+    combination.spread.usual.copy_(usual.nan_to_num(1.0))  # where nothing was observed
     forecasts, found, seen = _weigh(module, held_out, chosen)
     variance, activity, std = (torch.cat(part) for part in zip(*found, strict=True))
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
@@ -109,7 +110,7 @@ def _weigh(
         with held_out.at(i, module):
             mean, loc, scale = held_out.alone(module, i, N_MEMBERS if i in chosen else 0)
             made.append(combination.sources(mean, x))
-            activity, std = combination.spread.activity(x), combination.linear.std[None]
+            activity, std = combination.spread.activity(x, held_out.mask[i : i + 1]), combination.linear.std[None]
             seen.append((activity.flatten(2)[..., cells], std.flatten(3)[..., cells]))
             if i in chosen:
                 variance = (loc - mean).square().mean(0) + scale.square().mean(0)

@@ -132,7 +132,7 @@ class CombinedModule(ForecastModule):
         spread, std = self.combination.spread, self.combination.linear.std[:1]
         combined = self.combination.blend.mean(self.combination.sources(mean, x))
         variance = spread.networks[:1].square() * variance + spread.paths[:1].square() * std.square()
-        active = spread.activity(x)[:, None] ** spread.power[:1]
+        active = spread.activity(x, mask)[:, None] ** spread.power[:1]
         return combined[:, 0], (active * variance.sqrt()).clamp(min=FLOOR)[:, 0]
 
     @torch.no_grad()
@@ -145,7 +145,7 @@ class CombinedModule(ForecastModule):
             return
         combined = self.combination.blend.mean(self.combination.sources(mean, x))
         linear, spread = self.combination.linear, self.combination.spread
-        std, activity = by_lead(linear.std, horizon), spread.activity(x)
+        std, activity = by_lead(linear.std, horizon), spread.activity(x, mask)
         # of a series with bounds members are paths of the linear model alone
         drawn = bool(spread.networks.any())
         for n in sizes:

@@ -42,9 +42,15 @@ class Hindcasts:
         self.bounds: list[Bounds] = []
         # changes before each of them, (n, channel, cell)
         self.changes: list[Tensor] = []
-        self.usual = torch.zeros(*self.shape[1:])
+        self.usual, self.known = torch.zeros(2, *self.shape[1:])
 
-    def add(self, forecast: Tensor, truth: Tensor, bounds: Bounds | None = None, x: Tensor | None = None) -> None:
+    def add(
+        self,
+        forecast: Tensor,
+        truth: Tensor,
+        bounds: Bounds | None = None,
+        contexts: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         """Take in forecasts and what came.
 
         Parameters
@@ -53,17 +59,18 @@ class Hindcasts:
             NaN where it is not known.
         bounds : Bounds or None
             Each as `truth`.
-        x : Tensor, (n, context, channel, y, x), optional
-            What the forecasts are from; for all of them, or for none.
+        contexts : (Tensor, Tensor), each (n, context, channel, y, x), optional
+            What the forecasts are from, and its mask; for all of them, or for none.
         """
         # a distribution that is not normal, or depends on the state, does not follow from sums
         self.kept.append((self._some(forecast), self._some(truth)))
         if bounds is not None:
             self.bounds.append(Bounds(*map(self._some, bounds)))
-        if x is not None:
-            before = changes(x)
+        if contexts is not None:
+            before = changes(*contexts)
             self.changes.append(self._some(before))
-            self.usual += before.sum(0)
+            self.usual += before.nansum(0)
+            self.known += before.isfinite().sum(0)
         seen = truth.isfinite() & forecast.isfinite()
         forecast, truth = (torch.where(seen, t, 0.0).double() for t in (forecast, truth))
         self.count += seen.sum(0)
@@ -78,9 +85,8 @@ class Hindcasts:
 
     @property
     def usual_changes(self) -> Tensor:
-        """The mean square of the changes around each cell, (channel, y, x); 1 where no contexts were given."""
-        n = sum(map(len, self.changes))
-        return self.usual / n if n else torch.ones_like(self.usual)
+        """The mean square of the changes around each cell, (channel, y, x); 1 where none was observed."""
+        return torch.where(self.known > 0, self.usual / self.known.clamp(min=1.0), 1.0)
 
     def fit_spread(self, spread: Spread, damping: Tensor, std: Tensor, cases: Tensor) -> None:
         """Fit what does not follow from sums: how the spread depends on the activity, and what is near bounds.

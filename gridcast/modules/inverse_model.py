@@ -45,6 +45,7 @@ class LinearInverseModel(ForecastModule):
     ratio, std : Tensor, (horizon, channel, y, x)
         Scale of the paths, and the standard deviation that they then have.
     spread : Spread
+        What members have beside that: a factor and a power of the activity, or the distribution near a bound.
     """
 
     damping: Tensor
@@ -139,7 +140,8 @@ class LinearInverseModel(ForecastModule):
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield forecasts, see `ForecastModule`, of scale 0: the noise is in the paths."""
         x, bounds = contexts.x, contexts.bounds
-        forecast, std, activity = self.mean(x, horizon), by_lead(self.std, horizon), self.spread.activity(x)
+        forecast, std = self.mean(x, horizon), by_lead(self.std, horizon)
+        activity = self.spread.activity(x, contexts.mask)
         for n in sizes:
             if not n:
                 loc = self.spread.mean(forecast, std, bounds)[None]
@@ -154,7 +156,8 @@ class LinearInverseModel(ForecastModule):
     def predictive(self, contexts: Contexts) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of the next field, see `ForecastModule`."""
         mean, spread = self.mean(contexts.x, 1)[:, 0], self.spread
-        return mean, spread.activity(contexts.x) ** spread.power[0] * spread.paths[0] * self.std[0]
+        active = spread.activity(contexts.x, contexts.mask) ** spread.power[0]
+        return mean, active * spread.paths[0] * self.std[0]
 
     @torch.no_grad()
     def mean(self, x: Tensor, horizon: int) -> Tensor:

@@ -236,7 +236,7 @@ class MarkovModule(CombinedModule):
         self, layout: LatentLayout, x: Tensor, mask: Tensor, known: Covariates, n_steps: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of the transition from an observed state, at `n_steps` steps from a random one on."""
-        n_lags, n_times = layout.model.linear.n_lags, x.shape[1]
+        n_lags, n_times = layout.linear.n_lags, x.shape[1]
         n_steps = min(n_steps, n_times - 1)
         # a whole memory before it, where the window is long enough
         last = int(torch.randint(min(n_lags, n_times - n_steps) - 1, n_times - n_steps, ()))
@@ -283,7 +283,7 @@ class MarkovModule(CombinedModule):
         # past the recurrence, so that the observed coefficients reach the combiner unsmoothed
         skip = None if self.skip is None else self.skip(x.flatten(0, 1)).unflatten(0, batch_time)
         if self.layout is not None:
-            linear = self.layout.model.linear
+            linear = self.layout.linear
             lagged = linear.lags(x)  # (batch, time, n_lags * n_folded, y / d, x / d)
             start = self.layout.start(x)
             # fields and errors both of unit variance: errors are the smaller by far, and all that is new in a frame

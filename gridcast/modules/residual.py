@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from gridcast.modules.bands import in_bands
 from gridcast.modules.convolutional import ConvCombiner
 from gridcast.modules.deep import DeepTransition
-from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import BOUNDED, Around, GridConv2d, fill_bias_, positive, softplus_inverse, zero_
+from gridcast.modules.linear import LinearForecast
+from gridcast.modules.noise import CorrelatedNoise
 
 FEATURE_LIMIT = 10.0  # standard deviations: what the networks see of a record is not beyond what they learned from
 SCALE_FLOOR = 1e-3  # of the posterior and the emission, in steps: a scale of zero has no density
@@ -47,26 +49,28 @@ class LatentLayout(nn.Module):
 
     Parameters
     ----------
-    model : LinearInverseModel
-        The coefficients, and the noise of its forecasts.
+    linear : LinearForecast
+        The coefficients. A copy of it is kept: what networks see of a forecast is not to change after their training.
+    noise : CorrelatedNoise
+        Of its forecasts.
     """
 
     step: Tensor
     cell_change: Tensor
 
-    def __init__(self, model: LinearInverseModel) -> None:
+    def __init__(self, linear: LinearForecast, noise: CorrelatedNoise) -> None:
         super().__init__()
-        self.model = model
-        self.n_latent = model.linear.n_folded
-        self.n_state = model.linear.n_lags * self.n_latent
+        self.linear, self.noise = copy.deepcopy(linear), noise
+        self.n_latent = linear.n_folded
+        self.n_state = linear.n_lags * self.n_latent
         # buffers: fitted, not trained, and saved with the module
         self.register_buffer("step", torch.ones(self.n_latent, 1, 1))
-        self.register_buffer("cell_change", torch.ones(len(model.linear.cell_std), 1, 1))
+        self.register_buffer("cell_change", torch.ones(len(linear.cell_std), 1, 1))
 
     @torch.no_grad()
-    def take_steps(self) -> None:
-        """Take the size of a step and of a change from the linear model, once that is fitted."""
-        linear = self.model.linear
+    def take(self, linear: LinearForecast) -> None:
+        """Take what a linear forecast has learned, and the size of its steps and changes."""
+        self.linear.load_state_dict(linear.state_dict())
         self.step.copy_(linear.step)
         # the basis is orthonormal: the mean square of the cells is that of their coefficients
         squared = (linear.scale * linear.change).square().unflatten(0, (len(self.cell_change), -1))
@@ -84,7 +88,7 @@ class LatentLayout(nn.Module):
 
     def observed(self, x: Tensor) -> Tensor:
         """Return the state after fields (batch, at most n_lags, channel, y, x) that are taken as they were observed."""
-        return self.model.linear.lags(x)[:, -1]
+        return self.linear.lags(x)[:, -1]
 
     def push(self, state: Tensor, z: Tensor) -> Tensor:
         """Return the state (n, n_state, y, x) after `z` (n, n_latent, y, x) has followed it."""
@@ -93,24 +97,20 @@ class LatentLayout(nn.Module):
 
     def states(self, start: Tensor, z: Tensor) -> Tensor:
         """Return `start` and the states after each step of `z` (batch, time, ...), (batch, 1 + time, n_state, y, x)."""
-        n_times, n_past = z.shape[1], self.model.linear.n_lags - 1
+        n_times, n_past = z.shape[1], self.linear.n_lags - 1
         before = start.unflatten(1, (n_past + 1, self.n_latent)).flip(1)  # the oldest first, as time goes
         path = torch.cat([before, z], dim=1)  # (batch, n_lags + time, n_latent, y, x)
         # views of one sequence, shifted: no loop over time
         return torch.cat([path[:, n_past - lag : n_past - lag + 1 + n_times] for lag in range(n_past + 1)], dim=2)
 
-    def noise(self, like: Tensor) -> Tensor:
-        """Return noise of unit variance with the shape of `like` (n, n_latent, y, x)."""
-        return self.model.noise(like)
-
     def inputs(self, parts: State) -> Tensor:
         """Return what the filter sees: the coefficients, the standardised changes before and the clock, bounded."""
-        features = self.model.linear.features(torch.cat([parts.now, parts.past], dim=1))
+        features = self.linear.features(torch.cat([parts.now, parts.past], dim=1))
         return torch.cat([features, parts.clock], dim=1).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
 
     def fields(self, parts: State) -> Tensor:
         """Return the latest field and the changes before it, standardised and bounded, (n, n_lags * channel, y, x)."""
-        linear = self.model.linear
+        linear = self.linear
         lags = torch.cat([parts.now, parts.past], dim=1).unflatten(1, (linear.n_lags, self.n_latent))
         fields = linear.unfold(lags.flatten(0, 1)).unflatten(0, lags.shape[:2])  # (n, n_lags, channel, y, x)
         changes = (fields[:, :-1] - fields[:, 1:]) / self.cell_change
@@ -160,7 +160,7 @@ class ResidualCombiner(nn.Module):
         combined = self.network.combine(self.layout.inputs(parts), hidden)
         forecast, error = ahead
         now = torch.lerp(forecast, skip, torch.sigmoid(self.gain(combined).float()))
-        loc = self.layout.model.linear.bounded(now + error * self.network.loc(combined).float())
+        loc = self.layout.linear.bounded(now + error * self.network.loc(combined).float())
         return loc, error * positive(self.network.scale(combined), SCALE_FLOOR)
 
 
@@ -178,7 +178,7 @@ class ResidualTransition(nn.Module):
 
     def forward(self, state: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, n_latent, y, x) of the latent after `state` (n, n_state + n_clock, y, x)."""
-        parts, linear = self.layout.split(state), self.layout.model.linear
+        parts, linear = self.layout.split(state), self.layout.linear
         seen, network = (self.layout.fields(parts), parts.clock, location), self.network
         if network.local:
             change, scale = in_bands(network, seen, state.shape[-2], network.reach, network.around)
@@ -200,5 +200,5 @@ class FieldEmitter(nn.Module):
     def forward(self, z: Tensor, location: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return loc and scale (n, channel, y, x) of the observation of `z` (n, n_latent, y / d, x / d)."""
         del location
-        loc = self.layout.model.linear.unfold(z)
-        return loc, (self.layout.model.linear.cell_step * positive(self.raw_scale, SCALE_FLOOR)).expand_as(loc)
+        loc = self.layout.linear.unfold(z)
+        return loc, (self.layout.linear.cell_step * positive(self.raw_scale, SCALE_FLOOR)).expand_as(loc)

@@ -40,7 +40,7 @@ class Spread(nn.Module):
     power : Tensor, (horizon, n_channels, 1, 1)
         Of the activity, by which both are multiplied: where much has changed of late, much will.
     usual : Tensor, (n_channels, y, x)
-        Mean square of the changes before held-out forecasts.
+        Mean square of the changes before held-out forecasts, or hindcasts.
     """
 
     networks: Tensor
@@ -56,14 +56,16 @@ class Spread(nn.Module):
         self.register_buffer("usual", torch.ones(shape))
         self.censored = CensoredForecast(horizon, n_channels)
 
-    def activity(self, x: Tensor) -> Tensor:
+    def activity(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the root mean square of the changes around each cell, in units of the usual one, (n, channel, y, x).
+
+        It is 1 where none was observed.
 
         Parameters
         ----------
-        x : Tensor, (n, context, channel, y, x)
+        x, mask : Tensor, (n, context, channel, y, x)
         """
-        return activity_of(changes(x), self.usual)
+        return activity_of(changes(x, mask), self.usual)
 
     def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds | None) -> Tensor:
         """Return the mean (batch, horizon, channel, y, x) for a forecast and `std` (horizon, channel, y, x)."""
@@ -153,6 +155,7 @@ class Spread(nn.Module):
                 if any(bool(limit.isfinite().any()) for limit in limits):
                     # its noise is that of the paths
                     self.networks[lead:, channel], self.paths[lead:, channel] = 0.0, 1.0
+                    self.power[lead:, channel] = 0.0
                     if lead + 1 in FITTED:
                         self.censored.fit(lead, channel, f, y, s, limits)
                     continue
@@ -166,15 +169,21 @@ class Spread(nn.Module):
                 buffer[lead:, channel] = factor
 
 
-def changes(x: Tensor) -> Tensor:
-    """Return the mean square of the changes of contexts (n, context, channel, y, x) around each cell."""
-    squared = x.diff(dim=1).square().mean(1) if x.shape[1] > 1 else torch.ones_like(x[:, 0])
-    return mean_around(squared, AROUND)
+def changes(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean square of the changes of contexts (n, context, channel, y, x) around each cell.
+
+    Those between two steps that were observed, which the mask says; NaN where there are none.
+    """
+    if x.shape[1] == 1:
+        return torch.ones_like(x[:, 0])
+    seen = mask[:, 1:] * mask[:, :-1]
+    squared, share = (mean_around(t.mean(1), AROUND) for t in (seen * x.diff(dim=1).square(), seen))
+    return torch.where(share > 0, squared / share, torch.nan)
 
 
 def activity_of(before: Tensor, usual: Tensor) -> Tensor:
-    """Return the root of mean squares (n, ...) in units of the usual ones, bounded."""
-    return (before / usual.clamp(min=FLOOR)).clamp(*ACTIVITY).sqrt()
+    """Return the root of mean squares (n, ...) in units of the usual ones, bounded; 1 where one is not known."""
+    return (before / usual.clamp(min=FLOOR)).clamp(*ACTIVITY).sqrt().nan_to_num(1.0)
 
 
 def _fit_shares(

@@ -37,7 +37,7 @@ def teaching_terms(
     terms : dict of scalar Tensor
         ``mse`` and ``taught``.
     """
-    linear = layout.model.linear
+    linear = layout.linear
     loc, first = loc[:, :, : linear.n_folded], scale[:, 0, : linear.n_folded]
     # a block counts as far as it was observed
     share = F.avg_pool2d(seen[:, 0], linear.downsampling).repeat_interleave(linear.downsampling**2, dim=1)

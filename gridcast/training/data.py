@@ -154,8 +154,8 @@ class TrainingData:
         # a climatology of the whole part would have seen the hindcasts' truth
         return replace(self, scaling=self.scaling.refitted(known), windows=windows), runs
 
-    def hindcasts(self, runs: Runs, horizon: int, most: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield contexts (1, context, channel, y, x), the fields after them and their origins (sample, step), (1, 2).
+    def hindcasts(self, runs: Runs, horizon: int, most: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield contexts (1, context, channel, y, x), masks, the fields after them and origins (sample, step), (1, 2).
 
         Parameters
         ----------
@@ -171,13 +171,18 @@ class TrainingData:
         for sample, start in thinned(begins, n_runs):
             length = min(stop - start, max(self._most_fields // n_runs, self.context + 1))
             (block,) = self._read(np.array([(sample, start)]), length)
-            filled, _ = fill_missing(block, self.scaling.default)
+            filled, mask = fill_missing(block, self.scaling.default)
             # so that the last origins have a whole horizon too
             truth = np.concatenate([block, np.full((horizon, *block.shape[1:]), np.nan, block.dtype)])
             origins = np.arange(self.context, length)  # the first step that is forecast
             for origin in thinned(origins, -(-most // n_runs)):
-                contexts = filled[None, origin - self.context : origin]
-                yield contexts, truth[None, origin : origin + horizon], np.array([(sample, start + origin - 1)])
+                context, after = slice(origin - self.context, origin), slice(origin, origin + horizon)
+                yield (
+                    filled[None, context],
+                    mask[None, context],
+                    truth[None, after],
+                    np.array([(sample, start + origin - 1)]),
+                )
 
     @property
     def is_small(self) -> bool:

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from seasonal import make_series
 from small import NEURAL, small
 
 import gridcast as gc
-from gridcast.forecasters import neural
+from gridcast.forecasters import decisions, neural
+from gridcast.modules.inverse_model import LinearInverseModel
 
 N = 120
 
@@ -121,3 +123,28 @@ def test_the_linear_model_learns_what_was_held_out_once_it_has_decided(name):
     assert model.decisions_["error_linear"][1] > 0.9
     error = model.linear_.predict(1)[0] + series[-1]
     assert float(np.square(error).mean()) < 0.5 * float(np.square(series[-1]).mean())
+
+
+def test_networks_forecast_alike_before_and_after_the_linear_model_learns_what_was_held_out(monkeypatch):
+    found = []
+
+    def watched(module, data):
+        x = torch.randn(1, 4, 1, *module.combination.linear.size)
+        before = module.begin(x, torch.ones_like(x), 3, None)[0]
+        weights = module.combination.linear.linear.own.clone()
+        decisions.learn_held_out(module, data)
+        found.extend([before, module.begin(x, torch.ones_like(x), 3, None)[0]])
+        assert not torch.equal(weights, module.combination.linear.linear.own)
+
+    monkeypatch.setattr(neural, "learn_held_out", watched)
+    small("cnmm", validation_fraction=0.3, max_steps=3).fit(make_series(60))
+    assert torch.equal(*found)
+
+
+def test_a_long_series_keeps_the_linear_model_of_its_training_part(monkeypatch):
+    refitted, series = [], make_series(60)
+    monkeypatch.setattr(LinearInverseModel, "refit_mean", lambda self, runs: refitted.append(runs))
+    for values in (series.size, series.size - 1):
+        monkeypatch.setattr("gridcast.training.data.RUN_CELLS", values)
+        small("convlstm", validation_fraction=0.3, max_steps=1).fit(series)
+        assert len(refitted) == 1

@@ -75,7 +75,7 @@ def test_many_channels_are_fitted_apart(name, monkeypatch):
     three = xr.concat([make_series(40)] * 3, "level").transpose("time", "level", ...)
     monkeypatch.setattr("gridcast.forecasters.inverse_model.MOST_TOGETHER", 4)
     model = small(name, lags=2, **({} if name == "linear" else {"max_steps": 1})).fit(three)
-    linear = model.module_.linear if name == "linear" else model.module_.layout.model.linear
+    linear = model.module_.linear if name == "linear" else model.module_.layout.linear
     assert linear.n_groups == 3
     assert small("linear", lags=1).fit(three).module_.linear.n_groups == 1
     assert model.predict(2).sizes["level"] == 3

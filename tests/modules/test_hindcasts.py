@@ -104,7 +104,7 @@ def test_a_spread_follows_how_much_has_changed_before():
     truth = (active**0.5)[:, None] * torch.randn(n, 2, 1, *SIZE)
     found, spread = Hindcasts((2, 1, *SIZE)), Spread(2, (1, *SIZE))
     for part in (slice(100), slice(100, n)):
-        found.add(torch.zeros_like(truth[part]), truth[part], x=x[part])
+        found.add(torch.zeros_like(truth[part]), truth[part], contexts=(x[part], torch.ones_like(x[part])))
     std = torch.ones(2, 1, *SIZE)
     found.fit_spread(spread, torch.ones(2), std, CASES)
     assert spread.power.flatten().tolist() == [0.5, 0.5]

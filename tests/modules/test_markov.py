@@ -26,8 +26,9 @@ def untrained(forecaster, shape=SHAPE, complete=True, periodic=(False, False)):
     module = forecaster._build_module(ModuleSpec(shape, complete, static, periodic, 20))
     runs = [0.3 * torch.randn(20, *shape)]
     if getattr(module, "layout", None) is not None:
-        module.layout.model.fit(runs)
-        module.layout.take_steps()
+        model = module.combination.linear
+        model.fit(runs)
+        module.layout.take(model.linear)
     elif isinstance(getattr(module, "skip", None), Patterns):
         fit_patterns(module.skip, runs)
     return module
@@ -159,7 +160,7 @@ def test_untrained_cnmm_forecasts_persistence():
     module = untrained(small_cnmm())
     with torch.no_grad():
         module.combiner.gain.bias.fill_(40.0)  # observations without noise
-        module.layout.model.linear.limit.fill_(math.inf)  # some of these are records
+        module.layout.linear.limit.fill_(math.inf)  # some of these are records
     x, mask = windows(missing=0.0)
     loc, _ = module.forecast(x, mask, 3)
     torch.testing.assert_close(loc[0], x[:, -1:].expand_as(loc[0]), atol=1e-5, rtol=1e-4)

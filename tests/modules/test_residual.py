@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from gridcast.modules.deep import DeepTransition
-from gridcast.modules.frames import Frames
-from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
 from gridcast.modules.residual import FEATURE_LIMIT, FieldEmitter, LatentLayout, ResidualCombiner, ResidualTransition
@@ -16,7 +14,7 @@ def make_layout(n_lags, shape=(1, 4, 6)):
     for weights in (linear.own, linear.conv.weight):
         weights.normal_(std=0.1)
     noise = CorrelatedNoise(1, (linear.n_folded, shape[1] // 2, shape[2] // 2))
-    return LatentLayout(LinearInverseModel(linear, noise, Frames(None, multiple=2), shape[1:], 3))
+    return LatentLayout(linear, noise)
 
 
 @pytest.mark.parametrize("n_lags", [1, 2, 4])
@@ -48,7 +46,7 @@ def test_the_parts_of_a_state_are_its_whole(n_clock):
 
 def test_the_transition_sees_the_latest_field_and_the_changes_before_it():
     layout, x = make_layout(3), torch.randn(2, 3, 1, 4, 6)
-    layout.model.linear.cell_std.fill_(2.0)
+    layout.linear.cell_std.fill_(2.0)
     layout.cell_change.fill_(0.5)
     fields = layout.fields(layout.split(layout.observed(x)))
     expected = torch.cat([x[:, 2] / 2.0, (x[:, 2] - x[:, 1]) / 0.5, (x[:, 1] - x[:, 0]) / 0.5], dim=1)
@@ -57,7 +55,7 @@ def test_the_transition_sees_the_latest_field_and_the_changes_before_it():
 
 def test_what_networks_see_and_say_is_bounded():
     layout = make_layout(2)
-    layout.model.linear.limit.fill_(3.0)
+    layout.linear.limit.fill_(3.0)
     state = 1e6 * torch.randn(1, layout.n_state + 2, 2, 3)
     parts = layout.split(state)
     for seen in (layout.inputs(parts), layout.fields(parts)):
@@ -68,20 +66,20 @@ def test_what_networks_see_and_say_is_bounded():
 
 def test_an_untrained_transition_is_persistence_with_the_noise_of_a_step():
     layout = make_layout(2)
-    layout.model.linear.step.uniform_(0.1, 1.0)
-    layout.take_steps()
+    layout.linear.step.uniform_(0.1, 1.0)
+    layout.take(layout.linear)
     state = torch.randn(2, layout.n_state, 2, 3)
     loc, scale = ResidualTransition(layout, DeepTransition(2, 8, 4, 1, 3, 1, downsampling=2))(state)
     torch.testing.assert_close(loc, state[:, :4])
-    torch.testing.assert_close(scale, layout.model.linear.step.expand_as(loc))
+    torch.testing.assert_close(scale, layout.linear.step.expand_as(loc))
 
 
 def test_a_layout_takes_the_size_of_changes_from_its_linear_model():
     layout, x = make_layout(1, shape=(2, 40, 60)), torch.randn(30, 2, 40, 60) * torch.tensor([1.0, 3.0])[:, None, None]
-    linear = layout.model.linear
+    linear = layout.linear
     folded = linear.fold(x)
     linear.change.copy_(folded.diff(dim=0).square().mean((0, 2, 3)).sqrt()[:, None, None])
-    layout.take_steps()
+    layout.take(layout.linear)
     expected = x.diff(dim=0).square().mean((0, 2, 3)).sqrt()
     torch.testing.assert_close(layout.cell_change[:, 0, 0], expected)
 
@@ -106,7 +104,7 @@ def test_a_posterior_is_as_sharp_as_the_forecast_that_it_corrects():
 
 def test_an_observation_is_the_field_and_an_error_of_its_channel():
     layout, x = make_layout(1, shape=(2, 4, 6)), torch.randn(3, 2, 4, 6)
-    layout.model.linear.cell_step.copy_(torch.tensor([1.0, 5.0])[:, None, None])
-    loc, scale = FieldEmitter(layout)(layout.model.linear.fold(x))
+    layout.linear.cell_step.copy_(torch.tensor([1.0, 5.0])[:, None, None])
+    loc, scale = FieldEmitter(layout)(layout.linear.fold(x))
     torch.testing.assert_close(loc, x)
     torch.testing.assert_close(scale[:, 1], 5 * scale[:, 0])

@@ -74,11 +74,26 @@ def test_activity_is_of_the_changes_around_a_cell_in_units_of_the_usual_ones():
     squared = x.diff(dim=1).square().mean(1)
     half = AROUND // 2
     expected = squared[0, 0, 10 - half : 10 + half + 1, 15 - half : 15 + half + 1].mean()
-    torch.testing.assert_close(changes(x)[0, 0, 10, 15], expected)
-    torch.testing.assert_close(spread.activity(x)[0, 0, 10, 15], (expected / 4).sqrt())
+    mask = torch.ones_like(x)
+    torch.testing.assert_close(changes(x, mask)[0, 0, 10, 15], expected)
+    torch.testing.assert_close(spread.activity(x, mask)[0, 0, 10, 15], (expected / 4).sqrt())
     # at a corner those that there are
-    torch.testing.assert_close(changes(x)[1, 0, 0, 0], squared[1, 0, : half + 1, : half + 1].mean())
-    assert changes(x[:, :1]).eq(1).all()  # one step shows no change
+    torch.testing.assert_close(changes(x, mask)[1, 0, 0, 0], squared[1, 0, : half + 1, : half + 1].mean())
+    assert changes(x[:, :1], mask[:, :1]).eq(1).all()  # one step shows no change
+
+
+def test_a_gap_shows_no_change_and_says_nothing_of_the_spread():
+    torch.manual_seed(0)
+    x, spread = torch.randn(1, 6, 1, 20, 30).cumsum(1), Spread(HORIZON, (1, 20, 30))
+    whole, mask = changes(x, torch.ones_like(x)), torch.ones_like(x)
+    mask[:, 3, :, :5] = 0.0
+    filled = torch.where(mask > 0, x, x[:, 2:3])
+    found = changes(filled, mask)
+    torch.testing.assert_close(found[..., 10:, :], whole[..., 10:, :])  # nothing is missing around
+    observed = x.diff(dim=1)[:, [0, 1, 4], :, :1].square().mean()  # two of five changes are not seen
+    assert found[..., 0, :].mean() == pytest.approx(float(observed), rel=0.5)
+    nothing = spread.activity(filled, torch.zeros_like(mask))
+    assert nothing.eq(1).all()
 
 
 def test_few_cases_leave_the_spread_to_the_paths_and_near_what_it_is():

@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from gridcast.modules.frames import Frames
-from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
 from gridcast.modules.residual import LatentLayout
@@ -16,12 +14,12 @@ from gridcast.modules.terms import teaching_terms
 def layout():
     linear = LinearForecast((1, 4, 6), 2, 2)
     linear.cell_step.fill_(0.5)
-    return LatentLayout(LinearInverseModel(linear, CorrelatedNoise(1, (4, 2, 3)), Frames(None, multiple=2), (4, 6), 3))
+    return LatentLayout(linear, CorrelatedNoise(1, (4, 2, 3)))
 
 
 def test_teaching_is_the_error_of_fields_and_the_likelihood_of_the_first_coefficients(layout):
     loc, scale, truth = torch.randn(3, 2, 4, 2, 3), torch.rand(3, 2, 4, 2, 3) + 0.5, torch.randn(3, 2, 1, 4, 6)
-    linear = layout.model.linear
+    linear = layout.linear
     folded = linear.fold(truth.flatten(0, 1)).unflatten(0, (3, 2))
     # the basis is orthonormal: the error of a field is that of its coefficients
     errors = (folded - loc).square().mean((0, 2, 3, 4)) / 0.5**2
@@ -36,7 +34,7 @@ def test_teaching_is_the_error_of_fields_and_the_likelihood_of_the_first_coeffic
 
 def test_the_likelihood_teaches_the_scale_alone(layout):
     loc, scale = torch.randn(3, 1, 4, 2, 3, requires_grad=True), torch.ones(3, 1, 4, 2, 3, requires_grad=True)
-    truth = layout.model.linear.unfold(loc[:, 0]).detach()[:, None]  # no error: all that is left is the likelihood
+    truth = layout.linear.unfold(loc[:, 0]).detach()[:, None]  # no error: all that is left is the likelihood
     teaching_terms(layout, loc, scale, truth, torch.ones_like(truth))[0].backward()
     assert loc.grad.abs().max() < 1e-5
     assert scale.grad.min() > 0

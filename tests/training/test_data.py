@@ -209,7 +209,8 @@ def test_hindcasts_have_contexts_right_before_truths_and_nothing_behind_the_end(
     found = list(data.hindcasts(runs, horizon, most))
     # every origin that has a context and a step after it: 17 of the first run and 7 of the second
     assert len(found) == {1: 1, 5: 6, 100: 24}[most]
-    for context, truth, origin in found:
+    for context, mask, truth, origin in found:
+        assert mask.shape == context.shape
         assert context.shape == (1, 3, *FIELD)
         assert truth.shape == (1, horizon, *FIELD)
         (steps, after), last = (steps_of(part[0]) for part in (context, truth)), context[0, -1, 0, 0, 0]
@@ -265,10 +266,12 @@ def test_gaps_are_filled_in_the_contexts_of_hindcasts_and_stay_in_their_truth():
     values[0, 15] = np.nan
     data = make_data(values, validation_fraction=0.0)
     found = list(data.hindcasts(Runs(np.array([[0, 10]]), 20), 2, 100))
-    for context, truth, _ in found:
+    for context, mask, truth, _ in found:
         assert not np.isnan(context).any()
+        # what is filled repeats what was observed before it
+        assert ((context[:, :, 0, 0, 0] == 15) <= (mask[:, :, 0, 0, 0] == 0)).all()
         assert 15 not in truth[:, :, 0, 0, 0]
-    assert sum(np.isnan(truth[0, 0]).all() for _, truth, _ in found) == 1
+    assert sum(np.isnan(truth[0, 0]).all() for _, _, truth, _ in found) == 1
 
 
 def test_noise_has_the_level_of_the_changes_and_comes_to_a_quarter_of_the_windows():
