@@ -42,12 +42,16 @@ class UsualCNMM(nn.Module):
         self.start = nn.Parameter(parts.start.detach().clone())
         n_in, n_hidden = 64, parts.rnn.hidden_init.shape[0]
         self.cell = ConvLSTMCell(n_in, n_hidden)
-        self.n_hidden = n_hidden
+        self.n_hidden, self.multiple = n_hidden, parts.frames.multiple
+
+    def first(self, x: Tensor) -> Tensor:
+        """Return z_0 of windows: a field, or one value for each channel."""
+        return self.start.expand(len(x), -1, *(size // self.multiple for size in x.shape[-2:]))
 
     def model(self, x: Tensor, annealing: float) -> None:
         """Define p(x, z)."""
         pyro.module("cnmm", self)
-        z = self.start.expand(len(x), *self.start.shape)
+        z = self.first(x)
         with pyro.plate("window", len(x)):
             for t in range(x.shape[1]):
                 loc, scale = self.transition(z)
@@ -66,7 +70,7 @@ class UsualCNMM(nn.Module):
             state = self.cell(feature, state)
             hidden.append(state[0])
         hidden.reverse()
-        z = self.start.expand(len(x), *self.start.shape)
+        z = self.first(x)
         with pyro.plate("window", len(x)):
             for t, h in enumerate(hidden):
                 loc, scale = self.combiner(z, h, None, None)

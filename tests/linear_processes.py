@@ -22,10 +22,10 @@ def autoregression(n_times, seed=0, weight=WEIGHT):
     return torch.stack(path)
 
 
-def make_model(horizon=4, n_lags=2, n_errors=50):
+def make_model(horizon=4, n_lags=2, n_errors=50, size=SIZE):
     frames = Frames(None, multiple=4)
     linear = LinearForecast((1, 8, 12), 4, n_lags, n_patterns=3)
-    return LinearInverseModel(linear, CorrelatedNoise(n_errors, (16, 2, 3)), frames, SIZE, horizon)
+    return LinearInverseModel(linear, CorrelatedNoise(n_errors, (16, 2, 3)), frames, size, horizon)
 
 
 def linear_field(n_times, seed=0, shape=(8, 12), weight=0.8, noise=0.5):

@@ -13,6 +13,7 @@ import torch
 
 from gridcast.data.recalibration import Recalibration
 from gridcast.data.windows import independent
+from gridcast.forecasters.hidden import width_of_draws
 from gridcast.forecasters.markov import DOWNSAMPLING, KERNEL_SIZE
 from gridcast.modules.blend import Products
 from gridcast.modules.censored import Bounds
@@ -97,6 +98,7 @@ def fit_inverse_model(
     if known is None:
         return None, Recalibration.identity(data.scaled.grid.shape[0])
     scores = model.calibrate(hindcasts, known.cases)
+    model.widening.copy_(width_of_draws(model, data))
     damped = torch.eye(2, dtype=torch.float64).repeat(len(model.damping), 1, 1)
     damped[:, 0, 0] = model.damping
     return known.to(damped), Recalibration.learn(scores.numpy(), known.cases.numpy())

@@ -52,9 +52,10 @@ class SmoothingForecaster(BaseForecaster):
 
         This is the smoother of the forecaster's linear model (`linear_`, or the model of a `LinearForecaster`) with
         Gaussian noise: the mean is the most likely run of fields, members are drawn around it (weak-constraint
-        four-dimensional variational assimilation, Trémolet 2006; Bardsley et al. 2014), coherent in space and time. Of
-        a long series stretches around the gaps are estimated one after the other, each from where the one before ended
-        and with the steps behind it in view.
+        four-dimensional variational assimilation, Trémolet 2006; Bardsley et al. 2014), coherent in space and time, and
+        as wide as `fit` has found the errors of squares and whole fields to be that it hid in the training part (of 60
+        fields or more). Of a long series stretches around the gaps are estimated one after the other, each from where
+        the one before ended and with the steps behind it in view.
 
         Parameters
         ----------

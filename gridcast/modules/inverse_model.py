@@ -46,9 +46,12 @@ class LinearInverseModel(ForecastModule):
         Scale of the paths, and the standard deviation that they then have.
     spread : Spread
         What members have beside that: a factor and a power of the activity, or the distribution near a bound.
+    widening : Tensor, (channel, 1, 1)
+        Factor of the deviations of draws of a smoother, see `gridcast.modules.smoother.Smoother`.
     """
 
     damping: Tensor
+    widening: Tensor
     ratio: Tensor
     std: Tensor
 
@@ -58,6 +61,7 @@ class LinearInverseModel(ForecastModule):
         super().__init__()
         self.linear, self.noise, self.frames, self.size = linear, noise, frames, size
         self.register_buffer("damping", torch.ones(horizon))
+        self.register_buffer("widening", torch.ones(len(linear.cell_std), 1, 1))
         for name in ("ratio", "std"):
             self.register_buffer(name, torch.ones(horizon, len(linear.cell_std), *size))
         self.spread = Spread(horizon, (len(linear.cell_std), *size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ from gridcast.modules.inverse_model import LinearInverseModel
 
 EXACT = 1e-4  # of the variance of a forecast error: an observation of less is taken as it is
 N_FREQUENCIES = 16
+N_DRAWN = 2  # draws, which are enough for the variance of many cells together
+PRIOR_TIMES = 4.0  # hidden steps of each cell in which the spread was right, beside those that are
+MOST_WIDENED = 4.0  # times the variance
 
 
 class Observed(NamedTuple):
@@ -49,6 +53,7 @@ class Smoother:
     def __init__(self, model: LinearInverseModel) -> None:
         self.innovations = Innovations(model)
         self.exact = EXACT * model.std[0].square().mean((1, 2))[:, None, None]  # (channel, 1, 1)
+        self.widening = model.widening
 
     @property
     def device(self) -> torch.device:
@@ -81,9 +86,39 @@ class Smoother:
         return self._drawn(problem, observed.values.expand(start.shape), start, error)[:, None]
 
     def _drawn(self, problem: Problem, values: Tensor, start: Tensor, error: Tensor) -> Tensor:
-        target = values + error * torch.randn_like(start)
-        innovations = torch.randn_like(self.innovations(start))
-        return problem.solve(start, target, innovations)
+        # what is drawn is wider, not the deviation itself: a run that goes on from another has that of its beginning
+        target = values + self.widening * error * torch.randn_like(start)
+        innovations = self.innovations(start)
+        wider = self.widening.repeat_interleave(innovations.shape[2] // len(self.widening), 0)
+        return problem.solve(start, target, wider * torch.randn_like(innovations))
+
+    @torch.no_grad()
+    def width(self, runs: Sequence[tuple[Observed, Tensor]]) -> Tensor:
+        """Return how much wider draws should be, (channel, 1, 1), by observations that are hidden and estimated.
+
+        The innovations of neighbours are not independent, as the model takes them to be: they tell less of a gap than
+        it believes. Where few are hidden it is drawn towards 1.
+
+        Parameters
+        ----------
+        runs : sequence of (Observed, Tensor of bool)
+            With a batch of 1, whose first `n_lags` steps are taken to be known; what of the observations is hidden.
+        """
+        squared, variance, count = torch.zeros(3, *runs[0][1].shape[2:], device=self.device)
+        for observed, hidden in runs:
+            rest = observed._replace(values=torch.where(hidden, 0.0, observed.values), mask=observed.mask * ~hidden)
+            mean = self.mean(rest, self.n_lags)
+            drawn = self.draw(rest, mean[None], N_DRAWN, self.n_lags)
+            squared += ((mean - observed.values).square() * hidden)[0].sum(0)
+            variance += ((drawn - mean).square().mean(0) * hidden)[0].sum(0)
+            count += hidden[0].sum(0)
+        # of each cell, so that the quiet ones count too
+        ratio = squared / (variance + EXACT * variance.mean((1, 2), keepdim=True)).clamp(min=1e-30)
+        total, n_cells = (t.sum((1, 2), keepdim=True) for t in (ratio * count, count > 0))
+        # as many as cells were hidden times, of which each says as much as the next: cells err alike
+        times = count.sum((1, 2), keepdim=True) / n_cells.clamp(min=1)
+        level = (total / n_cells.clamp(min=1) + PRIOR_TIMES) / (times + PRIOR_TIMES)
+        return level.clamp(1 / MOST_WIDENED, MOST_WIDENED).sqrt()
 
     def _problem(self, observed: Observed, fixed: int) -> Problem:
         exact = (observed.mask > 0) & (observed.variance <= self.exact)

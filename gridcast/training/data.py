@@ -135,6 +135,15 @@ class TrainingData:
         blocks = self._read(*pieces(self.part, least, self._most_fields))
         return list(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
 
+    def stretches(self, length: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return at most so many stretches of the training part, evenly spaced, gaps filled, and their masks.
+
+        Both are (n, length, channel, y, x).
+        """
+        samples, first, stop = self.part
+        starts = np.array([(sample, start) for sample in samples for start in range(first, stop - length + 1)])
+        return fill_missing(self._read(thinned(starts, most), length), self.scaling.default)
+
     def divided(self, share: float, *, backwards: bool = False) -> tuple[TrainingData, Runs] | None:
         """Return the first `share` of the training part, or the last, and the runs of fields that it has not seen.
 

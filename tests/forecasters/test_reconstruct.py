@@ -48,6 +48,13 @@ def test_gaps_of_a_linear_process_are_filled_as_the_exact_smoother_does(linear_m
     xr.testing.assert_identical(found.where(gapped.notnull()), gapped.where(gapped.notnull()))
 
 
+def test_the_width_of_members_is_learned_where_there_are_steps_enough(linear_model):
+    assert 0.9 <= float(linear_model.module_.widening) <= 1.1  # the model is right
+    assert float(linear_model.module_.widening) != 1
+    short = gc.LinearForecaster(lags=2, context=4, random_state=0).fit(labelled(linear_field(50)))
+    assert float(short.module_.widening) == 1
+
+
 def test_members_cover_what_is_hidden_and_agree_where_it_was_seen(linear_model, series):
     rng = np.random.default_rng(0)
     hidden = rng.random(series.shape) < 0.4

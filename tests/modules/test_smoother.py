@@ -1,8 +1,10 @@
 """The smoother against dense linear algebra."""
 
+import copy
+
 import pytest
 import torch
-from linear_processes import SIZE, autoregression, make_model
+from linear_processes import SIZE, autoregression, linear_field, make_model
 
 from gridcast.modules.innovations import Innovations, Problem
 from gridcast.modules.smoother import Observed, Smoother
@@ -108,3 +110,53 @@ def test_what_is_free_nowhere_stays(model):
     x = run_of()
     free = torch.zeros_like(x, dtype=torch.bool)
     assert (Problem(Innovations(model), free, torch.zeros_like(x)).solve(x, x) == x).all()
+
+
+def fields(n_times, seed):
+    """Whole blocks: of those that are padded the model believes more than it should."""
+    return torch.from_numpy(linear_field(n_times, seed=seed) - 280)[:, None]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    made = make_model(n_errors=500, size=(8, 12))
+    made.fit([fields(3000, 0)])
+    return made
+
+
+@pytest.fixture
+def hidden_runs(whole):
+    torch.manual_seed(0)
+    x = torch.stack([fields(40, seed) for seed in range(10, 14)])
+    hidden = torch.rand_like(x) < 0.4
+    hidden[:, : Smoother(whole).n_lags] = False
+    parts = (x, torch.ones_like(x), torch.zeros_like(x), hidden)
+    return [(Observed(*of), hid) for *of, hid in zip(*(part.split(1) for part in parts), strict=True)]
+
+
+def test_draws_that_are_right_are_left_as_wide_as_they_are(whole, hidden_runs):
+    assert float(Smoother(whole).width(hidden_runs)) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.5])
+def test_the_width_is_that_of_the_errors_of_what_is_hidden(whole, hidden_runs, factor):
+    # anomalies so many times larger than those that the model has learned
+    larger = [(of._replace(values=factor * of.values), hidden) for of, hidden in hidden_runs]
+    assert float(Smoother(whole).width(larger)) == pytest.approx(factor, rel=0.08)
+
+
+def test_where_nothing_is_hidden_the_width_stays(whole, hidden_runs):
+    assert float(Smoother(whole).width([(of, torch.zeros_like(hid)) for of, hid in hidden_runs])) == 1
+
+
+def test_a_width_multiplies_the_deviations_of_draws(model):
+    torch.manual_seed(0)
+    x, mask = run_of(5), (torch.rand(1, N_TIMES, 1, *SIZE) < 0.5).float()
+    wider = copy.deepcopy(model)
+    wider.widening.fill_(1.5)
+    observed, found = Observed(x * mask, mask, torch.zeros_like(x)), []
+    for smoother in (Smoother(model), Smoother(wider)):
+        mean = smoother.mean(observed)
+        torch.manual_seed(1)
+        found.append(smoother.draw(observed, mean, 20)[:, 0] - mean)
+    assert_near(found[1], 1.5 * found[0])
