@@ -128,7 +128,13 @@ class Training(Parameters):
         "chunks.",
         default=BUFFER_BYTES,
     )
-    precision: str = parameter(anything, "str", '``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric.', default="32")
+    precision: str = parameter(
+        anything,
+        "str",
+        '``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric; ``"auto"`` trains in 16 bits where processor or GPU '
+        "multiply them much faster and batches are large. Forecasts are always made in 32.",
+        default="auto",
+    )
     compile: bool = parameter(
         flag,
         "bool",

@@ -243,6 +243,16 @@ def test_the_loss_is_computed_in_the_precision_that_was_asked_for(stream, precis
     assert seen == [mixed] * 4
 
 
+@pytest.mark.parametrize(
+    ("known", "precision"),
+    [({"avx512_bf16": True}, "bf16-mixed"), ({"amx_bf16": True}, "bf16-mixed"), ({"avx512_f": True}, "32"), ({}, "32")],
+)
+def test_the_precision_is_the_one_that_a_processor_is_made_for(monkeypatch, known, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    with make_fabric("cpu", "auto").autocast():
+        assert torch.is_autocast_enabled("cpu") == (precision == "bf16-mixed")
+
+
 def test_compiled_parts_compute_the_same_and_are_as_before_outside():
     with seeded(0):
         module, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), torch.randn(5, 3)
