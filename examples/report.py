@@ -148,6 +148,11 @@ def speed_tables(found: dict[str, Any]) -> list[str]:
     rows = header(["`python asv_bench/compare.py`", "measured", "bar"])
     rows += [line([name, f"{v:.4g}", f"{speed['bars'].get(name, '')}"]) for name, v in speed["measured"].items()]
     out = [f"Commit {speed['commit']}; {speed['machine']}.\n", "\n".join(rows) + "\n"]
+    if "busy" in found:
+        measured, bars = found["busy"]["measured"], found["busy"]["bars"]
+        rows = header(["`python asv_bench/busy.py`", "measured", "bar"])
+        rows += [line([name, f"{value:.2f}", f"{bars[name]:g}"]) for name, value in measured.items()]
+        out.append("\n".join(rows) + "\n")
     if "archive" in found:
         keys = ["peak_gib", "frames_per_second", "fit_seconds"]
         rows = header(["`python asv_bench/archive.py`", "peak above the process [GiB]", "frames per second", "fit [s]"])

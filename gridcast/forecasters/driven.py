@@ -83,13 +83,18 @@ class DrivenForecaster(HistoryForecaster):
         drivers.check_covers(PAST, times[first], times[last], calendar, "the history", "or cut the history")
         return replace(history, drivers=drivers)
 
-    def _with_kept(self, history: Series, driving: Driving, begin: Any | None) -> Drivers | None:
+    def _check_fitted_with(self, driving: Driving) -> None:
+        """Raise a ValueError where covariates are given of a kind that the fit had none of."""
         kept = self.drivers_
         for kind, value in zip((AHEAD, PAST), driving, strict=True):
             if value is not None and (kept is None or not kept.of(kind)):
                 raise ValueError(
                     f"{kind} is given, but the model was fitted without: fit(X, {kind}=...), or leave it out"
                 )
+
+    def _with_kept(self, history: Series, driving: Driving, begin: Any | None) -> Drivers | None:
+        kept = self.drivers_
+        self._check_fitted_with(driving)
         if kept is None:
             return None
         if driving[0] is None and kept.of(AHEAD):

@@ -86,9 +86,9 @@ class SmoothingForecaster(BaseForecaster):
         TypeError
             If `n_samples` is no integer.
         ValueError
-            If `n_samples` is below 1, `X` is of another grid or calendar or lacks its covariates, `X` is not given and
-            the training series not at hand (of an opened or copied forecaster), `observation_error` is negative, or the
-            result would take more than 8 GiB.
+            If `n_samples` is below 1, `X` is of another grid or calendar, lacks its covariates or has some that the
+            model was fitted without, `X` is not given and the training series not at hand (of an opened or copied
+            forecaster), `observation_error` is negative, or the result would take more than 8 GiB.
 
         Examples
         --------
@@ -103,6 +103,7 @@ class SmoothingForecaster(BaseForecaster):
         smoother = Smoother(self._dynamics())
         n = None if n_samples is None else check_positive_integer("n_samples", n_samples)
         driving = covariates, past_covariates
+        self._check_fitted_with(driving)
         series = self._training_series() if X is None else self._beside(self._check_history(X), driving)
         series = with_errors(series, observation_error)
         check_size(4 * (n or 1) * int(np.prod(series.values.shape)), len(series), n)

@@ -248,6 +248,8 @@ def test_covariates_that_were_not_fitted_or_are_missing_are_named(linear):
     for kind in ("covariates", "past_covariates"):
         with pytest.raises(ValueError, match=rf"^{kind} is given, but the model was fitted without: fit\(X, {kind}="):
             free.predict(2, **{kind: tide})
+        with pytest.raises(ValueError, match=rf"^{kind} is given, but the model was fitted without: fit\(X, {kind}="):
+            free.reconstruct(series, **{kind: tide})
     assert free.covariates_["chosen"].to_dict() == {"none": True}
     assert "covariates" not in free.fit(series[:N_TRAIN])._learned()
 
