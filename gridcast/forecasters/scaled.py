@@ -43,6 +43,7 @@ from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.minmax import MinMaxTransformer
 from gridcast.transformers.scaling import OURS, Scaling
 
+FEW_GAPS = 0.01  # of the values of a training series
 BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
 # contexts, masks, clocks and bounds
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None]
@@ -220,7 +221,7 @@ class ScaledForecaster(SmoothingForecaster):
                 bounds = self._bounds(history, times, batch, horizon)
                 inputs = *context, self._clocks(history, batch), bounds  # values, mask, clocks, bounds
                 made = forecast_scaled(self.module_, inputs, horizon, sizes)
-                if isinstance(history, NoisySeries):
+                if isinstance(history, NoisySeries) or self._has_new_gaps(context[1]):
                     made = self._from_analyses(history, batch, inputs, horizon, sizes)
                 first, correct = 0, self._correction(history, times, batch, inputs, horizon, n_samples)
                 for values in map(correct, made):
@@ -232,8 +233,17 @@ class ScaledForecaster(SmoothingForecaster):
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)
 
+    def _has_new_gaps(self, mask: np.ndarray) -> bool:
+        """Say whether contexts (n, context, channel, y, x) have gaps, as the training series had hardly any.
+
+        What has learned from a series with gaps knows what they do to a forecast.
+        """
+        statistics = self.scaling_.statistics
+        share = 1 - (1 - statistics.missing) / max(statistics.observed.mean(), 1e-12)
+        return share < FEW_GAPS and _linear_model(self.module_) is not None and not mask[..., statistics.observed].all()
+
     def _from_analyses(
-        self, history: NoisySeries, origins: np.ndarray, inputs: Inputs, horizon: int, sizes: list[int]
+        self, history: Series, origins: np.ndarray, inputs: Inputs, horizon: int, sizes: list[int]
     ) -> Iterator[np.ndarray]:
         """Yield what `forecast_scaled` does, from contexts without the errors of observations."""
         for x, n in self._analysed(history, origins, self.context, sizes):

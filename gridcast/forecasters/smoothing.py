@@ -221,9 +221,9 @@ class SmoothingForecaster(BaseForecaster):
         return runs, (stretch.last, kept)
 
     def _analysed(
-        self, history: NoisySeries, origins: np.ndarray, n_steps: int, sizes: list[int]
+        self, history: Series, origins: np.ndarray, n_steps: int, sizes: list[int]
     ) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield contexts without the errors of observations, (members * sample * origin, n_steps, channel, y, x).
+        """Yield contexts without gaps and errors of observations, (members * sample * origin, n_steps, channel, y, x).
 
         For 0 in `sizes` the mean, for other numbers so many draws; with each the number of runs.
         """
@@ -232,20 +232,25 @@ class SmoothingForecaster(BaseForecaster):
         n = min(2 * n_steps, int(origins[0]) + 1)
         first, stop = int(origins[0]) - n + 1, int(origins[-1]) + 1
         raw, times = history.load(first, stop), history.times[first:stop]
-        errors = history.load_errors(first, stop)
         values, mask = self.scaling_.anomalies(raw, times, history)
-        mask = np.where(self.scaling_.statistics.observed, mask, np.float32(1))
-        variance = self._variance(smoother, raw, errors, times, history)
+        mask, variance = np.where(self.scaling_.statistics.observed, mask, np.float32(1)), np.zeros_like(values)
+        if isinstance(history, NoisySeries):
+            variance = self._variance(smoother, raw, history.load_errors(first, stop), times, history)
 
         def cut(a: np.ndarray) -> np.ndarray:
             runs = np.stack([a[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
             return runs.reshape(-1, n, *history.grid.shape)
 
         observed = self._as_observed(*(cut(a) for a in (values, mask, variance)))
-        mean = smoother.mean(observed)
+        # nothing is to be estimated of the steps before, which say how it begins
+        open_steps = ((observed.mask == 0) | (observed.variance > smoother.exact)).any(0).flatten(1).any(1).nonzero()
+        begin = max(0, min(int(open_steps[0]) if len(open_steps) else n, n - 1) - smoother.n_lags)
+        before, rest = observed.values[:, :begin], Observed(*(part[:, begin:] for part in observed))
+        mean = smoother.mean(rest)
         for size in sizes:
-            found = smoother.draw(observed, mean, size).flatten(0, 1) if size else mean
-            yield found[:, -n_steps:].cpu().numpy(), max(size, 1)
+            found = smoother.draw(rest, mean, size).flatten(0, 1) if size else mean
+            runs = torch.cat([before.repeat(max(size, 1), 1, 1, 1, 1), found], dim=1)
+            yield runs[:, -n_steps:].cpu().numpy(), max(size, 1)
 
     def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
         if mode != "multi_step":
