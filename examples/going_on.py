@@ -1,0 +1,59 @@
+"""Go on with a model of earlier steps on later ones, and fit one to all of them, from nothing.
+
+``python examples/going_on.py air,era5 --threads 1 --out docs/results`` fits a `CNMMForecaster` to the first half of the
+training part of `benchmark.py`, goes on with it on the second half (`Training(warm_start=True)`: a tenth of the steps),
+fits another to the whole training part, and writes ``going_on.json``: mean squared errors of what follows, of data
+scaled to [-1, 1], one step ahead. Run again, it goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from benchmark import COMMIT, forecasts, open_series, read, write
+
+import gridcast as gc
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("series", help="of air, era5, sst, precipitation, separated by commas")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--max-steps", type=int, help="of the fits from nothing, to try the script")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    path = arguments.out / "going_on.json"
+    results = read(path)
+    for name in arguments.series.split(","):
+        for seed in range(arguments.seeds):
+            if (key := f"{name}/{seed}") not in results:
+                results[key] = compare(*gc.train_test_split(open_series(name), test_fraction=0.3), seed, arguments)
+                write(path, results)
+                print(key, results[key], flush=True)
+
+
+def compare(train: xr.DataArray, test: xr.DataArray, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the error of each way one step ahead, in units of 1e-4, and the seconds of its training."""
+    given = {} if arguments.max_steps is None else {"max_steps": arguments.max_steps}
+    new, half = gc.CNMMForecaster(random_state=seed, verbose=0, **given), len(train) // 2
+    earlier = copy.deepcopy(new).fit(train[:half])
+    later = copy.deepcopy(earlier).set_params(training__warm_start=True).fit(train[half:])
+    unit = 1e-4 * (float(train.max() - train.min()) / 2) ** 2
+    found: dict[str, Any] = {"commit": COMMIT}
+    for name, model in {"earlier half": earlier, "gone on": later, "from nothing": new.fit(train)}.items():
+        error = forecasts(model, train, test, 1)[:, 0] - test.values
+        seconds = sum(record["seconds"] for record in model.history_)
+        found[name] = {"error": float(np.nanmean(np.square(error))) / unit, "training_seconds": seconds}
+    return found
+
+
+if __name__ == "__main__":
+    main()
