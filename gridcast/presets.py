@@ -91,7 +91,10 @@ def paper(model: Literal["convlstm", "dmm", "cnmm"], experiment: Literal["heat",
         _SHARED,
         transformer=MinMaxTransformer(data_range=_DATA_RANGE[experiment]),
         training=Training(
-            schedule="constant", observation_noise=0.0, gradient_clip=None if model == "convlstm" else 10.0
+            schedule="constant",
+            observation_noise=0.0,
+            gradient_clip=None if model == "convlstm" else 10.0,
+            precision="32",
         ),
     )
     if model == "convlstm":

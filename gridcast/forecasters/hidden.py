@@ -25,9 +25,9 @@ def width_of_draws(model: LinearInverseModel, data: TrainingData) -> torch.Tenso
     large.
     """
     samples, first, stop = data.part
-    n_steps = min(N_STEPS, MOST_VALUES // math.prod(data.scaled.grid.shape))
+    n_steps = min(N_STEPS, MOST_VALUES // math.prod(data.scaled.grid.shape), stop - first - model.linear.n_lags)
     length = model.linear.n_lags + n_steps
-    if n_steps < LEAST_STEPS or stop - first < length or len(samples) * (stop - first) < LEAST_FIELDS:
+    if n_steps < LEAST_STEPS or len(samples) * (stop - first) < LEAST_FIELDS:
         return torch.ones_like(model.widening)
     values, seen = map(torch.from_numpy, data.stretches(length, N_STRETCHES))
     with seeded(0):

@@ -55,7 +55,7 @@ class PredictingForecaster(CalibratedForecaster):
             series with its times; infinite or NaN where an observation is not to count. The forecast then starts from
             what the observations and the linear model of the forecaster say together, and gaps of the history are
             filled by it. By default observations are taken to be as good as those of the training series; gaps are
-            filled so as well, unless that has had gaps itself (a hundredth of its values).
+            filled so as well, unless that has had gaps itself (a hundredth of its cells ever observed).
 
         Returns
         -------

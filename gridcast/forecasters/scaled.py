@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -28,10 +28,9 @@ from gridcast.forecasters.covariates import ResponseChoice, Saved, covariates_ta
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.nowcast import by_lead, corrections, fit_nowcast, linear_mean, unforeseen
 from gridcast.forecasters.registry import forecaster
+from gridcast.forecasters.running import ACTIVATIONS, BATCH_BYTES, Inputs, forecast_scaled, shared_out
 from gridcast.forecasters.smoothing import SmoothingForecaster
 from gridcast.forecasters.weights import as_array, first_names, tensors
-from gridcast.modules.censored import Bounds
-from gridcast.modules.forecasting import Contexts
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.persistence.encoding import MISFITS
 from gridcast.persistence.forms import check, check_array, check_transformer, take
@@ -44,10 +43,6 @@ from gridcast.transformers.minmax import MinMaxTransformer
 from gridcast.transformers.scaling import OURS, Scaling
 
 FEW_GAPS = 0.01  # of the values of a training series
-BATCH_BYTES = 256 * 2**20  # of activations while a forecast runs
-# contexts, masks, clocks and bounds
-Inputs = tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[np.ndarray, np.ndarray] | None]
-ACTIVATIONS = 64  # channels that a network holds of a frame: a rough bound, which only sizes the batches
 
 
 def dimensions(name: str, value: Any) -> None:
@@ -207,54 +202,68 @@ class ScaledForecaster(SmoothingForecaster):
         out = np.empty((n_samples or 1, n_series, len(origins), horizon, *history.grid.shape), dtype=np.float32)
         frame_bytes = 4 * ACTIVATIONS * rows * columns * n_series
         # as many members as fit at once, then as many origins
-        n_members = max(1, min(n_samples or 1, BATCH_BYTES // (frame_bytes * horizon)))
+        sizes = shared_out(n_samples or 0, BATCH_BYTES // (frame_bytes * horizon))
+        n_members = max(1, sizes[0])
         n_batch = max(1, BATCH_BYTES // (frame_bytes * max(self.context, horizon * n_members)))
-        sizes = [min(n_members, n_samples - i) for i in range(0, n_samples, n_members)] if n_samples else [0]
         batches = [origins[start : start + n_batch] for start in range(0, len(origins), n_batch)]
         # the last origins forecast beyond the history
         times = extend(history.times, self._times_after(history, horizon))
-        cells = n_series * min(n_batch, len(origins)) * (n_members if n_samples else 1) * rows * columns
+        cells = n_series * min(n_batch, len(origins)) * n_members * rows * columns
         # one seed for the whole call: an integer gives the same members again; a mean draws nothing, and never waits
         with threads(cells), seeded(draw_seed(self.random_state)) if n_samples else nullcontext():
             start = 0
             for batch, context in zip(batches, self.scaling_.contexts(history, batches, self.context), strict=True):
                 bounds = self._bounds(history, times, batch, horizon)
-                inputs = *context, self._clocks(history, batch), bounds  # values, mask, clocks, bounds
-                made = forecast_scaled(self.module_, inputs, horizon, sizes)
-                if isinstance(history, NoisySeries) or self._has_new_gaps(context[1]):
-                    made = self._from_analyses(history, batch, inputs, horizon, sizes)
-                first, correct = 0, self._correction(history, times, batch, inputs, horizon, n_samples)
-                for values in map(correct, made):
-                    out[first : first + len(values), :, start : start + len(batch)] = values.reshape(
-                        -1, n_series, len(batch), *values.shape[2:]
-                    )
-                    first += len(values)
+                inputs = Inputs(*context, self._clocks(history, batch), bounds)
+                analysed = self._needs_analysis(history, inputs.mask, len(batch))
+                for where in (w for w in (np.flatnonzero(~analysed), np.flatnonzero(analysed)) if len(w)):
+                    some, of = inputs.at(where, len(batch)), batch[where]
+                    if analysed[where[0]]:
+                        made, some = self._from_analyses(history, of, some, horizon, n_samples or 0)
+                    else:
+                        made = forecast_scaled(self.module_, some, horizon, sizes)
+                    first, correct = 0, self._correction(history, times, of, some, horizon, n_samples)
+                    for values in map(correct, made):
+                        out[first : first + len(values), :, start + where] = values.reshape(
+                            -1, n_series, len(where), *values.shape[2:]
+                        )
+                        first += len(values)
                 start += len(batch)
         leads = [times[origins + 1 + lead] for lead in range(horizon)]
         return self.scaling_.restore(out, history, leads, self.bounded)
 
-    def _has_new_gaps(self, mask: np.ndarray) -> bool:
-        """Say whether contexts (n, context, channel, y, x) have gaps, as the training series had hardly any.
+    def _needs_analysis(self, history: Series, mask: np.ndarray, n_origins: int) -> np.ndarray:
+        """Say of which origins contexts, of masks (sample * origin, ...), are to be estimated, bool of (origin,).
 
-        What has learned from a series with gaps knows what they do to a forecast.
+        Of those with gaps, where the training series had hardly any: what has learned from a series with gaps knows
+        what they do to a forecast.
         """
         statistics = self.scaling_.statistics
         share = 1 - (1 - statistics.missing) / max(statistics.observed.mean(), 1e-12)
-        return share < FEW_GAPS and _linear_model(self.module_) is not None and not mask[..., statistics.observed].all()
+        if isinstance(history, NoisySeries) or share >= FEW_GAPS or _linear_model(self.module_) is None:
+            return np.full(n_origins, isinstance(history, NoisySeries))
+        seen = mask.reshape(-1, n_origins, *mask.shape[1:])[..., statistics.observed]
+        return np.asarray(~seen.all(axis=(0, 2, 3)))
 
     def _from_analyses(
-        self, history: Series, origins: np.ndarray, inputs: Inputs, horizon: int, sizes: list[int]
-    ) -> Iterator[np.ndarray]:
-        """Yield what `forecast_scaled` does, from contexts without the errors of observations."""
-        for x, n in self._analysed(history, origins, self.context, sizes):
-            # a member of its own for each draw, of which all is known
-            clock = None if inputs[2] is None else np.concatenate([inputs[2]] * n)
-            limits = inputs[3]
-            bounds = None if limits is None else (np.concatenate([limits[0]] * n), np.concatenate([limits[1]] * n))
-            drawn = [1] if any(sizes) else [0]
-            made = forecast_scaled(self.module_, (x, np.ones_like(x), clock, bounds), horizon, drawn)
-            for values in made:
-                yield values[0].reshape(n, -1, *values.shape[2:])
+        self, history: Series, origins: np.ndarray, inputs: Inputs, horizon: int, n_samples: int
+    ) -> tuple[Iterator[np.ndarray], Inputs]:
+        """Return what yields as `forecast_scaled` does, from estimated contexts, and the means of these as inputs."""
+        mask = np.broadcast_to(self.scaling_.statistics.observed, inputs.x.shape).astype(np.float32)  # land is not seen
+        known = inputs._replace(mask=mask)
+        # every member has a context of its own
+        sizes = shared_out(n_samples, BATCH_BYTES // (4 * ACTIVATIONS * inputs.x[:, :, 0].size))
+
+        def made() -> Iterator[np.ndarray]:
+            for x, n in self._analysed(history, origins, self.context, sizes):
+                # a member of its own for each draw
+                repeated = known.repeated(n)._replace(x=x)
+                for values in forecast_scaled(self.module_, repeated, horizon, [min(n_samples, 1)]):
+                    yield values[0].reshape(n, -1, *values.shape[2:])
+
+        if self.scaling_.nowcast is not None:
+            known = known._replace(x=next(self._analysed(history, origins, self.context, [0]))[0])
+        return made(), known
 
     def _correction(
         self, history: Series, times: pd.Index, origins: np.ndarray, inputs: Inputs, horizon: int, n_samples: int | None
@@ -270,7 +279,7 @@ class ScaledForecaster(SmoothingForecaster):
         def mean(contexts: np.ndarray, n: int) -> np.ndarray:
             seen = np.concatenate([mask[:, 1:], np.ones_like(mask[:, :1])], axis=1)
             clocks = self._clocks(replace(history, times=times), origins + 1)
-            return next(forecast_scaled(self.module_, (contexts, seen, clocks, later), n))[0]
+            return next(forecast_scaled(self.module_, Inputs(contexts, seen, clocks, later), n))[0]
 
         n_lags = linear.linear.n_lags
         steps = origins[:, None] + np.arange(1 - n_lags, 2)  # (origin, step)
@@ -375,24 +384,3 @@ def _linear_model(module: Any) -> LinearInverseModel | None:
         return module
     combination = getattr(module, "combination", None)
     return None if combination is None else combination.linear
-
-
-def forecast_scaled(
-    module: nn.Module,
-    inputs: Inputs,
-    horizon: int,
-    sizes: Sequence[int] = (0,),
-) -> Iterator[np.ndarray]:
-    """Yield so many scaled draws, or the mean for 0, (member, batch, horizon, channel, y, x).
-
-    The inputs are contexts, masks, clocks and bounds.
-    """
-    # the state, not the parameters: a linear model has buffers alone
-    device = next(iter(module.state_dict().values())).device
-    x, mask, clock = (None if t is None else torch.as_tensor(t, device=device) for t in inputs[:3])
-    bounds = None if inputs[3] is None else Bounds(*(torch.as_tensor(b, device=device) for b in inputs[3]))
-    made = module.forecasts(Contexts(x, mask, clock, bounds), horizon, sizes)  # type: ignore[operator, arg-type]
-    for n, (loc, scale) in zip(sizes, made, strict=True):
-        # members are observations, so they have the emission's noise too
-        values = loc + scale * torch.randn_like(loc) if n else loc
-        yield values.float().cpu().numpy()

@@ -21,6 +21,7 @@ from gridcast.forecasters.driven import Driving
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.horizon import check_size
 from gridcast.forecasters.likelihood import densities
+from gridcast.forecasters.running import shared_out
 from gridcast.forecasters.scenarios import conditioned
 from gridcast.forecasters.stretches import Stretch, stretches
 from gridcast.modules.smoother import Observed, Smoother
@@ -53,9 +54,9 @@ class SmoothingForecaster(BaseForecaster):
         This is the smoother of the forecaster's linear model (`linear_`, or the model of a `LinearForecaster`) with
         Gaussian noise: the mean is the most likely run of fields, members are drawn around it (weak-constraint
         four-dimensional variational assimilation, Trémolet 2006; Bardsley et al. 2014), coherent in space and time, and
-        as wide as `fit` has found the errors of squares and whole fields to be that it hid in the training part (of 60
-        fields or more). Of a long series stretches around the gaps are estimated one after the other, each from where
-        the one before ended and with the steps behind it in view.
+        at least as wide as `fit` has found the errors of squares and whole fields to be that it hid in the training
+        part (of 60 fields or more, of at most 65,000 values). Of a long series stretches around the gaps are estimated
+        one after the other, each from where the one before ended and with the steps behind it in view.
 
         Parameters
         ----------
@@ -228,8 +229,9 @@ class SmoothingForecaster(BaseForecaster):
         For 0 in `sizes` the mean, for other numbers so many draws; with each the number of runs.
         """
         smoother = Smoother(self._dynamics())
-        # more steps than a context: what came before tells how far an observation can be trusted
-        n = min(2 * n_steps, int(origins[0]) + 1)
+        # more steps than a context, for which alone covariates are at hand: what came before tells how far an
+        # observation can be trusted
+        n = n_steps if self.scaling_.response is not None else min(2 * n_steps, int(origins[0]) + 1)
         first, stop = int(origins[0]) - n + 1, int(origins[-1]) + 1
         raw, times = history.load(first, stop), history.times[first:stop]
         values, mask = self.scaling_.anomalies(raw, times, history)
@@ -246,11 +248,18 @@ class SmoothingForecaster(BaseForecaster):
         open_steps = ((observed.mask == 0) | (observed.variance > smoother.exact)).any(0).flatten(1).any(1).nonzero()
         begin = max(0, min(int(open_steps[0]) if len(open_steps) else n, n - 1) - smoother.n_lags)
         before, rest = observed.values[:, :begin], Observed(*(part[:, begin:] for part in observed))
-        mean = smoother.mean(rest)
+        limits = self.scaling_.bounds([times]) if getattr(self, "bounded", False) else None
+        low, high = (
+            (-np.inf, np.inf)
+            if limits is None
+            else (cut(np.broadcast_to(limit.swapaxes(0, 1), values.shape)) for limit in limits)
+        )
+        mean, together = smoother.mean(rest), max(1, DRAWN_VALUES // rest.values.numel())
         for size in sizes:
-            found = smoother.draw(rest, mean, size).flatten(0, 1) if size else mean
-            runs = torch.cat([before.repeat(max(size, 1), 1, 1, 1, 1), found], dim=1)
-            yield runs[:, -n_steps:].cpu().numpy(), max(size, 1)
+            found = [smoother.draw(rest, mean, k) for k in shared_out(size, together) if k] or [mean[None]]
+            runs = torch.cat([before.expand(max(size, 1), *before.shape), torch.cat(found)], dim=2).cpu().numpy()
+            clipped = np.clip(runs, low, high)[:, :, -n_steps:]
+            yield clipped.reshape(-1, *clipped.shape[2:]), max(size, 1)
 
     def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
         if mode != "multi_step":
@@ -268,8 +277,8 @@ class SmoothingForecaster(BaseForecaster):
 
         The density is that of the one-step predictive distribution in physical units: normal in the scaled series,
         with the spread of the members; where values are at a natural bound of the series, the logarithm of the
-        probability to be there. The sum over the cells of a step is a series in which anomalies stand out: a sensor
-        that drifts, two fields that are swapped.
+        probability to be there. What is missing before a step counts as the last value before it. The sum over the
+        cells of a step is a series in which anomalies stand out: a sensor that drifts, two fields that are swapped.
 
         Parameters
         ----------

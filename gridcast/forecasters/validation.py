@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from gridcast.forecasters.markov import DOWNSAMPLING
-from gridcast.forecasters.scaled import BATCH_BYTES, forecast_scaled
+from gridcast.forecasters.running import BATCH_BYTES, Inputs, forecast_scaled
 from gridcast.modules.layers import ERROR_FLOOR
 from gridcast.training.data import TrainingData
 from gridcast.training.regions import regions, validation
@@ -51,7 +51,7 @@ def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module
         total = []
         for i in range(0, len(x), n_batch):
             part = slice(i, i + n_batch)
-            inputs = x[part], mask[part], None if clock is None else clock[part], None
+            inputs = Inputs(x[part], mask[part], None if clock is None else clock[part], None)
             with places.at(i, module) if places else contextlib.nullcontext():
                 total += [mean for (mean,) in forecast_scaled(module, inputs, LEADS)]
         squared = np.square(np.concatenate(total) - truth, dtype=np.float64)

@@ -14,7 +14,8 @@ from gridcast.modules.inverse_model import LinearInverseModel
 
 EXACT = 1e-4  # of the variance of a forecast error: an observation of less is taken as it is
 N_FREQUENCIES = 16
-N_DRAWN = 2  # draws, which are enough for the variance of many cells together
+N_DRAWN, LEAST_TIMES = 2, 4  # draws, enough for the variance of many cells together that are hidden so often
+QUIET = 0.01  # of the mean variance, which counts as the variance of no cell alone
 PRIOR_TIMES = 4.0  # hidden steps of each cell in which the spread was right, beside those that are
 MOST_WIDENED = 4.0  # times the variance
 
@@ -97,7 +98,7 @@ class Smoother:
         """Return how much wider draws should be, (channel, 1, 1), by observations that are hidden and estimated.
 
         The innovations of neighbours are not independent, as the model takes them to be: they tell less of a gap than
-        it believes. Where few are hidden it is drawn towards 1.
+        it believes. Where few are hidden it is drawn towards 1, and it is never less.
 
         Parameters
         ----------
@@ -112,13 +113,17 @@ class Smoother:
             squared += ((mean - observed.values).square() * hidden)[0].sum(0)
             variance += ((drawn - mean).square().mean(0) * hidden)[0].sum(0)
             count += hidden[0].sum(0)
-        # of each cell, so that the quiet ones count too
-        ratio = squared / (variance + EXACT * variance.mean((1, 2), keepdim=True)).clamp(min=1e-30)
+        # of each cell, so that the quiet ones count too, but for those that all but never change
+        ratio = squared / (variance + QUIET * variance.mean((1, 2), keepdim=True)).clamp(min=1e-30)
+        # the mean of one over a variance of few draws is too large
+        ratio = ratio * (1 - 2 / (N_DRAWN * count).clamp(min=2))
+        count = torch.where(count >= LEAST_TIMES, count, 0.0)
         total, n_cells = (t.sum((1, 2), keepdim=True) for t in (ratio * count, count > 0))
         # as many as cells were hidden times, of which each says as much as the next: cells err alike
         times = count.sum((1, 2), keepdim=True) / n_cells.clamp(min=1)
         level = (total / n_cells.clamp(min=1) + PRIOR_TIMES) / (times + PRIOR_TIMES)
-        return level.clamp(1 / MOST_WIDENED, MOST_WIDENED).sqrt()
+        # the model has seen what is hidden: that its errors are small says little
+        return level.clamp(1.0, MOST_WIDENED).sqrt()
 
     def _problem(self, observed: Observed, fixed: int) -> Problem:
         exact = (observed.mask > 0) & (observed.variance <= self.exact)

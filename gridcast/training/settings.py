@@ -132,7 +132,7 @@ class Training(Parameters):
         anything,
         "str",
         '``"32"`` or ``"bf16-mixed"``, as in Lightning Fabric; ``"auto"`` trains in 16 bits where processor or GPU '
-        "multiply them much faster and batches are large. Forecasts are always made in 32.",
+        "multiply these much faster. Forecasts are always made in 32.",
         default="auto",
     )
     compile: bool = parameter(
