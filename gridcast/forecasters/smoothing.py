@@ -229,9 +229,9 @@ class SmoothingForecaster(BaseForecaster):
         For 0 in `sizes` the mean, for other numbers so many draws; with each the number of runs.
         """
         smoother = Smoother(self._dynamics())
-        # more steps than a context, for which alone covariates are at hand: what came before tells how far an
-        # observation can be trusted
-        n = n_steps if self.scaling_.response is not None else min(2 * n_steps, int(origins[0]) + 1)
+        # more steps than a context tell how far an observation can be trusted; covariates are at hand for one alone
+        more = isinstance(history, NoisySeries) and self.scaling_.response is None
+        n = min(2 * n_steps, int(origins[0]) + 1) if more else n_steps
         first, stop = int(origins[0]) - n + 1, int(origins[-1]) + 1
         raw, times = history.load(first, stop), history.times[first:stop]
         values, mask = self.scaling_.anomalies(raw, times, history)
