@@ -39,6 +39,7 @@ from gridcast.training.streaming import WindowStream
 
 Key = TypeVar("Key")
 BATCH, WINDOW = 16, 30
+EVERY = 10  # of the windows are forecast in a loop, which takes minutes
 BARS = {
     "step, fp32, frames per second against the usual": 2.0,
     "step, bf16-mixed, frames per second against the usual": 3.0,
@@ -159,7 +160,7 @@ def one_step_forecasts(repeats: int) -> dict[str, float]:
     context = model.context
 
     def loop() -> None:
-        for window in windows:
+        for window in windows[::EVERY]:
             for target in range(10, 30):
                 model.predict(window[target - context : target], 1)
 
@@ -167,7 +168,7 @@ def one_step_forecasts(repeats: int) -> dict[str, float]:
         model.predict(windows[:, :-1], 20, mode="one_step")
 
     seconds = alternate({"loop": loop, "batched": batched}, max(3, repeats // 2))
-    return {"one-step forecasts against a loop": seconds["loop"] / seconds["batched"]}
+    return {"one-step forecasts against a loop": EVERY * seconds["loop"] / seconds["batched"]}
 
 
 def streaming(repeats: int) -> dict[str, float]:
