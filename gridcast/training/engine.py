@@ -68,12 +68,13 @@ def make_fabric(device: str, precision: str) -> Fabric:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Fabric from writing what precision it takes, at every fit."""
-    was, _fabric_log.disabled = _fabric_log.disabled, True
+    """Keep Fabric from writing what precision it takes, at every fit; its warnings are shown."""
+    level = _fabric_log.level
+    _fabric_log.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        _fabric_log.disabled = was
+        _fabric_log.setLevel(level)
 
 
 def _auto_precision(accelerator: str) -> str:
