@@ -42,7 +42,7 @@ def main() -> None:
         found["archives"].append({"gigabytes": gigabytes} | apart(n_times, SHAPE, 36, 200))
         print(found["archives"][-1], flush=True)
     for size in arguments.grids:
-        n_steps = max(5, 60 * 32**2 // size**2)
+        n_steps = max(40, 60 * 32**2 // size**2)  # enough for each stage to have its share
         found["grids"].append({"size": size} | apart(300, (size, size), None, n_steps))
         print(found["grids"][-1], flush=True)
     if arguments.out:

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import gridcast as gc
+from gridcast.forecasters.patches import PATCH, patch_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 MODELS = {"CNMM": gc.CNMMForecaster, "DMM": gc.DMMForecaster, "ConvLSTM": gc.ConvLSTMForecaster}
-WINDOW = 12
+DEFAULT = gc.CNMMForecaster()
+WINDOW, STEPS = DEFAULT.window, DEFAULT.max_steps or 0
+SEEN = STEPS * DEFAULT.batch_size * WINDOW  # frames
+PLACES = {"36 x 72": (36, 72), "72 x 144": (72, 144), "181 x 360": (181, 360), "721 x 1440": (721, 1440)}
 ROWS, COLUMNS, ARCHIVE_BYTES = 721, 1440, 1e12  # hourly ERA5 at a quarter of a degree
 ASSUMED = {
     "one GPU, sustained in convolutions, bf16 [TFLOP/s]": 200.0,
@@ -25,6 +29,7 @@ ASSUMED = {
     "reading, one machine from network storage [GB/s]": 0.5,
     "gradient exchange, GPU to GPU [GB/s]": 20.0,
 }
+GPU = 1e12 * next(iter(ASSUMED.values()))
 TEXT = """# What training costs
 
 Written by `python asv_bench/cost_model.py` from `docs/results/speed.json` and `docs/results/archive.json`.
@@ -39,7 +44,8 @@ layers see the whole grid, so that its weights grow with the cells (here counted
 {costs}
 
 Counted by `model.summary()` on one window of {window} steps, forward and backward, convolutions and matrix products
-only. A frame in float32 is 4 bytes a cell, so a window step reads far less than it computes: {intensity}.
+only, a mean over the stages of a training; activations at most. A frame in float32 is 4 bytes a
+cell, so a window step reads far less than it computes: {intensity}.
 
 ## Checked against measurements
 
@@ -52,6 +58,15 @@ only. A frame in float32 is 4 bytes a cell, so a window step reads far less than
 `python asv_bench/compare.py` measures the step of the paper's CNMM at its CMAP sizes (16 windows of 30 frames of 72 x
 72): {step}
 
+## Where to train
+
+{places}
+
+The default is {n_steps:,} steps of {batch} windows of {window} frames: {seen:,} frames, of whole fields while a step
+fits into 2 GiB, else of patches of {side} x {side}, so that a larger grid or a longer archive costs no more. Counted by
+the time a cell of the largest grid above, without what comes before and after the training. The products alone would
+take a GPU {floor}: what takes its time are the launches of kernels.
+
 ## A 1 TB archive: hourly ERA5, 0.25 degrees, 721 x 1440
 
 {archive}
@@ -60,15 +75,17 @@ Assumptions, not measured here:
 
 {assumed}
 
-- **Where the time goes.** {where}
-- **When reading is the limit.** Windows that start at every step use each frame {window} times an epoch, and each
-  chunk is read once. Reading is the limit where a pass of reading takes longer than the computing on what was read:
-  on 64 GPUs that share one network file system ({shared}), and wherever patches are trained on, which use a small
-  part of each frame.
-- **What to choose.** Train on patches: `patch_size=64` computes {patch} of a frame for each window, and neighbouring
-  windows bring other patches. Give `max_steps`, not epochs: the default of 3000 steps of 8 windows sees {default}
-  frames, whatever the archive's size, and reads the part of it that they need. The time in the table is a floor:
-  on patches this small a GPU waits for the launches of its kernels, so raise `batch_size`.
+- **A laptop** is enough for the default on any grid. It is not for one pass over whole fields of such an archive:
+  {laptop_pass}.
+- **A GPU** pays where one fit is not enough (a search, many seeds) and where more is to be seen than the default does:
+  with `patch_size=None`, more `max_steps`, wider networks. Raise `batch_size` until it is busy.
+- **torchrun** pays where a GPU computes longer than one likes to wait and reading keeps up. Windows that start at every
+  step use each frame {window} times an epoch, and each chunk is read once: reading from one network file system takes
+  {far_share} as long as one GPU computes, from a local drive {near_share}. {shared}. The exchange of gradients takes
+  {exchange:.0%} of a step on whole fields.
+- **Patches** read more than they compute: one of {side} x {side} is {patch} of a field, whose chunk is read in whole.
+  Give `max_steps`, not epochs: the default reads the part of an archive that it needs. Chunks that were read are kept
+  on local disk within a budget (`dask.config["gridcast.cache-bytes"]`).
 - **Chunks.** Whole fields, and as many steps as make a chunk of 64 to 128 MB ({steps} hours here): long chunks,
   because a window of {window} steps that reaches into the next block has that chunk read again, about {again} of the
   bytes with four chunks in a block. Zarr rather than NetCDF where several processes read: NetCDF is read by one
@@ -129,7 +146,8 @@ def parts(costs: dict[str, dict[str, float]], speed: dict[str, Any], archive: di
         ),
         "assumed": "\n".join(f"- {name}: {value:g}" for name, value in ASSUMED.items()),
         **growing_grids(costs["CNMM"], archive["grids"]),
-        **large_archive(costs["CNMM"]),
+        **places(costs["CNMM"], archive["grids"]),
+        **large_archive(costs["CNMM"], archive["grids"]),
     }
 
 
@@ -150,16 +168,31 @@ def growing_grids(cost: dict[str, float], grids: list[dict[str, float]]) -> dict
     }
 
 
-def large_archive(cost: dict[str, float]) -> dict[str, Any]:
+def places(cost: dict[str, float], grids: list[dict[str, float]]) -> dict[str, Any]:
+    """Return how long the default trains on grids of several sizes."""
+    seconds = 1 / (grids[-1]["frames_per_second"] * grids[-1]["size"] ** 2)  # a cell
+    cells = {
+        name: SEEN * math.prod(patch_of("auto", (1, *size), DEFAULT.batch_size * WINDOW) or size)
+        for name, size in PLACES.items()
+    }
+    rows = [[name, hours(n * seconds)] for name, n in cells.items()]
+    return {
+        "places": table(["grid", "a training on the processor above"], rows),
+        "floor": f"{max(cells.values()) * cost['flop'] / GPU:.1f} s at most",
+        "n_steps": STEPS,
+        "batch": DEFAULT.batch_size,
+        "seen": SEEN,
+        "side": PATCH,
+    }
+
+
+def large_archive(cost: dict[str, float], grids: list[dict[str, float]]) -> dict[str, Any]:
     """Return what the model says of an archive far larger than those that were measured."""
-    gpu, local, network, exchange = (
-        unit * rate for unit, rate in zip((1e12, 1e9, 1e9, 1e9), ASSUMED.values(), strict=True)
-    )
+    local, network, exchange = (1e9 * rate for rate in list(ASSUMED.values())[1:])
     cells, frame_bytes = ROWS * COLUMNS, 4.0 * ROWS * COLUMNS
     n_frames, flop = ARCHIVE_BYTES / frame_bytes, cost["flop"] * cells
-    compute, near, far = n_frames * flop / gpu, ARCHIVE_BYTES / local, ARCHIVE_BYTES / network
+    compute, near, far = n_frames * flop / GPU, ARCHIVE_BYTES / local, ARCHIVE_BYTES / network
     gradient = 8 * cost["weights"] / exchange
-    patches = 3000 * 8 * WINDOW * 64**2 * cost["flop"] / gpu
     rows = [
         ["frames", f"{n_frames:,.0f}", "each once, without overlap"],
         ["one pass of computing, one GPU", hours(compute), f"{flop / 1e9:.0f} GFLOP a frame"],
@@ -167,18 +200,16 @@ def large_archive(cost: dict[str, float]) -> dict[str, Any]:
         ["one pass of reading, local drive", hours(near), "shared out over 64 machines: / 64"],
         ["one pass of reading, one network file system", hours(far), "the same for 1 and for 64 GPUs"],
         ["exchange of gradients, a step", f"{1e3 * gradient:.2f} ms", f"{cost['weights']:,} weights"],
-        ["3000 steps of 8 windows on patches of 64, one GPU", hours(patches), "the default"],
     ]
     chunk_steps = math.floor(96e6 / frame_bytes)
     return {
         "archive": table(["default CNMM", "", ""], rows),
-        "where": (
-            f"Computing on whole frames takes {compute / near:.1f} times as long as reading from a local drive on one "
-            f"GPU; the exchange of gradients takes {gradient * gpu / (8 * WINDOW * flop):.1e} of a step."
-        ),
-        "shared": f"{hours(compute / 64)} of computing against {hours(far)} of reading for a pass without overlap",
-        "patch": f"{64**2 / cells:.2%}",
-        "default": f"{3000 * 8 * WINDOW:,}",
+        "laptop_pass": hours(n_frames * cells / (grids[-1]["frames_per_second"] * grids[-1]["size"] ** 2)),
+        "far_share": f"{far / compute / WINDOW:.1f} times",
+        "near_share": f"{near / compute / WINDOW:.1f} times",
+        "shared": f"64 GPUs would compute {hours(WINDOW * compute / 64)} and wait {hours(far)} for the first",
+        "exchange": gradient * GPU / (DEFAULT.batch_size * WINDOW * flop),
+        "patch": f"{PATCH**2 / cells:.1%}",
         "steps": chunk_steps,
         "again": f"{WINDOW / (4 * chunk_steps):.0%}",
     }

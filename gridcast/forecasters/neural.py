@@ -144,6 +144,7 @@ class NeuralForecaster(ScaledForecaster):
             self.module_,
             self.grid_.shape,
             self.window,
+            stages=(self._regime() or {}).get("stages", ()),
             patches=self._learns_from_patches,
             n_clock=n_clock,
             device=str(next(self.module_.parameters()).device),

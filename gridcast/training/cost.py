@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,10 +21,10 @@ class Cost:
     Parameters
     ----------
     flop : float
-        Floating-point operations of convolutions and matrix products, forward and backward; a multiplication and an
-        addition are two.
+        Floating-point operations of convolutions and matrix products, forward and backward, a mean over the training;
+        a multiplication and an addition are two.
     saved_bytes : float
-        What the forward pass keeps for the backward pass.
+        What the forward pass keeps for the backward pass, at most.
     """
 
     flop: float
@@ -35,9 +36,15 @@ class Cost:
 
 
 def training_cost(
-    module: nn.Module, shape: Sequence[int], *, patch: bool = False, n_clock: int = 0, device: str = "cpu"
+    module: nn.Module,
+    shape: Sequence[int],
+    *,
+    stages: Sequence[float] = (),
+    patch: bool = False,
+    n_clock: int = 0,
+    device: str = "cpu",
 ) -> Cost:
-    """Count what a step of the last stage on one window costs, for each of its frames.
+    """Count what a step on one window costs, for each of its frames.
 
     Parameters
     ----------
@@ -45,6 +52,8 @@ def training_cost(
         With a method ``loss``.
     shape : (int, int, int, int)
         Steps, channels, rows and columns of the window.
+    stages : sequence of float
+        Shares of the training after which another stage begins, see `gridcast.training.plan.TrainingPlan`.
     patch : bool
         The window is a patch of a larger grid.
     n_clock : int
@@ -54,7 +63,25 @@ def training_cost(
     x = torch.zeros(1, *shape, device=device)
     origin = torch.zeros(1, 2, dtype=torch.int64) if patch else None
     clock = torch.zeros(1, n_clock, device=device) if n_clock else None
-    weights = [p for p in module.parameters() if p.requires_grad]
+    was_training = module.training
+    flop, most = 0.0, 0
+    # a seed of its own: to count must not move the random numbers of a training
+    with seeded(0):
+        module.train()
+        try:
+            for begin, end in itertools.pairwise((0.0, *stages, 1.0)):
+                counted, saved = _count(module, x, origin, (begin + end) / 2, clock)
+                flop, most = flop + (end - begin) * counted, max(most, saved)
+        finally:
+            module.train(was_training)
+    return Cost(flop / shape[0], most / shape[0])
+
+
+def _count(
+    module: nn.Module, x: Tensor, origin: Tensor | None, progress: float, clock: Tensor | None
+) -> tuple[int, int]:
+    """Return the operations of a step after a share of the training, and the bytes that its forward pass keeps."""
+    weights = list(module.parameters())
     # weights are saved for the backward pass too, but they are there anyway
     known = {p.untyped_storage().data_ptr() for p in weights}
     kept: dict[int, int] = {}
@@ -66,15 +93,9 @@ def training_cost(
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    was_training = module.training
-    # a seed of its own: to count must not move the random numbers of a training
-    with seeded(0), FlopCounterMode(display=False) as counter:
-        module.train()
-        try:
-            with saved_tensors_hooks(keep, lambda tensor: tensor):
-                loss, _ = module.loss(x, torch.ones_like(x), origin, 1.0, None, clock)  # type: ignore[operator]
-            # not `backward`: gradients that are there stay; a stage may have taken weights out
-            torch.autograd.grad(loss, [p for p in weights if p.requires_grad], allow_unused=True)
-        finally:
-            module.train(was_training)
-    return Cost(counter.get_total_flops() / shape[0], sum(kept.values()) / shape[0])
+    with FlopCounterMode(display=False) as counter:
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss, _ = module.loss(x, torch.ones_like(x), origin, progress, None, clock)  # type: ignore[operator]
+        # not `backward`: gradients that are there stay; a stage takes some weights out
+        torch.autograd.grad(loss, [p for p in weights if p.requires_grad], allow_unused=True)
+    return counter.get_total_flops(), sum(kept.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,7 +26,7 @@ class Summary:
     grid : (int, int, int)
         Channels, rows and columns of a frame.
     cost : Cost
-        Of training on whole frames: ``flop`` and ``saved_bytes`` for each frame.
+        Of training on whole frames: ``flop`` (a mean over the training) and ``saved_bytes`` (at most) for each frame.
     """
 
     name: str
@@ -55,7 +56,15 @@ class Summary:
 
 
 def summarise(
-    name: str, module: nn.Module, grid: tuple[int, int, int], window: int, *, patches: bool, n_clock: int, device: str
+    name: str,
+    module: nn.Module,
+    grid: tuple[int, int, int],
+    window: int,
+    *,
+    stages: Sequence[float],
+    patches: bool,
+    n_clock: int,
+    device: str,
 ) -> Summary:
     """Count weights, operations and memory of a module.
 
@@ -65,6 +74,8 @@ def summarise(
     module : Module
     grid : (int, int, int)
     window : int
+    stages : sequence of float
+        Shares of the training after which another stage begins.
     patches : bool
         Whether the module works on patches; the cost of large grids is then that of a patch, times the cells.
     n_clock : int
@@ -77,5 +88,5 @@ def summarise(
     rows, columns = grid[1:]
     small = patches and rows * columns > MOST_CELLS
     size = (min(rows, 64), min(columns, 64)) if small else (rows, columns)
-    cost = training_cost(module, (window, grid[0], *size), patch=small, n_clock=n_clock, device=device)
+    cost = training_cost(module, (window, grid[0], *size), stages=stages, patch=small, n_clock=n_clock, device=device)
     return Summary(name, parts, grid, cost.scaled(rows * columns / (size[0] * size[1])))

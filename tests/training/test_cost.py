@@ -46,3 +46,17 @@ def test_the_module_is_left_as_it_was_and_random_numbers_too():
     assert training
     assert origin.tolist() == [[0, 0]]
     assert clock.shape == (1, 4)
+
+
+class Staged(OneConvolution):
+    """The convolution on all frames of a window before a share of the training, and then on three of them."""
+
+    def loss(self, x, mask, origin=None, progress=1.0, target=None, clock=None):
+        return super().loss(x if progress < 0.75 else x[:, :3], mask, origin, progress)
+
+
+def test_stages_count_by_their_shares_and_what_is_kept_by_the_largest():
+    of_all = training_cost(OneConvolution(1, 4, 3), (6, 1, 8, 8))
+    staged = training_cost(Staged(1, 4, 3), (6, 1, 8, 8), stages=(0.75,))
+    assert staged.flop == pytest.approx((0.75 + 0.25 / 2) * of_all.flop)
+    assert staged.saved_bytes == of_all.saved_bytes
