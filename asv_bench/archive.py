@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,21 @@ def measure(path: Path, patch_size: int | None, n_steps: int) -> dict[str, float
         random_state=0,
         verbose=0,
     )
-    before, peak, stop = resident(), [0.0], threading.Event()
+    before = resident()
+    seconds, peak = watched(lambda: model.fit(series))
+    record = model.history_[0]
+    return {
+        "peak_gib": (peak - before) / GIB,
+        "frames_per_second": n_steps * model.batch_size * model.window / record["seconds"],
+        "fit_seconds": seconds,
+        "training_seconds": record["seconds"],
+        "largest_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB,
+    }
+
+
+def watched(call: Callable[[], Any]) -> tuple[float, float]:
+    """Return the seconds of a call and the largest resident memory of this process while it runs, in bytes."""
+    peak, stop = [resident()], threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.05):
@@ -98,18 +113,13 @@ def measure(path: Path, patch_size: int | None, n_steps: int) -> dict[str, float
     watcher = threading.Thread(target=watch)
     watcher.start()
     start = time.perf_counter()
-    model.fit(series)
-    seconds = time.perf_counter() - start
-    stop.set()
-    watcher.join()
-    record = model.history_[0]
-    return {
-        "peak_gib": (peak[0] - before) / GIB,
-        "frames_per_second": n_steps * model.batch_size * model.window / record["seconds"],
-        "fit_seconds": seconds,
-        "training_seconds": record["seconds"],
-        "largest_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB,
-    }
+    try:
+        call()
+    finally:
+        seconds = time.perf_counter() - start
+        stop.set()
+        watcher.join()
+    return seconds, peak[0]
 
 
 def resident() -> float:

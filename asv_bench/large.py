@@ -1,8 +1,9 @@
 """Large fields, and what a search reads: ``python asv_bench/large.py --out docs/results``.
 
-Writes 720 fields of 721 x 1440 to a scratch folder as Zarr, fits the default CNMM to them with few training steps,
-which cost the same on any large grid, and forecasts 24 steps; then holds a step of the transition in bands against
-one of whole fields; then runs a grid search over an archive of 200 MB and counts the bytes that it read.
+Fits the default CNMM to 500 fields of 40 channels of 32 x 64, with few training steps; runs a grid search over an
+archive of 200 MB and counts the bytes that it read; holds a step of the transition in bands against one of whole
+fields; then writes 720 fields of 721 x 1440 to a scratch folder as Zarr, fits the CNMM to them with few steps, which
+cost the same on any large grid, and forecasts 24 steps.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from archive import GIB, SHAPE, resident, write
+from archive import GIB, SHAPE, watched, write
 from compare import machine
 from sklearn.model_selection import GridSearchCV
 
@@ -28,6 +28,7 @@ from gridcast.modules import bands
 from gridcast.modules.deep import DeepTransition
 
 GLOBE, HOURS, CHUNK = (721, 1440), 720, 24
+LEVELS = 500, 40, 32, 64  # steps, channels, rows and columns
 N_STEPS, LEADS = 20, 24
 
 
@@ -40,6 +41,7 @@ def main() -> None:
     shape, gigabytes = ((96, 192), 0.02) if arguments.small else (GLOBE, 0.2)
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, Callable[[], Any]] = {
+            "channels": lambda: channels(arguments.small),
             "search": lambda: search(Path(folder) / "archive.zarr", gigabytes),
             "bands": lambda: in_bands(shape),
             "globe": lambda: globe(Path(folder) / "globe.zarr", shape),
@@ -49,6 +51,21 @@ def main() -> None:
             print({name: found[name]}, flush=True)
     if arguments.out:
         (arguments.out / "large.json").write_text(json.dumps(found | machine(), indent=1))
+
+
+def channels(small: bool) -> dict[str, float]:
+    """Return peak memory, of the whole process, and seconds of a fit to many levels of an atmosphere."""
+    n_times, n_levels, rows, columns = (60, 4, 16, 32) if small else LEVELS
+    level = gc.datasets.make_precipitation(n_times, shape=(rows, columns), random_state=0)
+    noise = np.random.default_rng(0).standard_normal((n_times, n_levels, rows, columns), dtype=np.float32)
+    series = xr.DataArray(
+        np.sqrt(level.values)[:, None] * np.linspace(1, 2, n_levels, dtype=np.float32)[:, None, None] + 0.3 * noise,
+        dims=("time", "level", "lat", "lon"),
+        coords={"time": level["time"], "lat": level["lat"], "lon": level["lon"]},
+    )
+    model = gc.CNMMForecaster(max_steps=N_STEPS, random_state=0, verbose=0)
+    seconds, peak = watched(lambda: model.fit(series))
+    return {"seconds": seconds, "gib": peak / GIB}
 
 
 def search(path: Path, gigabytes: float) -> dict[str, float]:
@@ -102,20 +119,8 @@ def globe(path: Path, shape: tuple[int, int]) -> dict[str, float]:
         "samples": lambda: model.predict_samples(LEADS, n_samples=5),
     }
     for name, stage in stages.items():
-        peak, stop = [resident()], threading.Event()
-
-        def watch(peak: list[float] = peak, stop: threading.Event = stop) -> None:
-            while not stop.wait(0.05):
-                peak[0] = max(peak[0], resident())
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        start = time.perf_counter()
-        stage()
-        found[f"{name}_seconds"] = time.perf_counter() - start
-        stop.set()
-        watcher.join()
-        found[f"{name}_gib"] = peak[0] / GIB
+        found[f"{name}_seconds"], peak = watched(stage)
+        found[f"{name}_gib"] = peak / GIB
         print(name, found, flush=True)
     return found
 

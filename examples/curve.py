@@ -24,7 +24,11 @@ from peers import divide
 
 import gridcast as gc
 
-TITLES = {"air": "Six-hourly air temperature, MSE x 1e4 scaled", "turbulence": "Turbulence, MSE / variance"}
+TITLES = {
+    "air": "Six-hourly air temperature, MSE x 1e4 scaled",
+    "turbulence": "Turbulence, MSE / variance",
+    "precipitation": "Made rain, MSE x 1e4 scaled",
+}
 LABELS = {"cnmm": "CNMM", "unet": "U-Net", "convlstm": "ConvLSTM"}
 LEVELS = {"linear": "LinearForecaster", "persistence": "persistence"}
 

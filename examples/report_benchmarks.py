@@ -149,9 +149,31 @@ def curve_table(results: dict[str, Any]) -> str:
         cells = [runs.get(budget, runs.get(0.0)) for budget in budgets]
         shown = [f"{run['error']:.4g} ({run['fit_seconds']:.0f} s)" if run else "" for run in cells]
         lines.append(line([f"{series}: {NAMES.get(name, name)}", *shown, commits(list(runs.values()))]))
-    text = "Air: MSE x 1e4 on scaled data; turbulence: in units of the variance. "
+    text = "Air and rain: MSE x 1e4 on scaled data; turbulence: in units of the variance. "
     text += "`python examples/curve.py --threads 1 --out docs/results`; "
-    return "\n".join([*lines, "", text + machines_of(results), ""])
+    return "\n".join([*lines, "", *time_to_accuracy(results), "", text + machines_of(results), ""])
+
+
+def time_to_accuracy(results: dict[str, Any]) -> list[str]:
+    """Return the lines of a table of seconds until an error is within 3 % of the CNMM's last one."""
+    lines = header(["seconds of fit until within 3 % of the CNMM's last error", "CNMM", "U-Net", "ConvLSTM"])
+    for series in dict.fromkeys(key.split("/")[0] for key in results):
+        runs = {
+            name: [run for key, run in results.items() if key.startswith(f"{series}/{name}/")]
+            for name in ("cnmm", "unet", "convlstm")
+        }
+        if not runs["cnmm"]:
+            continue
+        level = 1.03 * max(runs["cnmm"], key=lambda run: float(run["budget"]))["error"]
+        lines.append(line([series, *(_reached(of, level) for of in runs.values())]))
+    return lines
+
+
+def _reached(runs: list[dict[str, Any]], level: float) -> str:
+    seconds = [run["fit_seconds"] for run in runs if run["error"] <= level]
+    if seconds:
+        return f"{min(seconds):.0f}"
+    return f"not in {max(run['fit_seconds'] for run in runs):.0f}" if runs else ""
 
 
 def machines_of(results: dict[str, Any]) -> str:

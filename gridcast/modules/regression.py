@@ -54,9 +54,10 @@ class Moments:
     def ridge(self, penalty: float) -> Tensor:
         """Return the weights (n_regressors, n_targets) with a penalty relative to the mean variance of a regressor."""
         # relative, so that the penalties do not depend on the number of cases; the floor is for a constant series
-        ridge = penalty * self.gram.diagonal().mean().clamp(min=1e-12) * torch.eye(len(self.gram), dtype=torch.float64)
+        penalised = self.gram.clone()
+        penalised.diagonal().add_(penalty * self.gram.diagonal().mean().clamp(min=1e-12))
         # the penalty makes the matrix positive definite, so no pivoting is needed
-        return torch.cholesky_solve(self.cross, torch.linalg.cholesky(self.gram + ridge))
+        return torch.cholesky_solve(self.cross, torch.linalg.cholesky(penalised, out=penalised))
 
     def error(self, weights: Tensor) -> float:
         """Return the sum of squared errors of `weights` on this sample."""
@@ -72,25 +73,32 @@ def moments(regressors: Tensor, targets: Tensor) -> Moments:
     return Moments(gram.double(), (regressors.T @ targets).double(), float(targets.double().square().sum()))
 
 
-def cross_validated(folds: list[Moments]) -> Tensor:
-    """Return the ridge weights (n_regressors, n_targets) with the penalty that is best in cross-validation."""
+def cross_validated(folds: list[Moments], first: int = len(PENALTIES) // 2) -> tuple[Tensor, int]:
+    """Return the ridge weights (n_regressors, n_targets) with the penalty that is best in cross-validation, and which.
+
+    Parameters
+    ----------
+    folds : list of Moments
+    first : int
+        The penalty from which the search begins: that of similar data is soon found again.
+    """
     whole = folds[0]
     for fold in folds[1:]:
         whole = whole.plus(fold)
     # nothing is held out: trust the autoregression
     if len(folds) == 1:
-        return whole.ridge(PENALTIES[-1]).float()
+        return whole.ridge(PENALTIES[-1]).float(), first
 
     @functools.cache
     def error(i: int) -> float:
         return sum(f.error(whole.plus(f, -1).ridge(PENALTIES[i])) for f in folds)
 
-    # downhill from the middle: too small a penalty fits noise, too large a one nothing, so there is one valley
-    best, last = len(PENALTIES) // 2, -1
+    # downhill: too small a penalty fits noise, too large a one nothing, so there is one valley
+    best, last = first, -1
     while best != last:
         last, near = best, range(max(best - 1, 0), min(best + 2, len(PENALTIES)))
         best = min(near, key=error)
-    return whole.ridge(PENALTIES[best]).float()
+    return whole.ridge(PENALTIES[best]).float(), best
 
 
 @torch.no_grad()
@@ -133,8 +141,7 @@ def _take_units(linear: LinearForecast, sample: _Sample) -> None:
 def _fit_weights(linear: LinearForecast, sample: _Sample, most_rows: int) -> None:
     # in this order: each part is fitted to what those before it leave
     linear.own.copy_(_autoregress(linear, sample.pairs()))
-    of_groups = (_regress_on_neighbours(linear, sample, most_rows, group) for group in range(linear.n_groups))
-    linear.conv.weight.copy_(torch.cat(list(of_groups)))
+    _regress_on_neighbours(linear, sample, most_rows)
     if linear.n_patterns:  # else the model works on patches, which do not say where they are
         _fit_patterns(linear, sample.runs)
         # last: the correction is learned of the forecast that it corrects
@@ -205,13 +212,27 @@ def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]])
     return torch.stack(weights, dim=1).float()[..., None, None]
 
 
-def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: int, group: int) -> Tensor:
-    """Return a group's kernel for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
-    folds = _Folds(len(sample))
+def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: int) -> None:
+    """Set the kernels for what the autoregression leaves, (n_folded, n_lags * n_folded, kernel, kernel)."""
     # neighbouring steps tell much the same; the regressors are many, and their products the cost of the fit
     n_rows = min(most_rows, max(LEAST_ROWS, most_rows // linear.n_groups))
     every = max(1, len(sample) * sample.n_blocks // n_rows)
-    change = linear.of(linear.change, group)
+    kernels: list[Tensor] = []
+    penalty = len(PENALTIES) // 2
+    for group in range(linear.n_groups):
+        change = linear.of(linear.change, group)
+        weights, penalty = cross_validated(_neighbour_moments(linear, sample, every, group, change), penalty)
+        # (n_folded, kernel, kernel, channel) -> as a convolution has it
+        kernel = weights.T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
+        kernels.append(kernel * change[..., None])
+    linear.conv.weight.copy_(torch.cat(kernels))
+
+
+def _neighbour_moments(
+    linear: LinearForecast, sample: _Sample, every: int, group: int, change: Tensor
+) -> list[Moments]:
+    """Return the moments of a group's neighbourhoods, of every so many fields, and what the autoregression leaves."""
+    folds = _Folds(len(sample))
 
     def measure(frames: Tensor, targets: Tensor) -> Moments:
         return moments(_neighbourhoods(_padded(frames[::every], linear), linear), _rows(targets[::every]))
@@ -221,9 +242,7 @@ def _regress_on_neighbours(linear: LinearForecast, sample: _Sample, most_rows: i
         left = (following - linear.autoregressed(features, group)) / change
         for frames, targets in zip(features.split(FRAMES), left.split(FRAMES), strict=True):
             folds.add(frames, targets, measure)
-    # (n_folded, kernel, kernel, channel) -> as a convolution has it
-    weights = cross_validated(folds.found).T.unflatten(1, (*linear.conv.kernel_size, -1)).permute(0, 3, 1, 2)
-    return weights * change[..., None]
+    return folds.found
 
 
 def _padded(features: Tensor, linear: LinearForecast) -> Tensor:
@@ -310,7 +329,7 @@ def _regress_amplitudes(linear: LinearForecast, sample: _Sample) -> Tensor:
     scales = [part.square().mean().sqrt().clamp(min=1e-6) for part in (now, ahead - now)]
     folds = _Folds(len(now))
     folds.add(torch.cat([now / scales[0], (ahead - now) / scales[1]], dim=1), following - ahead)
-    mixing = cross_validated(folds.found)
+    mixing, _ = cross_validated(folds.found)
     return torch.cat([part / scale for part, scale in zip(mixing.chunk(2), scales, strict=True)])
 
 
