@@ -86,10 +86,10 @@ Assumptions, not measured here:
 - **Patches** read more than they compute: one of {side} x {side} is {patch} of a field, whose chunk is read in whole.
   Give `max_steps`, not epochs: the default reads the part of an archive that it needs. Chunks that were read are kept
   on local disk within a budget (`dask.config["gridcast.cache-bytes"]`).
-- **Chunks.** Whole fields, and as many steps as make a chunk of 64 to 128 MB ({steps} hours here): long chunks,
-  because a window of {window} steps that reaches into the next block has that chunk read again, about {again} of the
-  bytes with four chunks in a block. Zarr rather than NetCDF where several processes read: NetCDF is read by one
-  thread at a time.
+- **Chunks.** Whole fields, and as many steps as make a chunk of 64 to 128 MB ({steps} hours here): long chunks, because
+  a window of {window} steps that reaches into the next block has that chunk read again where it is not kept on local
+  disk, about {again} of the bytes with four chunks in a block. Zarr rather than NetCDF where several processes read:
+  NetCDF is read by one thread at a time.
 """
 
 

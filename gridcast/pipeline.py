@@ -21,7 +21,7 @@ from gridcast.persistence.encoding import Encoder
 
 
 class ForecastPipeline(Pipeline):
-    """`sklearn.pipeline.Pipeline` whose last step is a forecaster, with its whole interface, in physical units.
+    """`sklearn.pipeline.Pipeline` whose last step is a forecaster, with all methods of it but `log_likelihood`.
 
     Transformers in front of the forecaster are applied to every series that goes in and undone, in reverse order,
     in every forecast that comes out. So ``predict(12)`` works as on the forecaster itself, and the skill of `score` is

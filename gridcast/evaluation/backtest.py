@@ -50,7 +50,7 @@ def backtest(
     covariates, past_covariates : DataArray, Dataset, sequence of these, ndarray or None
         As in `fit`, at the times of `X`, where the forecaster was fitted with them.
     observation_error : float, ndarray or DataArray, optional
-        Standard deviation of the error of each observation of `X`, as in `gridcast.BaseForecaster.predict`.
+        Standard deviation of the error of each observation of `X`, as in `gridcast.forecasters.BaseForecaster.predict`.
 
     Returns
     -------

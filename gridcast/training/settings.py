@@ -86,7 +86,7 @@ class Training(Parameters):
         "Time that a fit takes at most, beside `max_epochs` and `max_steps`: the schedule of the learning rate fits "
         "into whichever ends first, what the start before and the weighing of each lead after the training take "
         "counted in. The weights then depend on how fast the machine is; None makes them depend on `random_state` "
-        "alone.",
+        'and, with ``precision="auto"``, on whether the machine trains in 16 bits.',
         default=None,
     )
     warm_start: bool | float = parameter(
