@@ -52,6 +52,11 @@ def independent(origins: np.ndarray, stop: int, horizon: int) -> np.ndarray:
     return n
 
 
+def near(origins: np.ndarray, reach: int) -> list[np.ndarray]:
+    """Return ascending origins in groups within which none lies further than `reach` from the next."""
+    return np.split(origins, np.flatnonzero(np.diff(origins) > reach) + 1)
+
+
 def thinned(rows: np.ndarray, most: int) -> np.ndarray:
     """Return at most so many of the rows, evenly spaced."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]

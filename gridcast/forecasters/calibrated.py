@@ -10,7 +10,7 @@ import numpy as np
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.grid import Series
 from gridcast.data.recalibration import Recalibration, normal_scores
-from gridcast.data.windows import independent, thinned
+from gridcast.data.windows import independent, near, thinned
 from gridcast.forecasters.labelled import LabelledForecaster
 
 HORIZON = 20  # of a forecaster without a parameter for it
@@ -116,12 +116,14 @@ class CalibratedForecaster(LabelledForecaster):
         for block in self._blocks(origins, history, horizon * n_samples):
             members = self._forecast(history, block, horizon, n_samples)
             members = members.reshape(*members.shape[:5], n_cells)[..., cells]
-            known = history.load(int(block[0]) + 1, min(int(block[-1]) + 1 + horizon, len(history)))
-            truth = np.full(members.shape[1:], np.nan, dtype=np.float32)  # NaN beyond the end
-            for i, lead in np.ndindex(len(block), horizon):
-                step = int(block[i] - block[0]) + lead
-                if step < known.shape[1]:
-                    truth[:, i, lead] = known[:, step].reshape(len(known), n_channels, n_cells)[..., cells]
+            truth, first = np.full(members.shape[1:], np.nan, dtype=np.float32), 0  # NaN beyond the end
+            for some in near(block, horizon):
+                known = history.load(int(some[0]) + 1, min(int(some[-1]) + 1 + horizon, len(history)))
+                known = known.reshape(*known.shape[:2], n_channels, n_cells)[..., cells]
+                for i, begin in enumerate(some - some[0], first):
+                    after = known[:, begin : begin + horizon]
+                    truth[:, i, : after.shape[1]] = after
+                first += len(some)
             scores = np.full(truth.shape, np.nan)
             for channel in range(n_channels):
                 of = members[:, :, :, :, channel].reshape(n_samples, -1)

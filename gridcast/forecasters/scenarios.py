@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,47 @@ from gridcast.modules.smoother import Smoother
 from gridcast.transformers.scaling import Scaling
 
 LEAST_PROBABILITY = 1e-4  # of a range of a mean, below which no member could be drawn into it
+MOST_ROUNDS = 100  # of moves of the cells that are not at their bound
+NEAR = 1e-3  # of what the means were moved by
+
+
+@dataclass(frozen=True)
+class _Move:
+    """How the mean of a region is moved.
+
+    Parameters
+    ----------
+    condition : AreaMean
+    weights : Tensor, (1, time, channel, y, x)
+        Of anomalies in the mean, in physical units.
+    response : Tensor, same shape
+        What each cell does while the mean moves.
+    offset : float
+        The mean of anomalies of zero.
+    wanted : ndarray, (member,)
+        The means.
+    """
+
+    condition: AreaMean
+    weights: torch.Tensor
+    response: torch.Tensor
+    offset: float
+    wanted: np.ndarray
+
+    def found(self, runs: torch.Tensor) -> np.ndarray:
+        """Return the means of runs (member, time, channel, y, x)."""
+        return _sums(self.weights * runs) + self.offset
 
 
 def conditioned(
-    smoother: Smoother, scaling: Scaling, members: np.ndarray, given: Any, times: pd.Index, history: Series
+    smoother: Smoother,
+    scaling: Scaling,
+    members: np.ndarray,
+    given: Any,
+    times: pd.Index,
+    history: Series,
+    *,
+    bounded: bool,
 ) -> np.ndarray:
     """Return members moved to what is given, by the covariances of the linear model (Matheron's rule, Journel 1974).
 
@@ -34,6 +72,8 @@ def conditioned(
         Of the members.
     history : Series
         What they follow.
+    bounded : bool
+        Whether members keep to the natural bounds of the series; a mean is then one of members that do.
 
     Raises
     ------
@@ -66,8 +106,11 @@ def conditioned(
             runs = torch.where(at, there, runs + smoother.condition(there - runs, at))
         # never observed: it does not vary
         free = ~at & observed
-        moved = _with_means(smoother, scaling, runs, free, means, times, history, sample)
-        out[:, sample] = moved.cpu().numpy()
+        runs, moves = _with_means(smoother, scaling, runs, free, means, times, history, sample)
+        if bounded and moves:
+            limits = (torch.as_tensor(limit, device=runs.device) for limit in scaling.limits(times, history, sample))
+            runs = _within_bounds(runs, moves, *limits)
+        out[:, sample] = runs.cpu().numpy()
     return out
 
 
@@ -80,26 +123,61 @@ def _with_means(
     times: pd.Index,
     history: Series,
     sample: int,
-) -> torch.Tensor:
-    """Return runs (member, time, channel, y, x) whose means are within their ranges, one mean after the other."""
-    before: list[tuple[torch.Tensor, torch.Tensor]] = []
+) -> tuple[torch.Tensor, list[_Move]]:
+    """Return runs (member, time, channel, y, x) whose means are within their ranges, and how each was moved."""
+    moves: list[_Move] = []
     for condition in means:
         weights = condition.weights(times, history) * scaling.statistics.observed
+        if not weights.any():
+            raise ValueError(
+                f"given: {_shown(condition)} is the mean of a region that was never observed in training, as land in a "
+                "field of the sea is: look whether its latitudes and longitudes are those of the series"
+            )
         base, slope = scaling.linear(times, history, sample)
         offset = float((weights * base).sum() / weights.sum())
         w = torch.as_tensor((weights / weights.sum() * slope).astype(np.float32), device=runs.device)[None]
         response = smoother.response(w, free)
-        for direction, weight in before:  # what was fixed stays
-            response = response - direction * (weight * response).sum() / (weight * direction).sum()
+        for before in moves:  # what was fixed stays
+            share = (before.weights * response).sum() / (before.weights * before.response).sum()
+            response = response - before.response * share
         variance = float((w * response).sum())
-        found = (w * runs).sum((1, 2, 3, 4)).double().cpu().numpy() + offset
-        if variance <= 0:
+        if not variance > 0:
             raise ValueError(f"given: the mean {_shown(condition)} is fixed by the other conditions: leave it out")
-        wanted = _within(found, condition)
-        moved = torch.as_tensor((wanted - found) / variance, dtype=runs.dtype, device=runs.device)
-        runs = runs + response * moved[:, None, None, None, None]
-        before.append((response, w))
-    return runs
+        found = _sums(w * runs) + offset
+        moves.append(_Move(condition, w, response, offset, _within(found, condition)))
+        runs = runs + response * _of_members((moves[-1].wanted - found) / variance, runs)
+    return runs, moves
+
+
+def _within_bounds(runs: torch.Tensor, moves: list[_Move], low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Return runs between bounds, of which the cells that are not at theirs make up for those that are."""
+    runs = runs.clamp(low, high)
+    scale = [max(float(np.ptp(move.wanted)), float(np.abs(move.wanted - move.found(runs)).max())) for move in moves]
+    for _ in range(MOST_ROUNDS):
+        left = 0.0
+        for move, size in zip(moves, scale, strict=True):
+            gap = move.wanted - move.found(runs)
+            left = max(left, float(np.abs(gap).max()) / max(size, 1e-12))
+            way = move.response * _of_members(np.sign(gap), runs)
+            open_cells = torch.where(way > 0, runs < high, runs > low)
+            reach = _sums(move.weights * move.response * open_cells)
+            step = np.divide(gap, reach, out=np.zeros_like(gap), where=reach > 0)
+            runs = (runs + move.response * open_cells * _of_members(step, runs)).clamp(low, high)
+        if left <= NEAR:
+            return runs
+    worst = max(moves, key=lambda move: float(np.abs(move.wanted - move.found(runs)).max()))
+    raise ValueError(
+        f"given: {_shown(worst.condition)} is beyond what members reach within the natural bound of the series: give a "
+        "range nearer to the forecast, or fit with bounded=False"
+    )
+
+
+def _sums(x: torch.Tensor) -> np.ndarray:
+    return x.sum((1, 2, 3, 4), dtype=torch.float64).cpu().numpy()
+
+
+def _of_members(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device)[:, None, None, None, None]
 
 
 def _within(found: np.ndarray, condition: AreaMean) -> np.ndarray:

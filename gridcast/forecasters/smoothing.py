@@ -16,6 +16,7 @@ from gridcast.data.checks import check_positive_integer
 from gridcast.data.grid import Series, wrap
 from gridcast.data.observation_errors import NoisySeries, with_errors
 from gridcast.data.random import draw_seed
+from gridcast.data.windows import near
 from gridcast.forecasters.base import BaseForecaster
 from gridcast.forecasters.driven import Driving
 from gridcast.forecasters.fitted import check_fitted
@@ -66,8 +67,8 @@ class SmoothingForecaster(BaseForecaster):
         n_samples : int, optional
             Members; by default the mean.
         keep_observed : bool, default=True
-            What was observed stays as it is. If False, it is estimated too, without the errors of observations and the
-            noise of the training series that is white in space and time.
+            What was observed stays as it is, but for what has an error without limit. If False, it is estimated too,
+            without the errors of observations and the noise of the training series that is white in space and time.
         covariates, past_covariates : as in `fit`
             Those of `X`, where the model was fitted with them; the training series has its own.
         observation_error : float, ndarray or DataArray, optional
@@ -76,7 +77,7 @@ class SmoothingForecaster(BaseForecaster):
         Returns
         -------
         DataArray, shape ([member=n_samples,] [sample,] time, [channel,] y, x)
-            Physical units, the times of `X`. Cells that were never observed in training stay missing.
+            Physical units, the times of `X`. Cells that were never observed in training are not estimated.
 
         Raises
         ------
@@ -127,8 +128,8 @@ class SmoothingForecaster(BaseForecaster):
         unknown, blank = (np.zeros(len(series), dtype=bool) for _ in range(2))
         step = max(1, READ_VALUES // int(np.prod(series.grid.shape)))
         for first in range(0, len(series), step):
-            block = series.load(first, first + step)[sample]
-            out[:, 0, first : first + step] = np.where(ever, block, np.float32(np.nan))
+            block = self._counting(series, first, first + step, sample)
+            out[:, 0, first : first + step] = block if keep_observed else np.where(ever, block, np.float32(np.nan))
             missing = np.isnan(block)[:, ever]
             unknown[first : first + step] = missing.any(1) | noisy | (not keep_observed)
             blank[first : first + step] = missing.all(1)
@@ -149,13 +150,20 @@ class SmoothingForecaster(BaseForecaster):
             restored = self.scaling_.restore(values, series, leads, getattr(self, "bounded", False))[:, :, 0]
             if keep_observed:
                 restored = np.where(np.isnan(raw[kept]), restored, raw[kept])
-            out[:, :, stretch.first : stretch.last] = np.where(ever, restored, np.float32(np.nan))
+            out[:, :, stretch.first : stretch.last] = restored
+
+    def _counting(self, series: Series, first: int, stop: int, sample: int) -> np.ndarray:
+        """Return the observations of steps that count, (time, channel, y, x): an error without limit is none."""
+        raw = series.load(first, stop)[sample]
+        if isinstance(series, NoisySeries):
+            raw = np.where(np.isfinite(series.load_errors(first, stop)[sample]), raw, np.float32(np.nan))
+        return raw
 
     def _observed(
         self, smoother: Smoother, series: Series, sample: int, stretch: Stretch
     ) -> tuple[Observed, np.ndarray]:
         """Return the scaled anomalies of a stretch with a batch of 1, and its values in physical units."""
-        raw = series.load(stretch.start, stretch.stop)[sample]
+        raw = self._counting(series, stretch.start, stretch.stop, sample)
         times = series.times[stretch.start : stretch.stop]
         values, mask = self.scaling_.anomalies(raw[None], times, series)
         # land is known: it has no anomaly
@@ -183,7 +191,7 @@ class SmoothingForecaster(BaseForecaster):
         of the best observations.
         """
         scaled = self.scaling_.scaled_errors(values, errors, times, series)
-        best = np.square(scaled.min((0, 1, 3, 4)))
+        best = np.square(np.where(np.isnan(values), np.float32(np.inf), scaled).min((0, 1, 3, 4)))
         floor = np.minimum(smoother.noise_floor().cpu().numpy(), best)[:, None, None]
         return np.maximum(np.square(scaled) - floor, 0.0).astype(np.float32)
 
@@ -232,28 +240,15 @@ class SmoothingForecaster(BaseForecaster):
         # more steps than a context tell how far an observation can be trusted; covariates are at hand for one alone
         more = isinstance(history, NoisySeries) and self.scaling_.response is None
         n = min(2 * n_steps, int(origins[0]) + 1) if more else n_steps
-        first, stop = int(origins[0]) - n + 1, int(origins[-1]) + 1
-        raw, times = history.load(first, stop), history.times[first:stop]
-        values, mask = self.scaling_.anomalies(raw, times, history)
-        mask, variance = np.where(self.scaling_.statistics.observed, mask, np.float32(1)), np.zeros_like(values)
-        if isinstance(history, NoisySeries):
-            variance = self._variance(smoother, raw, history.load_errors(first, stop), times, history)
-
-        def cut(a: np.ndarray) -> np.ndarray:
-            runs = np.stack([a[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
-            return runs.reshape(-1, n, *history.grid.shape)
-
-        observed = self._as_observed(*(cut(a) for a in (values, mask, variance)))
+        parts = [self._before(smoother, history, some, n) for some in near(origins, n)]
+        values, mask, variance, low, high = (
+            np.concatenate(arrays, axis=1).reshape(-1, n, *history.grid.shape) for arrays in zip(*parts, strict=True)
+        )
+        observed = self._as_observed(values, mask, variance)
         # nothing is to be estimated of the steps before, which say how it begins
         open_steps = ((observed.mask == 0) | (observed.variance > smoother.exact)).any(0).flatten(1).any(1).nonzero()
         begin = max(0, min(int(open_steps[0]) if len(open_steps) else n, n - 1) - smoother.n_lags)
         before, rest = observed.values[:, :begin], Observed(*(part[:, begin:] for part in observed))
-        limits = self.scaling_.bounds([times]) if getattr(self, "bounded", False) else None
-        low, high = (
-            (-np.inf, np.inf)
-            if limits is None
-            else (cut(np.broadcast_to(limit.swapaxes(0, 1), values.shape)) for limit in limits)
-        )
         mean, together = smoother.mean(rest), max(1, DRAWN_VALUES // rest.values.numel())
         for size in sizes:
             found = [smoother.draw(rest, mean, k) for k in shared_out(size, together) if k] or [mean[None]]
@@ -261,12 +256,27 @@ class SmoothingForecaster(BaseForecaster):
             clipped = np.clip(runs, low, high)[:, :, -n_steps:]
             yield clipped.reshape(-1, *clipped.shape[2:]), max(size, 1)
 
+    def _before(self, smoother: Smoother, history: Series, origins: np.ndarray, n: int) -> list[np.ndarray]:
+        """Return anomalies of `n` steps up to each origin, masks, variances, bounds, each (sample, origin, n, ...)."""
+        first, stop = int(origins[0]) - n + 1, int(origins[-1]) + 1
+        raw, times = history.load(first, stop), history.times[first:stop]
+        values, mask = self.scaling_.anomalies(raw, times, history)
+        mask, variance = np.where(self.scaling_.statistics.observed, mask, np.float32(1)), np.zeros_like(values)
+        if isinstance(history, NoisySeries):
+            variance = self._variance(smoother, raw, history.load_errors(first, stop), times, history)
+        limits = self.scaling_.bounds([times]) if getattr(self, "bounded", False) else None
+        unlimited = np.full_like(values[:1], -np.inf), np.full_like(values[:1], np.inf)
+        low, high = unlimited if limits is None else (limit.swapaxes(0, 1) for limit in limits)
+        arrays = (values, mask, variance, *(np.broadcast_to(limit, values.shape) for limit in (low, high)))
+        return [np.stack([a[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1) for a in arrays]
+
     def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
         if mode != "multi_step":
             raise ValueError(f'given: mode={mode!r} forecasts what is observed already; use mode="multi_step"')
         anomalies, _ = self.scaling_.anomalies(values.reshape(-1, *values.shape[2:]), times, history)
         smoother = Smoother(self._dynamics())
-        moved = conditioned(smoother, self.scaling_, anomalies.reshape(values.shape), given, times, history)
+        of = anomalies.reshape(values.shape)
+        moved = conditioned(smoother, self.scaling_, of, given, times, history, bounded=self.bounded)
         leads = [times[i : i + 1] for i in range(len(times))]
         return self.scaling_.restore(moved[:, :, None], history, leads, self.bounded)[:, :, 0]
 

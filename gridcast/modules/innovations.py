@@ -15,6 +15,7 @@ STD_FLOOR = 1e-2  # of an innovation, in units of the coefficient: a place that 
 MOST_ITERATIONS = 2000
 TOLERANCE = 0.03  # standard deviations of a cell given all others that are known: what a search may leave
 LOOK_BACK = 10  # iterations
+SHARE = 1e-4  # of the square of a solution that is small beside the spread of cells: an error of a hundredth of it
 
 
 class Innovations:
@@ -98,7 +99,9 @@ class Problem:
         hessian = innovations.local_precision() * both + torch.diag_embed(precision + 1 - mask)
         self.inverse = (torch.linalg.inv(hessian) * both).unflatten(0, free.shape[:2])
 
-    def solve(self, start: Tensor, target: Tensor, innovations: Tensor | None = None) -> Tensor:
+    def solve(
+        self, start: Tensor, target: Tensor, innovations: Tensor | None = None, *, relative: bool = False
+    ) -> Tensor:
         """Return the solution (n, time, channel, y, x), which is `start` outside the free cells.
 
         Parameters
@@ -106,25 +109,33 @@ class Problem:
         start, target : Tensor, (n, time, channel, y, x)
         innovations : Tensor, optional
             w, as `Innovations` has them; 0 by default.
+        relative : bool
+            See `invert`.
         """
         pulled = self.innovations.pull(start, innovations)
-        return start + self.invert(-(pulled + self.precision * (start - target)))
+        return start + self.invert(-(pulled + self.precision * (start - target)), relative=relative)
 
-    def invert(self, right: Tensor) -> Tensor:
-        """Return the product of the inverse of the Hessian, 0 outside the free cells, and `right`."""
+    def invert(self, right: Tensor, *, relative: bool = False) -> Tensor:
+        """Return the product of the inverse of the Hessian, 0 outside the free cells, and `right`.
+
+        It may err by a small part of the spread that each free cell has given all others, or, if `relative`, of the
+        solution itself, which a few cells far away may be all of.
+        """
         residual = right * self.free
         solution, z = torch.zeros_like(residual), self._precondition(residual)
         direction, size = z, _dot(residual, z)
         least = TOLERANCE**2 * self.free.sum((1, 2, 3, 4), keepdim=True)
         gains: deque[Tensor] = deque(maxlen=LOOK_BACK)
+        total = torch.zeros_like(size)
         for _ in range(MOST_ITERATIONS):
             product = (self.innovations.pull(direction) + self.precision * direction) * self.free
             step = size / _dot(direction, product).clamp(min=1e-30)
             solution, residual = solution + step * direction, residual - step * product
             gains.append(step * size)
+            total = total + gains[-1]  # the square of the solution, in the same units
             # what the last steps gained is about the squared error that was left before them (Hestenes and Stiefel
             # 1952), summed over the cells in units of their variance
-            if len(gains) == LOOK_BACK and not bool((sum(gains) > least).any()):
+            if len(gains) == LOOK_BACK and not bool((sum(gains) > (SHARE * total if relative else least)).any()):
                 break
             z = self._precondition(residual)
             before, size = size, _dot(residual, z)

@@ -143,7 +143,7 @@ class Smoother:
         known : Tensor of bool, (1, time, channel, y, x)
         """
         start = self._behind(torch.where(known, wanted, 0.0))
-        return self._open(~known).solve(start, start)[:, self.n_lags :]
+        return self._open(~known).solve(start, start, relative=True)[:, self.n_lags :]
 
     @torch.no_grad()
     def response(self, weights: Tensor, free: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class Smoother:
         free : Tensor of bool, (1, time, channel, y, x)
             Cells of which nothing else is known.
         """
-        return self._open(free).invert(self._behind(weights))[:, self.n_lags :]
+        return self._open(free).invert(self._behind(weights), relative=True)[:, self.n_lags :]
 
     def _behind(self, x: Tensor) -> Tensor:
         """Return runs behind as many steps of zeros as the model looks back."""

@@ -21,13 +21,14 @@ from gridcast.data.statistics import (
     field_sums,
     fill_missing,
 )
+from gridcast.data.windows import near
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.channels import ChannelTransformer
 from gridcast.transformers.log import LogTransformer
 from gridcast.transformers.minmax import MinMaxTransformer
 from gridcast.transformers.response import Nowcast, Response
 
-STEP = 1e-4  # of the largest value, over which a slope is told
+STEP = 1e-4  # of scaled values, over which a slope is told
 ROUNDED = 2e-6  # of values between -1 and 1
 OURS = (MinMaxTransformer, LogTransformer, Anomaly)  # exact types: a subclass may change what `transform` does
 CYCLE_BYTES = 2**30  # an hourly cycle of a year fits for 30 000 cells
@@ -159,10 +160,10 @@ class Scaling:
 
     def slope(self, values: np.ndarray, times: pd.Index, series: Series) -> np.ndarray:
         """Return by how much scaled values change with physical `values` (sample, time, channel, y, x)."""
-        values = values.astype(np.float64)
-        step = STEP * max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
-        above, below = (_transformed(self.transformer, values + sign * step, times, series) for sign in (1, -1))
-        return (np.asarray(above, dtype=np.float64) - np.asarray(below, dtype=np.float64)) / (2 * step)
+        # of the way back, from scaled values: these are about one, whatever the units
+        scaled = np.asarray(_transformed(self.transformer, values.astype(np.float64), times, series), dtype=np.float64)
+        above, below = (_restored(self.transformer, (scaled + s)[None], times, series)[0] for s in (STEP, -STEP))
+        return 2 * STEP / (above.astype(np.float64) - below.astype(np.float64))
 
     def linear(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the physical values of anomalies of zero of a sample, and by how much they change with anomalies.
@@ -174,12 +175,7 @@ class Scaling:
         ValueError
             If the transformer is not linear.
         """
-        zero = np.zeros((len(times), *series.grid.shape), dtype=np.float32)
-        if self.climatology is not None:
-            zero = zero + self.climatology.climatology(times).astype(np.float32)
-        if self.response is not None:
-            effects = self.response.at(series.drivers, times)
-            zero = zero + effects[sample if len(effects) > 1 else 0]
+        zero = self._zero(times, series, sample)
         base, one, two = (
             _restored(self.transformer, (zero + v)[None, None], times, series)[0, 0].astype(np.float64)
             for v in (0.0, 1.0, 2.0)
@@ -191,6 +187,22 @@ class Scaling:
             )
         return np.nan_to_num(base), np.nan_to_num(one - base)
 
+    def limits(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bounds of anomalies of a sample that `restore` keeps to, each (time, channel, y, x)."""
+        known = self.statistics if self.response is None else self.response
+        zero = self._zero(times, series, sample)
+        return known.low[:, None, None] - zero, known.high[:, None, None] - zero
+
+    def _zero(self, times: pd.Index, series: Series, sample: int) -> np.ndarray:
+        """Return the scaled values of anomalies of zero, (time, channel, y, x)."""
+        zero = np.zeros((len(times), *series.grid.shape), dtype=np.float32)
+        if self.climatology is not None:
+            zero = zero + self.climatology.climatology(times).astype(np.float32)
+        if self.response is not None:
+            effects = self.response.at(series.drivers, times)
+            zero = zero + effects[sample if len(effects) > 1 else 0]
+        return zero
+
     def contexts(
         self, history: Series, batches: Sequence[np.ndarray], n: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -198,16 +210,22 @@ class Scaling:
 
         Both are (sample * origin, n, channel, y, x). A step that several contexts hold is read once.
         """
-        stretches = [(int(origins[0]) - n + 1, int(origins[-1]) + 1) for origins in batches]
-        for origins, (first, stop), block in zip(batches, stretches, history.load_in_order(stretches), strict=True):
-            times = history.times[first:stop]
-            values = np.asarray(_transformed(self.transformer, block, times, history), dtype=np.float32)
-            values = self.subtract(values, times)
-            if self.response is not None:
-                values = values - self.response.at(history.drivers, times)
-            # (sample, origin, n, channel, y, x)
-            contexts = np.stack([values[:, o - first - n + 1 : o - first + 1] for o in origins], axis=1)
-            yield fill_missing(contexts.reshape(-1, n, *history.grid.shape), self.default)
+        # apart where origins are: what lies between is not read
+        parts = [near(origins, n) for origins in batches]
+        stretches = [(int(some[0]) - n + 1, int(some[-1]) + 1) for groups in parts for some in groups]
+        blocks = zip(stretches, history.load_in_order(stretches), strict=True)
+        for groups in parts:
+            contexts = []
+            for some, ((first, stop), block) in zip(groups, blocks, strict=False):
+                times = history.times[first:stop]
+                values = np.asarray(_transformed(self.transformer, block, times, history), dtype=np.float32)
+                values = self.subtract(values, times)
+                if self.response is not None:
+                    values = values - self.response.at(history.drivers, times)
+                # (sample, origin, n, channel, y, x)
+                contexts.append(np.stack([values[:, o - first - n + 1 : o - first + 1] for o in some], axis=1))
+            joined = np.concatenate(contexts, axis=1) if len(contexts) > 1 else contexts[0]
+            yield fill_missing(joined.reshape(-1, n, *history.grid.shape), self.default)
 
     def bounds(self, leads: list[pd.Index]) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the natural bounds of the anomalies at times of each lead, or None where there are none.

@@ -13,6 +13,9 @@ from every import (
     with_gaps,
 )
 
+import gridcast as gc
+from gridcast.data.grid import Series
+
 
 def test_dask_and_numpy_give_the_same_forecast_and_only_needed_chunks_are_read(fitted):
     chunked, archive = lazy(fitted.series, 20)
@@ -94,3 +97,17 @@ def test_a_read_error_during_fit_keeps_the_earlier_one(fitted):
             xr.testing.assert_identical(estimator.predict(3), expected)
         else:
             estimator = fitted.copy()
+
+
+def test_what_lies_between_distant_origins_is_not_read(monkeypatch):
+    steps = []
+    load = Series.load
+    monkeypatch.setattr(Series, "load", lambda self, first, stop: steps.append(stop - first) or load(self, first, stop))
+    model = gc.LinearForecaster(lags=2, context=6, climatology="mean", random_state=0).fit(make_series()[:N_TRAIN])
+    later = make_series(N_TRAIN + 500)[N_TRAIN:].chunk(time=20)
+    expected = gc.backtest(model, later, 1, stride=40).compute()
+    assert max(steps) < 60
+    np.testing.assert_allclose(gc.backtest(model, later, 1)[::40], expected, rtol=1e-5)
+    steps.clear()
+    model.calibrate(later, horizon=1, n_samples=10)
+    assert max(steps) < 60

@@ -60,3 +60,17 @@ def test_at_a_natural_bound_it_is_a_probability():
     dry = rain[500:] == 0
     assert (found.values[dry] <= 0).all()
     assert np.isfinite(found.values).all()
+
+
+def test_units_change_a_density_by_their_factor_alone():
+    rng = np.random.default_rng(0)
+    rain = np.maximum(linear_field(300) - 280, 0).astype(np.float64) * (1 + rng.random((300, 1, 1)))
+    found = []
+    for unit in (1.0, 1 / 86400):  # mm/day, kg m-2 s-1
+        model = gc.LinearForecaster(
+            climatology="mean", lags=2, context=6, transformer=gc.LogTransformer(offset=0.5 * unit), random_state=0
+        )
+        values = labelled(unit * rain)
+        wet = values[200:] > 0.05 * unit
+        found.append(model.fit(values[:200]).log_likelihood(values[200:]).where(wet) + np.log(unit))
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)

@@ -115,3 +115,16 @@ def test_what_has_no_linear_model_says_so(linear_later):
     naive = gc.NaiveForecaster().fit(linear_later)
     with pytest.raises(ValueError, match=r"observation_error needs the linear model.*NaiveForecaster has none"):
         naive.predict(1, observation_error=1.0)
+
+
+def test_a_missing_cell_leaves_what_is_known_of_the_noise():
+    rng = np.random.default_rng(1)
+    x, t = np.arange(16), np.arange(600)
+    signal = 5 * np.sin(2 * np.pi * (x[None, None] / 16 + t[:, None, None] / 60)) * np.ones((1, 8, 1))
+    noisy = labelled((280 + signal + rng.normal(size=signal.shape)).astype(np.float32))
+    model = gc.LinearForecaster(climatology="mean", context=6, random_state=0).fit(noisy[:500])
+    whole = model.predict(noisy[500:], 1, observation_error=1.0)
+    gapped = noisy[500:].copy()
+    gapped[-2, 0, 0] = np.nan
+    found = model.predict(gapped, 1, observation_error=1.0)
+    np.testing.assert_allclose(found[..., 8:], whole[..., 8:], atol=0.02)

@@ -141,3 +141,24 @@ def test_what_can_not_be_reconstructed_is_said(linear_model, series, tmp_path):
     paper = small("cnmm", architecture="paper", random_state=0).fit(labelled(linear_field(60)))
     with pytest.raises(AttributeError, match="architecture='paper' has no linear model"):
         paper.reconstruct()
+
+
+def test_an_observation_whose_error_has_no_limit_is_filled(linear_model, series):
+    wrong = series.copy()
+    wrong[40, 3, 3], wrong[60] = 9999.0, -9999.0
+    error = xr.zeros_like(series).where(np.abs(wrong) < 9000, np.inf)
+    found = linear_model.reconstruct(wrong, observation_error=error)
+    assert float(np.abs(found - 280).max()) < 10
+    xr.testing.assert_identical(found.where(error == 0), series.where(error == 0))
+
+
+def test_what_was_observed_stays_where_training_never_saw_anything(series):
+    train = labelled(linear_field(200))
+    train[:, 0, 0] = np.nan
+    model = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(train)
+    gapped = series.copy()
+    gapped[5], gapped[7, 0, 0] = np.nan, np.nan
+    found = model.reconstruct(gapped)
+    expected = series[:, 0, 0].where(gapped[:, 0, 0].notnull())  # as it was observed, and not filled
+    np.testing.assert_array_equal(found[:, 0, 0], expected)
+    assert model.reconstruct(gapped, keep_observed=False)[:, 0, 0].isnull().all()

@@ -81,3 +81,45 @@ def test_other_conditions_are_refused(linear_model, box):
         gc.AreaMean(box, between=(2, 1))
     with pytest.raises(TypeError, match="region must be a DataArray"):
         gc.AreaMean(np.ones((2, 2)), between=(1, 2))
+
+
+def test_what_one_day_tells_reaches_the_last():
+    weight = 0.95
+    series = labelled(linear_field(800, weight=weight, noise=0.3, shape=(16, 16)))
+    model = gc.LinearForecaster(climatology="mean", lags=2, context=6, horizon=20, random_state=0).fit(series)
+    box = xr.zeros_like(model.predict(1)[0], dtype=float).drop_vars("time")
+    box[:8, :8] = 1.0
+    free = model.predict_samples(20, n_samples=5)
+    level = float(mean_of(free[:, :1], box).mean()) + 1
+    given = gc.AreaMean(box, (level, level), times=free.time.values[:1])
+    moved = (model.predict_samples(20, n_samples=5, given=given) - free).where(box > 0).mean(("member", "y", "x"))
+    np.testing.assert_allclose(moved, weight ** np.arange(20), atol=0.08)
+
+
+@pytest.fixture(scope="module")
+def rain_model():
+    rng = np.random.default_rng(0)
+    rain = np.maximum(linear_field(600) - 280, 0) * (1 + rng.random((600, 1, 1)))
+    return gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(
+        labelled(rain.astype(np.float32))
+    )
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.0])
+def test_a_mean_of_rain_is_that_of_members_that_are_never_below_zero(rain_model, box, factor):
+    level = factor * float(mean_of(rain_model.predict_samples(3, n_samples=30), box).mean())
+    members = rain_model.predict_samples(3, n_samples=30, given=gc.AreaMean(box, (level, level)))
+    assert float(members.min()) == 0
+    np.testing.assert_allclose(mean_of(members, box), level, rtol=0.01)
+
+
+def test_less_than_no_rain_is_refused(rain_model, box):
+    with pytest.raises(ValueError, match=r"natural bound of the series: give a range"):
+        rain_model.predict_samples(3, n_samples=5, given=gc.AreaMean(box, (-1.0, -1.0)))
+
+
+def test_a_region_that_was_never_observed_is_refused(linear_train, box):
+    model = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0)
+    model.fit(linear_train[:200].where(box == 0))
+    with pytest.raises(ValueError, match="region that was never observed in training"):
+        model.predict_samples(2, n_samples=3, given=gc.AreaMean(box, (280.0, 281.0)))
