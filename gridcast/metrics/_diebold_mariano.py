@@ -37,8 +37,8 @@ def diebold_mariano(
     of Harvey, Leybourne and Newbold (Int. J. Forecast. 13, 1997) is
 
     .. math::
-        \sqrt{\frac{n + 1 - 2 h + h (h - 1) / n}{n}} \; \bar d \; \Big/ \;
-        \sqrt{\frac{1}{n} \Big(\gamma_0 + 2 \sum_{k=1}^{h-1} \gamma_k\Big)},
+        \sqrt{\frac{n + 1 - 2 h + h (h - 1) / n}{n}} \;
+        \frac{\bar d}{\sqrt{\left(\gamma_0 + 2 \sum_{k=1}^{h-1} \gamma_k\right) / n}},
 
     and is held against Student's t distribution with n - 1 degrees of freedom. Forecasts whose lead times overlap share
     what happens in them: each with h - 1 of those before, so that the autocovariances :math:`\gamma_k` of the
