@@ -1,6 +1,7 @@
 """Measure what known errors of observations are worth, and whether faults of sensors are found.
 
-``python examples/observations.py --threads 1 --out docs/results`` writes ``observations.json``.
+``python examples/observations.py --threads 1 --out docs/results`` writes ``observations.json``; run again, it goes on where it
+was stopped.
 
 - ``turbulence``, ``heat``: forecasts one step ahead from fields whose noise is five times as large in half of the
   cells, with and without ``observation_error``; mean squared errors of the true fields.
@@ -16,13 +17,15 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from benchmark import COMMIT, open_series, write
+from benchmark import COMMIT, open_series, read, write
 
 import gridcast as gc
 
@@ -38,15 +41,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    results: dict[str, Any] = {}
-    for seed in range(arguments.seeds):
-        for name, make in (("turbulence", turbulence), ("heat", heat)):
-            results[f"{name}/{seed}"] = halves(*make(seed), seed) | {"commit": COMMIT}
-        results[f"constant/{seed}"] = constant(*turbulence(seed), seed) | {"commit": COMMIT}
-        results[f"faults/{seed}"] = faults(seed) | {"commit": COMMIT}
-        results[f"conditions/{seed}"] = conditions(seed) | {"commit": COMMIT}
-        write(arguments.out / "observations.json", results)
-        print({k: v for k, v in results.items() if k.endswith(str(seed))}, flush=True)
+    path = arguments.out / "observations.json"
+    results = read(path)
+    parts: dict[str, Callable[[int], Any]] = {
+        "turbulence": lambda seed: halves(*turbulence(seed), seed),
+        "heat": lambda seed: halves(*heat(seed), seed),
+        "constant": lambda seed: constant(*turbulence(seed), seed),
+        "faults": faults,
+        "conditions": conditions,
+    }
+    for seed, name in itertools.product(range(arguments.seeds), parts):
+        if (key := f"{name}/{seed}") not in results:
+            results[key] = parts[name](seed) | {"commit": COMMIT}
+            write(path, results)
+            print(key, results[key], flush=True)
 
 
 def turbulence(seed: int) -> tuple[xr.DataArray, xr.DataArray]:
