@@ -1,7 +1,7 @@
 """Measure what known errors of observations are worth, and whether faults of sensors are found.
 
-``python examples/observations.py --threads 1 --out docs/results`` writes ``observations.json``; run again, it goes on where it
-was stopped.
+``python examples/observations.py --threads 1 --out docs/results`` writes ``observations.json``; run again, it goes on
+where it was stopped.
 
 - ``turbulence``, ``heat``: forecasts one step ahead from fields whose noise is five times as large in half of the
   cells, with and without ``observation_error``; mean squared errors of the true fields.
