@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import numpy as np
 import xarray as xr
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.drivers import AHEAD, PAST
+from gridcast.data.grid import TIME
 from gridcast.data.parameters import shown
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.evaluation.scorers import make_scorer
@@ -18,6 +20,7 @@ from gridcast.forecasters.saved import ALL_FORMS, SavedForecaster
 from gridcast.persistence.card import table
 from gridcast.persistence.container import PathLike, write_file
 from gridcast.persistence.encoding import Encoder
+from gridcast.transformers.labels import labelled
 
 
 class ForecastPipeline(Pipeline):
@@ -91,7 +94,13 @@ class ForecastPipeline(Pipeline):
         """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""
         check_is_fitted(self)
         self._refuse_units(covariates)
-        self[-1].update(self.transform_series(X), **covariates)
+        X, recent = labelled(X), self[-1].recent_
+        if TIME in X.coords or recent.has_times:
+            X = self.transform_series(X)
+        else:  # the steps after those before: a cycle goes on with them
+            steps = recent.times[-1] + 1 + np.arange(X.sizes[TIME])
+            X = self.transform_series(X.assign_coords({TIME: steps})).drop_vars(TIME)
+        self[-1].update(X, **covariates)
         return self
 
     def reconstruct(

@@ -231,3 +231,11 @@ def test_what_is_in_other_units_is_refused():
         pipeline.predict(2, observation_error=1.0)
     with pytest.raises(ValueError, match="observation_error is in the units of X"):
         pipeline.update(series[:2], observation_error=1.0)
+
+
+def test_steps_without_labels_go_on_in_an_update():
+    x = np.tile(10.0 * np.arange(12), 10)[:, None, None] * np.ones((1, 2, 2))
+    pipeline = gc.ForecastPipeline([("a", gc.Anomaly(period=12, n_harmonics=None)), ("n", gc.NaiveForecaster())])
+    found = pipeline.fit(x[:40]).update(x[40:50]).predict(3)
+    np.testing.assert_allclose(found, x[50:53], atol=1e-4)
+    assert "time" in pipeline.update(x[50:53]).predict(1).dims

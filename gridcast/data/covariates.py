@@ -15,6 +15,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Grid, Series
 from gridcast.data.parameters import AUTO
 
+ROUNDING = 1e-7  # of the largest value, below which a standard deviation is rounding
 PERIODS = {"season": "year", "day": "day"}  # name of a feature -> period of the calendar
 
 
@@ -110,7 +111,9 @@ def static_fields(static: Any, grid: Grid) -> np.ndarray | None:
     mean = np.where(seen, fields, 0).sum((1, 2), keepdims=True) / n
     centred = np.where(seen, fields - mean, 0)  # missing values become the mean
     std = np.sqrt(np.square(centred).sum((1, 2), keepdims=True) / n)
-    return (centred / np.maximum(std, 1e-12)).astype(np.float32)  # a field without variance becomes zero
+    # a field without variance, or with that of rounding, becomes zero
+    varies = std > ROUNDING * np.abs(np.where(seen, fields, 0)).max((1, 2), keepdims=True)
+    return np.divide(centred, std, out=np.zeros_like(centred), where=varies).astype(np.float32)
 
 
 def _parts(static: Any) -> Sequence[Any]:

@@ -15,7 +15,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.dimensions import way_to_fields, way_to_order, way_to_time
 from gridcast.data.geography import around_the_globe
 from gridcast.data.inference import infer_calendar
-from gridcast.data.labels import check_names, constant_labels, of_any, same_labels
+from gridcast.data.labels import check_names, constant_labels, of_any, same_labels, same_samples
 from gridcast.data.read_errors import check_unchanged, naming_the_file
 from gridcast.data.statistics import beyond_precision
 from gridcast.data.time_kinds import refuse_other_kinds
@@ -292,6 +292,10 @@ def join(first: Series, second: Series) -> Series:
     if first.values.shape[0] != second.values.shape[0]:
         raise ValueError(
             f"X has {second.values.shape[0]} samples, the series that it continues has {first.values.shape[0]}"
+        )
+    if not same_samples(first.samples, second.samples):
+        raise ValueError(
+            "X has other samples than the series that it continues, or in another order: X.sel(sample=...)"
         )
     library = np if isinstance(second.values, np.ndarray) else da  # stays lazy if `second` is
     values = library.concatenate([first.values, second.values], axis=1)

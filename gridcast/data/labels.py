@@ -18,6 +18,7 @@ MEANING = (
     "level_desc", "Conventions", "crs", "GRIB_paramId", "GRIB_shortName", "GRIB_name", "GRIB_units", "GRIB_cfName",
     "GRIB_cfVarName", "GRIB_typeOfLevel", "GRIB_stepType",
 )  # fmt: skip
+SINGLE, CELL_SHARE = 4 * float(np.finfo(np.float32).eps), 1e-3  # of a label, of the step to the next: rounding
 N_LOOKS = 5  # steps at which a coordinate over time is looked at; it may be as large as the series
 
 
@@ -65,6 +66,20 @@ def _first_if_constant(coordinate: xr.DataArray, time: str) -> xr.DataArray:
 
 def same_labels(ours: np.ndarray, theirs: np.ndarray) -> bool:
     """Whether two coordinates are alike, but for their precision."""
-    if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
-        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))  # the same grid in float32 and float64
-    return bool(np.array_equal(ours, theirs))
+    if ours.shape != theirs.shape:
+        return False
+    if ours.dtype.kind not in "fiu" or theirs.dtype.kind not in "fiu":
+        return bool(np.array_equal(ours, theirs))
+    ours, theirs = ours.astype(float), theirs.astype(float)
+    steps = np.concatenate([np.abs(np.diff(ours, axis=axis)).ravel() for axis in range(ours.ndim)] or [np.zeros(0)])
+    steps = steps[steps > 0]
+    # the same grid in float32 and float64, or as text has rounded it; of metres to the equator a pixel is a small part
+    tolerance = SINGLE * np.abs(ours) + (CELL_SHARE * np.median(steps) if len(steps) else 0.0)
+    return bool((np.abs(ours - theirs) <= tolerance).all())
+
+
+def same_samples(ours: xr.DataArray | None, theirs: xr.DataArray | None) -> bool:
+    """Whether the labels of samples, where both have some, are the same in the same order."""
+    if ours is None or theirs is None or ours.name not in ours.coords or theirs.name not in theirs.coords:
+        return True
+    return np.array_equal(ours.values, theirs.values)

@@ -8,9 +8,11 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from gridcast.data.grid import SAMPLE, TIME, Grid, Series, join
+from gridcast.data.labels import same_labels
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _selected(error: xr.DataArray, series: Series) -> xr.DataArray:
         theirs = labels.get(name)
         if theirs is None or theirs.dims != ours.dims or not ours.dims:
             continue
-        if theirs.shape != ours.shape or not _alike(ours.values, theirs.values):
+        if not same_labels(ours.values, theirs.values):
             raise ValueError(f"observation_error has other values in {name!r} than the series: put it on the same grid")
     sizes = dict(zip(series.grid.dims, series.grid.shape[-len(series.grid.dims) :], strict=True))
     for dim in error.dims:
@@ -130,6 +132,8 @@ def _selected(error: xr.DataArray, series: Series) -> xr.DataArray:
                 f"observation_error has {error.sizes[dim]} entries along {dim!r}, the series has {expected}: "
                 "put it on the same grid"
             )
+    if SAMPLE in error.dims:
+        error = _of_samples(error, series)
     if TIME not in error.dims:
         return error
     if series.has_times and TIME in error.coords:
@@ -143,6 +147,18 @@ def _selected(error: xr.DataArray, series: Series) -> xr.DataArray:
     if error.sizes[TIME] != len(series):
         raise ValueError(f"observation_error has {error.sizes[TIME]} steps, the series has {len(series)}")
     return error
+
+
+def _of_samples(error: xr.DataArray, series: Series) -> xr.DataArray:
+    """Return the errors of the samples of a series, in its order."""
+    samples = series.samples
+    if samples is None or SAMPLE not in samples.coords or SAMPLE not in error.coords:
+        return error
+    at = error.get_index(SAMPLE).get_indexer(pd.Index(samples.values))
+    if (at < 0).any():
+        missing = samples.values[int(np.argmax(at < 0))]
+        raise ValueError(f"observation_error has no {SAMPLE} {missing!r}, which X has: give one for each, or for all")
+    return error.isel({SAMPLE: at})
 
 
 def _broadcast(error: xr.DataArray, series: Series) -> Any:
@@ -160,9 +176,3 @@ def _broadcast(error: xr.DataArray, series: Series) -> Any:
 def _with_channel(values: np.ndarray, grid: Grid) -> np.ndarray:
     """Return a plain array with the axis of the channel that `unwrap` added."""
     return values[..., None, :, :] if len(grid.dims) == 2 and values.ndim >= 2 else values
-
-
-def _alike(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    if ours.dtype.kind in "fiu" and theirs.dtype.kind in "fiu":
-        return bool(np.allclose(ours, theirs, rtol=1e-5, atol=1e-6))
-    return bool((ours == theirs).all())

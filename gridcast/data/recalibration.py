@@ -136,9 +136,10 @@ def normal_scores(members: np.ndarray, truth: np.ndarray, closed: np.ndarray) ->
     level = np.where(outside, np.where(below == n, 1 - bound, bound), level)
     score = ndtri(level.clip(1e-15, 1 - 1e-15))
     if n > 1:
-        deviation = _deviation(rows).clip(min=1e-12)
-        # how far it lies beyond the outermost member, on either side
-        far = np.where(upto == 0, rows[0] - truth, truth - rows[-1]).clip(min=0) / deviation
+        deviation = _deviation(rows)
+        # how far it lies beyond the outermost member, on either side; without a limit where all are the same
+        far = np.where(upto == 0, rows[0] - truth, truth - rows[-1]).clip(min=0)
+        far = np.divide(far, deviation, out=np.where(far > 0, np.inf, 0.0), where=deviation > 0)
         tail = ndtri(stdtr(n - 1, stdtrit(n - 1, 1 / (n + 1)) - far).clip(min=1e-15))
         score = np.where((upto == 0) & ~closed[0], tail, score)
         score = np.where((below == n) & ~closed[1], -tail, score)

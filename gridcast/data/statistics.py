@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,22 @@ BOUND_SHARE, BOUND_COUNT = 0.01, 10  # fewer values at an extreme are chance, no
 
 
 # the default of netCDF, 1e20 of CMIP, and others in use
+LIKELY_FILL_VALUES = (-999.0, -9999.0, -99999.0, -32768.0)  # of GRDC, ESRI grids, GeoTIFF
 FILL_VALUES = (9.969209968386869e36, 1e20, 9.999e20, 1e30, 1e35, 1e36, float(np.finfo(np.float32).max))
 
 
 def check_no_fill_values(smallest: np.ndarray, largest: np.ndarray) -> None:
-    """Raise a ValueError if an extreme of a channel is one of the values that files write where nothing is observed."""
+    """Raise a ValueError if an extreme of a channel is one of the values that files write where nothing is observed.
+
+    Of those that may be values as well there is a warning.
+    """
+    for value in np.ravel(smallest):
+        if value in LIKELY_FILL_VALUES:
+            warnings.warn(
+                f"X goes down to {value:g}, which many files write where nothing is observed: if it is no value, mark "
+                f"it as missing, X.where(X != {value:g})",
+                stacklevel=2,
+            )
     for value in np.concatenate([np.ravel(smallest), np.ravel(largest)]):
         if np.isclose(abs(value), FILL_VALUES, rtol=1e-5, atol=0).any():
             raise ValueError(

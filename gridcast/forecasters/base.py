@@ -23,6 +23,7 @@ from gridcast.data.read_errors import naming_the_file
 from gridcast.data.recalibration import Recalibration
 from gridcast.forecasters.driven import UNDRIVEN, Driving
 from gridcast.forecasters.fitted import remembering_refusal
+from gridcast.forecasters.horizon import check_size
 from gridcast.forecasters.labelled import check_mode
 from gridcast.forecasters.predicting import PredictingForecaster
 from gridcast.forecasters.saved import SavedForecaster
@@ -269,6 +270,8 @@ class BaseForecaster(PredictingForecaster, SavedForecaster):
                 f"X allows {len(history) - first} forecast steps, horizon={horizon} needs {horizon}: give a longer "
                 "series or a shorter horizon"
             )
+        n_values = (n_samples or 1) * len(series.values) * len(origins) * horizon * int(np.prod(series.grid.shape))
+        check_size(4 * n_values, horizon, n_samples, f", from fewer origins, stride={10 * stride}, or of a region")
         last = int(origins[-1])
         reached = (last, horizon) if mode == "multi_step" else (last + horizon - 1, 1)
         history = self._drive(history, driving, (first - self._n_context(), reached[0]), reached[1])

@@ -15,6 +15,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.chunk_cache import kept
 from gridcast.data.grid import Grid, Series, unwrap
+from gridcast.data.labels import same_samples
 from gridcast.data.observation_errors import join_noisy, tail, with_errors
 from gridcast.data.units import warn_of_other_units
 from gridcast.forecasters.fitted import check_fitted
@@ -94,8 +95,8 @@ class HistoryForecaster(ABC):
         """Return the series behind its context, and the first step of it that can be forecast from observations."""
         n_context = self._n_context()
         # one sample more, and nobody knows which continues which
-        same_samples = series.values.shape[0] == self.recent_.values.shape[0]
-        follows = same_samples and self._follows(series)
+        alike = series.values.shape[0] == self.recent_.values.shape[0]
+        follows = alike and same_samples(self.recent_.samples, series.samples) and self._follows(series)
         if follows and len(self.recent_) >= n_context:
             context = tail(self.recent_, n_context, self._needed_cells(vars(self)))
             return join_noisy(context, series), n_context

@@ -46,11 +46,11 @@ def resolve_horizon(value: Any, calendar: Calendar) -> int:
     return round(steps)
 
 
-def check_size(n_bytes: int, horizon: int, n_samples: int | None) -> None:
-    """Raise a ValueError for a forecast of more than `FORECAST_LIMIT` bytes."""
+def check_size(n_bytes: int, horizon: int, n_samples: int | None, further: str = "") -> None:
+    """Raise a ValueError for a forecast of more than `FORECAST_LIMIT` bytes; `further` is another way out."""
     if n_bytes > FORECAST_LIMIT:
         drawn = "" if n_samples is None else f" and n_samples={n_samples}"
         raise ValueError(
             f"horizon={horizon}{drawn} make a forecast of {n_bytes / 2**30:.0f} GiB, more than "
-            f"{FORECAST_LIMIT / 2**30:.0f}: forecast fewer steps{' or members' if drawn else ''} at a time"
+            f"{FORECAST_LIMIT / 2**30:.0f}: forecast fewer steps{' or members' if drawn else ''} at a time{further}"
         )

@@ -19,6 +19,7 @@ from gridcast.persistence.forms import check, check_array, take
 from gridcast.transformers.anomaly import Anomaly
 
 ARCHIVE_BYTES = 64 * 2**20  # what a fitted forecaster keeps, and a saved file holds
+MOST_TRIES = 20  # other origins whose errors stand for gaps
 GAP = 10  # steps that persistence looks back at once for the last observation of a cell, and for past errors
 
 
@@ -159,15 +160,26 @@ class NaiveForecaster(BaseForecaster):
                 f"horizon={horizon!r} is too long for an ensemble of past errors: {n_times} steps are kept from "
                 f"training, which allows a horizon of at most {n_times - n_context}; predict has no such limit"
             )
+        ever = np.isfinite(self.archive_).any((0, 1))
         errors = []
         for _ in range(n_origins):
-            sample = int(rng.integers(len(self.archive_)))
-            origin = int(rng.integers(n_candidates)) + n_context - 1
-            first = max(origin - max(n_context, GAP) + 1, 0)
-            path = self.archive_[sample : sample + 1, first : origin + 1 + horizon]
-            known = path[:, : origin + 1 - first]
-            times = self.archive_times_[first : origin + 1 + horizon]
-            mean = self._mean(known, times, np.array([origin - first]), horizon)[0, 0]
-            # A gap in the archive makes no error.
-            errors.append(np.nan_to_num(path[0, -horizon:] - mean))
+            error = self._error(rng, n_candidates, horizon)
+            for _ in range(MOST_TRIES):
+                if not np.isnan(error[:, ever]).any():
+                    break
+                # a gap is no error: that of another origin stands for it
+                error = np.where(np.isnan(error), self._error(rng, n_candidates, horizon), error)
+            errors.append(np.nan_to_num(error))
         return np.stack(errors)[None, None]
+
+    def _error(self, rng: np.random.Generator, n_candidates: int, horizon: int) -> np.ndarray:
+        """Return the error of a forecast from a random origin, (lead, channel, y, x), NaN in gaps."""
+        n_context = self._n_context()
+        sample = int(rng.integers(len(self.archive_)))
+        origin = int(rng.integers(n_candidates)) + n_context - 1
+        first = max(origin - max(n_context, GAP) + 1, 0)
+        path = self.archive_[sample : sample + 1, first : origin + 1 + horizon]
+        known = path[:, : origin + 1 - first]
+        times = self.archive_times_[first : origin + 1 + horizon]
+        mean = self._mean(known, times, np.array([origin - first]), horizon)[0, 0]
+        return path[0, -horizon:] - mean

@@ -209,7 +209,10 @@ class TrainingData:
         chosen = thinned(self.windows, n)
         # changes of the values: the noise is added before the cycle is subtracted
         blocks = self._read(chosen, 2, anomalies=False)
-        change = np.sqrt(np.nanmean(np.square(blocks[:, 1] - blocks[:, 0]), axis=(0, 2, 3)))[:, None, None]
+        squared = np.square(blocks[:, 1] - blocks[:, 0])
+        n_known = np.isfinite(squared).sum((0, 2, 3))
+        # none where no two steps in a row were observed: how much it changes is not known
+        change = np.sqrt(np.nansum(squared, axis=(0, 2, 3)) / np.maximum(n_known, 1))[:, None, None]
         # a series that never changes would have a standard deviation of zero, and no logarithm
         high = level * np.maximum(change, 1e-6)
         statistics = self.scaling.statistics

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 import dask.array as da
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Series, has_channels, unwrap
+from gridcast.data.labels import same_labels
 from gridcast.data.positions import positions
 from gridcast.data.statistics import check_resolved
 from gridcast.transformers.harmonics import HarmonicSums, Rhythm, combine, design
@@ -94,6 +96,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
         learned = copy.copy(self)  # a fit that fails keeps the earlier one
         learned.resolve(series, calendar)
         learned.learn(series)
+        learned.grid_ = series.grid
         self.__dict__.update(learned.__dict__)
         return self
 
@@ -147,12 +150,13 @@ class Anomaly(TransformerMixin, BaseEstimator):
             sums = HarmonicSums(candidates, n_cells)
         else:
             sums = PhaseSums(self.phases(series.times), self.n_phases_, n_cells)
-        block = max(1, BLOCK_VALUES // n_cells)
-        for start in range(0, len(series), block):
-            for i, sample in enumerate(series.load(start, min(start + block, len(series)))):
-                sums.add(start, sample.reshape(len(sample), -1))
-                if observe is not None:
-                    observe(sample, i, start)
+        block = min(max(1, BLOCK_VALUES // n_cells), len(series))
+        for first, some in _samples_together(series, max(1, BLOCK_VALUES // (n_cells * block))):
+            for start in range(0, len(series), block):
+                for i, sample in enumerate(some.load(start, min(start + block, len(series))), first):
+                    sums.add(start, sample.reshape(len(sample), -1))
+                    if observe is not None:
+                        observe(sample, i, start)
         best, cycle = sums.solve()
         self.year_ = names[best] if names else None
         self.cycle_ = cycle.reshape(-1, *series.grid.shape).astype(np.float32)
@@ -256,6 +260,10 @@ class Anomaly(TransformerMixin, BaseEstimator):
         cycle = self.cycle_ if len(dims) == 3 else self.cycle_[:, 0]
         if cycle.shape[1:] != X.shape[-len(dims) :]:
             raise ValueError(f"X has fields of {X.shape[-len(dims) :]}, the cycle has {cycle.shape[1:]}: fit it on X")
+        known = vars(self).get("grid_")  # not of one from a file, or inside of a forecaster
+        for dim, labels in ({} if known is None else known.coords).items():
+            if labels.dims == (dim,) and dim in X.coords and not same_labels(labels.values, X[dim].values):
+                raise ValueError(f"X has other values in {dim!r} than the series that the cycle was learned from")
         weights = self.weights(times)
         if X.chunks is None:
             return xr.DataArray(combine(weights, cycle), dims=(TIME, *dims))
@@ -299,3 +307,14 @@ class Anomaly(TransformerMixin, BaseEstimator):
         if self.period_ == 1 or self.calendar_ is None:
             return np.zeros(len(times), dtype=int)
         return self.calendar_.steps_between(self.origin_, times) % self.period_
+
+
+def _samples_together(series: Series, most: int) -> Iterator[tuple[int, Series]]:
+    """Yield `most` samples of a series at a time, or a chunk of them, with the number of the first."""
+    chunks = getattr(series.values, "chunks", None)
+    # a chunk is read once
+    n = most if chunks is None else max(most, chunks[0][0])
+    for first in range(0, len(series.values), n):
+        of = slice(first, first + n)
+        counted = None if series.n_observed is None else series.n_observed[of]
+        yield first, replace(series, values=series.values[of], n_observed=counted)

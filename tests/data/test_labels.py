@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import gridcast as gc
-from gridcast.data.labels import RESERVED, of_any
+from gridcast.data.labels import RESERVED, of_any, same_labels
 
 
 def make_series(n_times=30, seed=0):
@@ -106,3 +106,45 @@ def test_a_quantity_keeps_its_units():
     forecast = gc.NaiveForecaster().fit(X).predict(1)
     assert forecast.attrs["units"] == "degC"
     np.testing.assert_array_equal(forecast, expected)
+
+
+def levels(names):
+    """Samples of which each has a value of its own."""
+    values = np.broadcast_to(np.array([0.0, 100.0, 200.0])[:, None, None, None], (3, 60, 2, 3))
+    time = pd.date_range("2001-01-01", periods=60)
+    noise = np.random.default_rng(0).normal(size=values.shape)
+    return xr.DataArray(values + noise, dims=("sample", "time", "y", "x"), coords={"sample": names, "time": time})
+
+
+def test_samples_in_another_order_are_not_taken_for_one_another():
+    series = levels(["a", "b", "c"])
+    model = gc.NaiveForecaster().fit(series[:, :40])
+    other = series.isel(sample=[2, 1, 0], time=slice(40, 60))
+    with pytest.raises(ValueError, match=r"other samples than the series that it continues, or in another order"):
+        model.update(other)
+    found = gc.backtest(model, other, 1)  # behind a context of its own
+    assert float(np.abs(found.sel(sample="a")).max()) < 10
+    assert float(np.abs(found.sel(sample="c") - 200).max()) < 10
+    assert model.update(series[:, 40:]).predict(1).sel(sample="c").mean() > 190
+
+
+def test_errors_of_samples_are_taken_by_their_labels():
+    series = levels(["a", "b", "c"])
+    model = gc.LinearForecaster(lags=1, context=2, climatology="mean", random_state=0).fit(series)
+    error = xr.DataArray([30.0, 0.0, 0.0], dims="sample", coords={"sample": ["c", "b", "a"]})
+    ordered = error.isel(sample=[2, 1, 0])
+    xr.testing.assert_identical(
+        model.predict(series, 1, observation_error=error), model.predict(series, 1, observation_error=ordered)
+    )
+    with pytest.raises(ValueError, match="observation_error has no sample"):
+        model.predict(series, 1, observation_error=error[:2])
+
+
+@pytest.mark.parametrize(("shift", "same"), [(0.2, True), (30.0, False)])
+def test_a_pixel_next_to_it_is_another_one_far_from_the_equator_too(shift, same):
+    y = 5.5e6 + 30.0 * np.arange(8)
+    assert same_labels(y, y + shift) is same
+    assert same_labels(y, y.astype(np.float32))
+    latitude = np.linspace(-90, 90, 721)
+    assert same_labels(latitude, latitude.astype(np.float32))
+    assert not same_labels(latitude, latitude[::-1])

@@ -132,3 +132,14 @@ def test_an_ensemble_that_is_not_defined_has_no_quantiles():
 def test_what_is_no_probability_is_named(q):
     with pytest.raises(ValueError, match=r"q=.* must be probabilities between 0 and 1, without both; .*samples"):
         check_levels(q)
+
+
+@pytest.mark.parametrize("unit", [1e-14, 1e14])
+def test_scores_do_not_depend_on_units(unit):
+    rng = np.random.default_rng(0)
+    members, truth, closed = rng.normal(size=(20, 200)), rng.standard_t(3, size=200), OPEN
+    np.testing.assert_allclose(
+        normal_scores(unit * members, unit * truth, closed), normal_scores(members, truth, closed), atol=1e-6
+    )
+    same = normal_scores(np.full((5, 3), 2.0), np.array([1.0, 2.0, 3.0]), OPEN)  # members without any spread
+    assert same[0] < -2 < abs(same[1]) < 2 < same[2]

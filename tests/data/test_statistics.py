@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gridcast as gc
 from gridcast.data.statistics import extremes, field_statistics, fill_missing, sums_above
 
 NAN = np.nan
@@ -97,3 +98,10 @@ def test_an_infinite_value():
     values[0, 1] = np.inf
     with pytest.raises(ValueError, match=r"X holds an infinite value.*X.where\(np.isfinite\(X\)\)"):
         field_statistics(values)
+
+
+def test_a_likely_fill_value_is_pointed_at():
+    values = np.random.default_rng(0).normal(size=(20, 3, 3))
+    values[3, 1, 1] = -9999
+    with pytest.warns(UserWarning, match=r"goes down to -9999, which many files write"):
+        gc.MinMaxTransformer().fit(values)

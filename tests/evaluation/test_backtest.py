@@ -83,3 +83,10 @@ def test_a_backtest_of_a_forecast_pipeline_is_in_physical_units(pipeline, series
         np.testing.assert_allclose(table[i], pipeline.predict(series[:stop], 2), rtol=1e-5)
     plain = Pipeline(steps()).fit(series[:48])
     assert abs(gc.backtest(plain, series[48:], horizon=2)).max() < 5
+
+
+def test_forecasts_that_no_memory_holds_are_refused(monkeypatch):
+    monkeypatch.setattr("gridcast.forecasters.horizon.FORECAST_LIMIT", 1000)
+    series = np.random.default_rng(0).normal(size=(60, 4, 4))
+    with pytest.raises(ValueError, match=r"from fewer origins, stride=20, or of a region"):
+        gc.backtest(gc.NaiveForecaster().fit(series[:40]), series, 2, stride=2)

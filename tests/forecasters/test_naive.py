@@ -58,3 +58,18 @@ def test_an_update_that_can_not_be_read_changes_nothing(monkeypatch):
         model.update(X[60:])
     assert model.recent_ is before
     assert model.calendar_ is calendar
+
+
+@pytest.mark.parametrize("strategy", ["persistence", "climatology"])
+def test_gaps_make_no_narrower_members(strategy):
+    rng = np.random.default_rng(0)
+    time = pd.date_range("2001-01-01", periods=400)
+    whole = xr.DataArray(rng.normal(size=(400, 4, 4)), dims=("time", "y", "x"), coords={"time": time})
+    gapped = whole.where(rng.random(whole.shape) > 0.7)
+    spread = [
+        float(
+            gc.NaiveForecaster(strategy, random_state=0).fit(X).predict_samples(3, n_samples=200).std("member").mean()
+        )
+        for X in (whole, gapped)
+    ]
+    assert spread[1] == pytest.approx(spread[0], rel=0.1)

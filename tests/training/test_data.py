@@ -296,3 +296,13 @@ def test_noise_does_not_leave_natural_bounds_and_a_series_at_rest_has_next_to_no
     assert dry.max() > 0
     still = make_data(np.ones((1, 60, 2, 3))).noise(5.0)
     assert 0 < float(still.low.min()) < float(still.high.max()) < 1e-4
+
+
+def test_where_no_two_steps_follow_each_other_there_is_no_noise():
+    x = np.random.default_rng(0).normal(size=(1, 60, 2, 3))
+    x[:, ::2] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        noise = make_data(x).noise(2.0)
+    assert np.isfinite(noise.high).all()
+    assert noise.high.max() < 1e-4

@@ -8,6 +8,7 @@ import xarray as xr
 from fields import make_series
 
 from gridcast import Anomaly
+from gridcast.data.grid import Series
 from gridcast.data.labels import of_any
 
 
@@ -173,3 +174,24 @@ def test_bad_parameters_of_the_anomaly(parameters, message):
 def test_a_year_needs_time_labels():
     with pytest.raises(ValueError, match=r"period='year' needs time labels: give the number of steps, period=12"):
         Anomaly(period="year").fit(make_series().values)
+
+
+def test_samples_are_read_a_few_at_a_time(monkeypatch):
+    steps, load = [], Series.load
+    monkeypatch.setattr(Series, "load", lambda self, *of: steps.append(len(self.values)) or load(self, *of))
+    monkeypatch.setattr("gridcast.transformers.anomaly.BLOCK_VALUES", 400)
+    rng = np.random.default_rng(0)
+    X = xr.DataArray(rng.normal(size=(20, 30, 2, 2)), dims=("sample", "time", "y", "x"))
+    expected = Anomaly(period=3).fit(X).cycle_
+    assert max(steps) <= 3
+    found = Anomaly(period=3).fit(X.chunk(sample=5)).cycle_
+    assert max(steps) == 5  # a chunk, which is read once
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(expected[:, 0], X.values.reshape(20, 10, 3, 2, 2).mean((0, 1)), atol=1e-5)
+
+
+def test_a_field_upside_down_is_refused():
+    X = make_series(30).assign_coords(lat=[10.0, 20.0, 30.0])
+    transformer = Anomaly(period=3).fit(X)
+    with pytest.raises(ValueError, match="other values in 'lat'"):
+        transformer.transform(X[:, ::-1])
