@@ -107,7 +107,7 @@ def test_a_calendar_that_is_not_there_has_no_features():
     assert make_time_features(None, unwrap(make_series())[0], infer_calendar(make_series().indexes["time"])) is None
 
 
-@pytest.mark.parametrize("unit", [1e-13, 1.0, 1e13])
+@pytest.mark.parametrize("unit", [1e-16, 1.0, 1e13])
 def test_the_units_of_a_static_field_do_not_matter(unit):
     series = make_series()
     grid = unwrap(series)[0].grid
