@@ -43,13 +43,16 @@ def combination(spec: ModuleSpec, n_lags: int, horizon: int, *, patches: bool) -
     return Combination(model, spec.shape[0])
 
 
-def decide(module: CombinedModule, data: TrainingData, bounded: bool) -> Recalibration:
-    """Set, after a training, the weights and the spread of each lead; return what the ranks of what came ask for."""
+def decide(module: CombinedModule, data: TrainingData, bounded: bool, *, networks: bool) -> Recalibration:
+    """Set, after a training, the weights and the spread of each lead; return what the ranks of what came ask for.
+
+    Without `networks`, which have gained nothing, a forecast is that of what stands beside them, and costs no more.
+    """
     if module.combination is None or not len(data.held_out):
         return Recalibration.identity(data.scaled.grid.shape[0])
     with seeded(0):  # processes that train together have drawn apart, and are to end alike
         held_out = _held_out(module.combination, data, bounded)
-        scores = calibrate(module, held_out)
+        scores = calibrate(module, held_out, networks=networks)
     return Recalibration.learn(scores.cpu().numpy(), held_out.cases.cpu().numpy())
 
 

@@ -283,7 +283,7 @@ class NeuralForecaster(ScaledForecaster):
             plan = self._plan(module, data, began, linear_seconds)
             plan = plan if earlier is None else earlier.plan(plan)
             with compiled(module, self.training.compile):
-                learned["history_"] = train(
+                learned["history_"] = history = train(
                     module,
                     self._stream(data, spec, seed, fabric),
                     validation_error(data, self.training.validation_fraction),
@@ -294,7 +294,7 @@ class NeuralForecaster(ScaledForecaster):
                     watch.on_epoch_end,
                     lambda trained: gains_nothing(trained, data),  # type: ignore[arg-type]
                 )
-            learned["recalibration_"] = decide(module, data, self.bounded)
+            learned["recalibration_"] = decide(module, data, self.bounded, networks=not history.stopped_early)
             if earlier is None:  # a linear model of the new series alone would forget the old one
                 learn_held_out(module, data)
         watch.on_fit_end(learned["history_"])

@@ -137,7 +137,15 @@ class Blend(nn.Module):
         self.errors.fill_(torch.inf)
 
     @torch.no_grad()
-    def fit(self, forecasts: Tensor, truth: Tensor, cases: Tensor, earlier: Products | None = None) -> None:
+    def fit(
+        self,
+        forecasts: Tensor,
+        truth: Tensor,
+        cases: Tensor,
+        earlier: Products | None = None,
+        *,
+        with_first: bool = True,
+    ) -> None:
         """Take the weights of least squared error.
 
         All sources but the first are weighed against each other, by the held-out forecasts and those that are given
@@ -154,6 +162,8 @@ class Blend(nn.Module):
             Independent forecasts of each lead: those that overlap err alike.
         earlier : Products, optional
             Of all sources but the first.
+        with_first : bool
+            Whether the first has a weight at all.
         """
         held_out = Products.of(forecasts, truth, cases)
         n = len(self.sources)
@@ -167,6 +177,7 @@ class Blend(nn.Module):
         weights = (shares[:, :1] * first + shares[:, 1:] * beside).clamp(max=MOST_WEIGHT)
         # as much room for the others alone: what the first adds is not to be the size of their sum
         beside = held_out.to(beside[:, None]).weights(0, PRIOR_OF_SIZE) * beside
+        weights = weights if with_first else beside
         self.weights.copy_(weights)
         alone = [row.expand(len(cases), -1) for row in torch.eye(n, dtype=torch.float64)]
         made = (*alone, torch.zeros_like(weights), beside, weights)

@@ -65,12 +65,14 @@ class HeldOut:
 @torch.no_grad()
 def weigh(module: CombinedModule, held_out: HeldOut) -> None:
     """Weigh the forecasts of each lead by held-out steps."""
-    _weigh(module, held_out, [])
+    _weigh(module, held_out, [], networks=True)
 
 
 @torch.no_grad()
-def calibrate(module: CombinedModule, held_out: HeldOut) -> Tensor:
+def calibrate(module: CombinedModule, held_out: HeldOut, *, networks: bool = True) -> Tensor:
     """Weigh the forecasts, as `weigh`, and set the spread of members to the errors of the weighted mean.
+
+    Without `networks` these are left out of both.
 
     Returns the normal scores of what came at some cells, (n, horizon, channel, cell), see `normal_scores`.
     """
@@ -78,12 +80,13 @@ def calibrate(module: CombinedModule, held_out: HeldOut) -> Tensor:
     combination = _combination(module)
     usual = changes(held_out.x, held_out.mask).nanmean(0) if held_out.usual is None else held_out.usual
     combination.spread.usual.copy_(usual.nan_to_num(1.0))  # where nothing was observed
-    forecasts, found, seen = _weigh(module, held_out, chosen)
+    forecasts, found, seen = _weigh(module, held_out, chosen, networks=networks)
     variance, activity, std = (torch.cat(part) for part in zip(*found, strict=True))
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
     mean = combination.blend.mean(forecasts[:, chosen])
     cases = held_out.cases.clamp(max=len(chosen))
-    combination.fit_spread(activity, std, mean, variance, held_out.truth[chosen], bounds, cases)
+    truth = held_out.truth[chosen]
+    combination.fit_spread(activity, std, mean, variance if networks else None, truth, bounds, cases)
     cells = some_cells(held_out.truth[0, 0, 0].numel())
     activity, std = (torch.cat(part) for part in zip(*seen, strict=True))
     mean = combination.blend.mean(forecasts.flatten(4)[..., cells, None])[..., 0]
@@ -95,7 +98,7 @@ def calibrate(module: CombinedModule, held_out: HeldOut) -> Tensor:
 
 
 def _weigh(
-    module: CombinedModule, held_out: HeldOut, chosen: Container[int]
+    module: CombinedModule, held_out: HeldOut, chosen: Container[int], *, networks: bool
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
     """Weigh the forecasts; return them, (n_sources, n, horizon, channel, y, x), and what is known of the chosen.
 
@@ -108,7 +111,11 @@ def _weigh(
     for i in range(len(held_out.x)):
         x = held_out.x[i : i + 1]
         with held_out.at(i, module):
-            mean, loc, scale = held_out.alone(module, i, N_MEMBERS if i in chosen else 0)
+            if networks:
+                mean, loc, scale = held_out.alone(module, i, N_MEMBERS if i in chosen else 0)
+            else:
+                mean = torch.zeros_like(held_out.truth[i : i + 1])
+                loc = scale = mean[None]
             made.append(combination.sources(mean, x))
             activity, std = combination.spread.activity(x, held_out.mask[i : i + 1]), combination.linear.std[None]
             seen.append((activity.flatten(2)[..., cells], std.flatten(3)[..., cells]))
@@ -116,7 +123,7 @@ def _weigh(
                 variance = (loc - mean).square().mean(0) + scale.square().mean(0)
                 found.append((variance, activity, std))
     forecasts = torch.cat(made, dim=1)
-    combination.blend.fit(forecasts, held_out.truth, held_out.cases, combination.earlier)
+    combination.blend.fit(forecasts, held_out.truth, held_out.cases, combination.earlier, with_first=networks)
     return forecasts, found, seen
 
 

@@ -53,6 +53,11 @@ class Combination(nn.Module):
         self.spread.power.zero_()
         self.spread.paths.zero_()
 
+    @property
+    def uses_networks(self) -> bool:
+        """Whether the networks have a part in the mean or in the members."""
+        return bool(self.blend.weights[:, 0].any() or self.spread.networks.any())
+
     def sources(self, mean: Tensor, x: Tensor) -> Tensor:
         """Return what is weighed, (n_sources, batch, horizon, channel, y, x), from the networks' forecast."""
         linear = self.linear.mean(x, mean.shape[1])
@@ -64,7 +69,7 @@ class Combination(nn.Module):
         activity: Tensor,
         std: Tensor,
         mean: Tensor,
-        variance: Tensor,
+        variance: Tensor | None,
         truth: Tensor,
         bounds: Bounds | None,
         cases: Tensor,
@@ -75,15 +80,18 @@ class Combination(nn.Module):
         ----------
         activity : Tensor, (n, channel, y, x)
             Before each forecast.
-        std, mean, variance : Tensor, (n, horizon, channel, y, x)
-            The standard deviation of the paths, the combined forecasts, and the variance of the networks' members.
+        std, mean : Tensor, (n, horizon, channel, y, x)
+            The standard deviation of the paths, and the combined forecasts.
+        variance : Tensor or None, same shape
+            Of the networks' members.
         truth : Tensor, same shape
             NaN where it is not known.
         bounds : Bounds or None
         cases : Tensor, (horizon,)
             Independent forecasts of each lead.
         """
-        std, mean, variance, truth = (t.flatten(3) for t in (std, mean, variance, truth))
+        std, mean, truth = (t.flatten(3) for t in (std, mean, truth))
+        variance = None if variance is None else variance.flatten(3)
         limits = None if bounds is None else Bounds(*(b.flatten(3) for b in bounds))
         self.spread.fit(mean, variance, std, truth, limits, cases, activity.flatten(2))
 
@@ -120,13 +128,19 @@ class CombinedModule(ForecastModule):
             Returns so many members and their scale, each (member, batch, horizon, channel, y, x).
         """
 
+    @property
+    def _uses_networks(self) -> bool:
+        return self.combination is None or self.combination.uses_networks
+
     @torch.no_grad()
     def predictive(self, contexts: Contexts) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of the next field, see `ForecastModule`; that of the networks by draws."""
         x, mask, clock, _ = contexts
-        mean, _, draw = self.begin(x, mask, 1, clock)
-        members, noise = draw(N_DRAWN)
-        variance = (members - mean).square().mean(0) + noise.square().mean(0)
+        mean, variance = torch.zeros_like(x[:, :1]), torch.zeros_like(x[:, :1])
+        if self._uses_networks:
+            mean, _, draw = self.begin(x, mask, 1, clock)
+            members, noise = draw(N_DRAWN)
+            variance = (members - mean).square().mean(0) + noise.square().mean(0)
         if self.combination is None:
             return mean[:, 0], variance.sqrt()[:, 0]
         spread, std = self.combination.spread, self.combination.linear.std[:1]
@@ -139,21 +153,23 @@ class CombinedModule(ForecastModule):
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield forecasts, see `ForecastModule`."""
         x, mask, clock, bounds = contexts
-        mean, scale, draw = self.begin(x, mask, horizon, clock)
+        draw: Draw | None = None
+        mean = scale = x.new_zeros(len(x), horizon, *x.shape[2:])
+        if self._uses_networks:
+            mean, scale, draw = self.begin(x, mask, horizon, clock)
         if self.combination is None:
-            yield from (draw(n) if n else (mean[None], scale[None]) for n in sizes)
+            yield from (draw(n) if n and draw else (mean[None], scale[None]) for n in sizes)
             return
         combined = self.combination.blend.mean(self.combination.sources(mean, x))
         linear, spread = self.combination.linear, self.combination.spread
         std, activity = by_lead(linear.std, horizon), spread.activity(x, mask)
-        # of a series with bounds members are paths of the linear model alone
-        drawn = bool(spread.networks.any())
         for n in sizes:
             if not n:
                 yield spread.mean(combined, std, bounds)[None], scale[None]
                 continue
             deviations = torch.zeros_like(mean[None])
-            if drawn:
+            # of a series with bounds members are paths of the linear model alone
+            if draw is not None and spread.networks.any():
                 loc, noise = draw(n)
                 deviations = loc - mean + noise * torch.randn_like(loc)
             paths = linear.paths(n * len(x), horizon).unflatten(0, (n, len(x)))

@@ -21,6 +21,8 @@ class History(list[dict[str, float]]):
     start_error : float or None
         Validation error before the first epoch: that of the persistence or the linear model that training starts from.
         A saved forecaster does not keep it.
+    stopped_early : bool
+        Whether it ended because held-out forecasts gained nothing by it; not kept either.
 
     Examples
     --------
@@ -29,9 +31,15 @@ class History(list[dict[str, float]]):
     (0.25, np.float64(0.5))
     """
 
-    def __init__(self, records: Iterable[dict[str, float]] = (), start_error: float | None = None) -> None:
+    def __init__(
+        self,
+        records: Iterable[dict[str, float]] = (),
+        start_error: float | None = None,
+        *,
+        stopped_early: bool = False,
+    ) -> None:
         super().__init__(records)
-        self.start_error = start_error
+        self.start_error, self.stopped_early = start_error, stopped_early
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the records as a table with the epoch as its index.

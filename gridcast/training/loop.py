@@ -183,7 +183,7 @@ def train(
     # the best epoch, not the last
     module.load_state_dict(progress.best)
     module.eval()
-    return History(progress.history, progress.start_error)
+    return History(progress.history, progress.start_error, stopped_early=progress.stopped_early)
 
 
 class _Run:
@@ -311,7 +311,10 @@ class _Run:
         self.progress.stopped_early = bool(self.fabric.broadcast(should_stop(self.raw)))
         self.raw.train()
         if self.progress.stopped_early and not self.bar.disable:
-            self.bar.write("training ends here: held-out forecasts gain nothing by it", file=sys.stderr)
+            self.bar.write(
+                "training ends here, and the networks are left out: held-out forecasts gain nothing by them",
+                file=sys.stderr,
+            )
 
     def _share(self, step: int) -> float:
         """Return the share of the training that is done before a step, by steps or, where that is more, by time."""

@@ -66,11 +66,20 @@ def test_the_paper_decides_nothing(name):
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_a_training_that_gains_nothing_ends_early(name, monkeypatch):
+def test_a_training_that_gains_nothing_ends_early_and_its_networks_are_left_out(name, monkeypatch):
     monkeypatch.setattr("gridcast.training.loop.PROBE_STEPS", 3)
     X = season_and_noise()
     model = small(name, climatology=12, max_epochs=30, learning_rate=1e-6, stride=4).fit(X)
     assert len(model.history_) < 15
+    assert model.history_.stopped_early
+    assert not model.decisions_[["networks", "spread_networks"]].any(axis=None)
+    assert (model.decisions_["gain"].dropna() == 0).all()
+    monkeypatch.setattr(type(model.module_), "begin", lambda *of: pytest.fail("the networks were asked"))
+    members = model.predict_samples(3, n_samples=50)
+    assert members.std("member").mean() == pytest.approx(1.0, rel=0.25)
+    assert np.abs(members.mean("member") - model.predict(3)).mean() < members.std("member").mean()
+    later = X[-20:].assign_coords(time=X.time[-20:] + 20)
+    assert np.isfinite(model.log_likelihood(later)).all()
 
 
 @pytest.mark.parametrize("name", ["linear", *NEURAL])
