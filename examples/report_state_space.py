@@ -27,7 +27,8 @@ them. The bar is 3 points. What equals several quantiles, as no rain does, count
 """
 GOING_ON_TEXT = """
 A `CNMMForecaster` of the first half of the training part; the same gone on with on the second half, in a tenth of the
-steps; one of the second half alone, from nothing; and one of both halves. Errors one step ahead of what follows, MSE x 1e4, and seconds of training.
+steps; one of the second half alone, from nothing; and one of both halves. Errors one step ahead of what follows, MSE x
+1e4, and seconds of training.
 """
 LEVELS = ("50%", "90%")
 CALIBRATED = "air,era5,precipitation,turbulence,sst"
