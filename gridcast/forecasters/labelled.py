@@ -50,9 +50,10 @@ class LabelledForecaster(DrivenForecaster):
             X, horizon = None, X
         horizon = resolve_horizon(horizon, self.calendar_)
         check_mode(mode)
-        n_cells = self.recent_.values.shape[0] * int(np.prod(self.grid_.shape))
+        history = self.recent_ if X is None else self._check_history(X)
+        n_cells = history.values.shape[0] * int(np.prod(self.grid_.shape))
         check_size(4 * horizon * n_cells * (n_samples or 1), horizon, n_samples)  # float32
-        history = self._with_errors(self.recent_ if X is None else self._check_history(X), observation_error)
+        history = self._with_errors(history, observation_error)
         # in one-step mode the first forecast starts horizon - 1 steps before the end
         n_needed = self._n_context() + (horizon - 1 if mode == "one_step" else 0)
         if len(history) < n_needed:

@@ -46,3 +46,13 @@ def test_members_count_in_the_size_of_a_forecast(monkeypatch):
     model.predict_samples(2, n_samples=10)
     with pytest.raises(ValueError, match=r"horizon=2 and n_samples=11 make .* fewer steps or members"):
         model.predict_samples(2, n_samples=11)
+
+
+def test_the_size_of_a_forecast_is_that_of_the_samples_given(monkeypatch):
+    rng = np.random.default_rng(0)
+    series = xr.DataArray(rng.normal(size=(40, 12, 4, 4)), dims=("sample", "time", "y", "x"))
+    model = gc.NaiveForecaster().fit(series)
+    monkeypatch.setattr("gridcast.forecasters.horizon.FORECAST_LIMIT", 4 * 16 * 100)
+    assert model.predict(series[:2], 50).sizes["time"] == 50
+    with pytest.raises(ValueError, match="more than"):
+        model.predict(series, 50)
