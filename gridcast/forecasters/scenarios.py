@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,12 @@ from scipy.stats import norm
 from gridcast.data.grid import Series
 from gridcast.forecasters.conditions import AreaMean, known_future
 from gridcast.modules.smoother import Smoother
-from gridcast.transformers.scaling import Scaling
+from gridcast.transformers.scaling import ROUNDED, Scaling
 
 LEAST_PROBABILITY = 1e-4  # of a range of a mean, below which no member could be drawn into it
-MOST_ROUNDS = 100  # of moves of the cells that are not at their bound
+MOST_ROUNDS = 100  # of moves of means between bounds
 NEAR = 1e-3  # of what the means were moved by
+LEAST_SLOPE = 0.05  # of that of all cells, where nearly all are at their bound
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,54 @@ class _Move:
         """Return the means of runs (member, time, channel, y, x)."""
         return _sums(self.weights * runs) + self.offset
 
+    def slope(self, moving: torch.Tensor | float = 1.0) -> np.ndarray:
+        """Return by how much the means change while the cells that are `moving` do."""
+        return _sums(self.weights * self.response * moving)
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """The natural bounds of members, and how far beyond them what stands at one is taken to lie.
+
+    A member that is dry is one of a distribution of which a part is below zero: that part's mean stands for it, so that
+    little more rain elsewhere leaves it dry, and much does not.
+
+    Parameters
+    ----------
+    low, high : Tensor, (time, channel, y, x)
+    below, above : Tensor, same shape
+    """
+
+    low: torch.Tensor
+    high: torch.Tensor
+    below: torch.Tensor
+    above: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, scaling: Scaling, times: pd.Index, history: Series, sample: int, runs: torch.Tensor, std: torch.Tensor
+    ) -> Self:
+        """Return those of a sample, from the share of its members (member, time, channel, y, x) at each bound."""
+        limits = scaling.limits(times, history, sample)
+        low, high = (torch.as_tensor(limit, dtype=runs.dtype, device=runs.device) for limit in limits)
+        return cls(low, high, *(_depth((runs - at).abs() < ROUNDED, std) for at in (low, high)))
+
+    def within(self, runs: torch.Tensor) -> torch.Tensor:
+        """Return runs as they are seen."""
+        return runs.clamp(self.low, self.high)
+
+    def beyond(self, runs: torch.Tensor) -> torch.Tensor:
+        """Return runs of which what is at a bound lies beyond it."""
+        runs = torch.where(runs <= self.low + ROUNDED, self.low - self.below, runs)
+        return torch.where(runs >= self.high - ROUNDED, self.high + self.above, runs)
+
+
+def _depth(at: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Return how far the part of normal distributions beyond a bound lies from it, of members that are at it."""
+    share = (at.float().sum(0) + 0.5) / (len(at) + 1)
+    quantile = torch.special.ndtri(share)
+    return std * (quantile + torch.exp(-quantile.square() / 2) / (2 * torch.pi) ** 0.5 / share)
+
 
 def conditioned(
     smoother: Smoother,
@@ -57,7 +106,7 @@ def conditioned(
     times: pd.Index,
     history: Series,
     *,
-    bounded: bool,
+    std: torch.Tensor | None,
 ) -> np.ndarray:
     """Return members moved to what is given, by the covariances of the linear model (Matheron's rule, Journel 1974).
 
@@ -72,8 +121,9 @@ def conditioned(
         Of the members.
     history : Series
         What they follow.
-    bounded : bool
-        Whether members keep to the natural bounds of the series; a mean is then one of members that do.
+    std : Tensor, (time, channel, y, x), or None
+        Of members that keep to the natural bounds of the series; None where there are none. What is given then moves
+        what lies beyond a bound as well, and a mean is one of members that keep to it.
 
     Raises
     ------
@@ -102,14 +152,14 @@ def conditioned(
             torch.as_tensor(np.ascontiguousarray(a), device=smoother.device)
             for a in (members[:, sample], known[sample : sample + 1], wanted[sample : sample + 1], ever)
         )
+        limits = None if std is None else _Limits.of(scaling, times, history, sample, runs, std)
+        if limits is not None:
+            runs, there = limits.beyond(runs), limits.beyond(there)
         if known[sample].any():
             runs = torch.where(at, there, runs + smoother.condition(there - runs, at))
         # never observed: it does not vary
         free = ~at & observed
-        runs, moves = _with_means(smoother, scaling, runs, free, means, times, history, sample)
-        if bounded and moves:
-            limits = (torch.as_tensor(limit, device=runs.device) for limit in scaling.limits(times, history, sample))
-            runs = _within_bounds(runs, moves, *limits)
+        runs = _with_means(smoother, scaling, runs, free, means, times, history, sample, limits)
         out[:, sample] = runs.cpu().numpy()
     return out
 
@@ -123,8 +173,9 @@ def _with_means(
     times: pd.Index,
     history: Series,
     sample: int,
-) -> tuple[torch.Tensor, list[_Move]]:
-    """Return runs (member, time, channel, y, x) whose means are within their ranges, and how each was moved."""
+    limits: _Limits | None,
+) -> torch.Tensor:
+    """Return runs (member, time, channel, y, x) whose means are within their ranges."""
     moves: list[_Move] = []
     for condition in means:
         weights = condition.weights(times, history) * scaling.statistics.observed
@@ -143,29 +194,28 @@ def _with_means(
         variance = float((w * response).sum())
         if not variance > 0:
             raise ValueError(f"given: the mean {_shown(condition)} is fixed by the other conditions: leave it out")
-        found = _sums(w * runs) + offset
+        found = _sums(w * (runs if limits is None else limits.within(runs))) + offset
         moves.append(_Move(condition, w, response, offset, _within(found, condition)))
-        runs = runs + response * _of_members((moves[-1].wanted - found) / variance, runs)
-    return runs, moves
+        if limits is None:
+            runs = runs + response * _of_members((moves[-1].wanted - found) / variance, runs)
+    return runs if limits is None else _within_bounds(runs, moves, limits)
 
 
-def _within_bounds(runs: torch.Tensor, moves: list[_Move], low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Return runs between bounds, of which the cells that are not at theirs make up for those that are."""
-    runs = runs.clamp(low, high)
-    scale = [max(float(np.ptp(move.wanted)), float(np.abs(move.wanted - move.found(runs)).max())) for move in moves]
+def _within_bounds(runs: torch.Tensor, moves: list[_Move], limits: _Limits) -> torch.Tensor:
+    """Return runs between bounds with the means that are wanted."""
+    first = [np.abs(move.wanted - move.found(limits.within(runs))).max() for move in moves]
     for _ in range(MOST_ROUNDS):
         left = 0.0
-        for move, size in zip(moves, scale, strict=True):
-            gap = move.wanted - move.found(runs)
-            left = max(left, float(np.abs(gap).max()) / max(size, 1e-12))
-            way = move.response * _of_members(np.sign(gap), runs)
-            open_cells = torch.where(way > 0, runs < high, runs > low)
-            reach = _sums(move.weights * move.response * open_cells)
-            step = np.divide(gap, reach, out=np.zeros_like(gap), where=reach > 0)
-            runs = (runs + move.response * open_cells * _of_members(step, runs)).clamp(low, high)
+        for move, size in zip(moves, first, strict=True):
+            clamped = limits.within(runs)
+            gap = move.wanted - move.found(clamped)
+            left = max(left, float(np.abs(gap).max() / max(size, 1e-12)))
+            # by Newton's method: what is beyond a bound moves too, but counts in no mean before it comes back
+            slope = np.maximum(move.slope(clamped == runs), LEAST_SLOPE * move.slope())
+            runs = runs + move.response * _of_members(gap / slope, runs)
         if left <= NEAR:
-            return runs
-    worst = max(moves, key=lambda move: float(np.abs(move.wanted - move.found(runs)).max()))
+            return limits.within(runs)
+    worst = max(moves, key=lambda move: float(np.abs(move.wanted - move.found(limits.within(runs))).max()))
     raise ValueError(
         f"given: {_shown(worst.condition)} is beyond what members reach within the natural bound of the series: give a "
         "range nearer to the forecast, or fit with bounded=False"
@@ -183,6 +233,8 @@ def _of_members(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 def _within(found: np.ndarray, condition: AreaMean) -> np.ndarray:
     """Return the means of members moved into a range, in their order: those of a normal distribution cut off there."""
     low, high = condition.between
+    if low <= found.min() and found.max() <= high:
+        return found
     if low == high:
         return np.full_like(found, low)
     mean, std = found.mean(), max(float(found.std(ddof=min(1, len(found) - 1))), 1e-12)

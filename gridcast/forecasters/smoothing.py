@@ -25,6 +25,7 @@ from gridcast.forecasters.likelihood import densities
 from gridcast.forecasters.running import shared_out
 from gridcast.forecasters.scenarios import conditioned
 from gridcast.forecasters.stretches import Stretch, stretches
+from gridcast.modules.layers import by_lead
 from gridcast.modules.smoother import Observed, Smoother
 from gridcast.training.engine import seeded
 from gridcast.training.threads import threads
@@ -276,7 +277,8 @@ class SmoothingForecaster(BaseForecaster):
         anomalies, _ = self.scaling_.anomalies(values.reshape(-1, *values.shape[2:]), times, history)
         smoother = Smoother(self._dynamics())
         of = anomalies.reshape(values.shape)
-        moved = conditioned(smoother, self.scaling_, of, given, times, history, bounded=self.bounded)
+        std = by_lead(self._dynamics().std, len(times)) if self.bounded else None
+        moved = conditioned(smoother, self.scaling_, of, given, times, history, std=std)
         leads = [times[i : i + 1] for i in range(len(times))]
         return self.scaling_.restore(moved[:, :, None], history, leads, self.bounded)[:, :, 0]
 

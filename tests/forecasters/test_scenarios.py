@@ -123,3 +123,24 @@ def test_a_region_that_was_never_observed_is_refused(linear_train, box):
     model.fit(linear_train[:200].where(box == 0))
     with pytest.raises(ValueError, match="region that was never observed in training"):
         model.predict_samples(2, n_samples=3, given=gc.AreaMean(box, (280.0, 281.0)))
+
+
+def test_a_range_that_all_members_are_in_changes_none(rain_model, linear_model, box):
+    for model, top in ((rain_model, 50.0), (linear_model, 500.0)):
+        free = model.predict_samples(3, n_samples=30)
+        members = model.predict_samples(3, n_samples=30, given=gc.AreaMean(box, (0.0, top)))
+        np.testing.assert_allclose(members, free, atol=1e-4)
+
+
+def test_a_little_more_rain_leaves_most_dry_cells_dry(rain_model, box):
+    free = rain_model.predict_samples(3, n_samples=50)
+    level = 1.2 * float(mean_of(free, box).mean())
+    members = rain_model.predict_samples(3, n_samples=50, given=gc.AreaMean(box, (level, level)))
+    dry, before = ((m.where(box > 0, drop=True) == 0).mean() for m in (members, free))
+    assert 0.7 * before < dry < before
+    # what is given of one cell does not wet the others
+    known = xr.full_like(free[0], np.nan).drop_vars("member")
+    known[0, 7, 11] = float(free.max())
+    members = rain_model.predict_samples(3, n_samples=50, given=known)
+    assert float((members == 0).mean()) > 0.95 * float((free == 0).mean())
+    np.testing.assert_allclose(members[:, 0, 7, 11], known[0, 7, 11], rtol=1e-4)
