@@ -164,9 +164,10 @@ def _times(kind: str, one: xr.DataArray, series: Series, calendar: Calendar, fir
         refuse_other_kinds(one)
         calendar.check(times)
     except ValueError as error:
+        second = f" and {times[1]}" if len(times) > 1 else ""
         raise ValueError(
-            f"{kind} is not on the time steps of X, {calendar}: {error}; give one value for each step, "
-            ".interp(time=X.time)"
+            f"{kind} is not on the time steps of X, {calendar}: it begins with {times[0]}{second}; give one value for "
+            "each step, .interp(time=X.time)"
         ) from error
     return times
 

@@ -54,7 +54,7 @@ def _log_density(
 ) -> np.ndarray:
     anomalies, mask = scaling.anomalies(truth, times, history)
     density = norm.logpdf(anomalies, mean, std) + np.log(np.abs(scaling.slope(truth, times, history)))
-    limits = scaling.bounds([times]) if bounded else None
+    limits = scaling.bounds([times], history.drivers) if bounded else None
     if limits is not None:
         low, high = (limit[:, 0][None] for limit in limits)  # (1, time, channel, y, x)
         # finite where a channel has none: compared alone

@@ -304,7 +304,9 @@ class ScaledForecaster(SmoothingForecaster):
         self, history: Series, times: pd.Index, origins: np.ndarray, horizon: int
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the natural bounds of what is forecast from `origins`, (sample * origin, horizon, channel, y, x)."""
-        bounds = self.scaling_.bounds([times[origins + 1 + lead] for lead in range(horizon)]) if self.bounded else None
+        if not self.bounded:
+            return None
+        bounds = self.scaling_.bounds([times[origins + 1 + lead] for lead in range(horizon)], history.drivers)
         if bounds is None:
             return None
         low, high = (np.tile(bound, (history.values.shape[0], 1, 1, 1, 1)) for bound in bounds)

@@ -265,7 +265,7 @@ class SmoothingForecaster(BaseForecaster):
         mask, variance = np.where(self.scaling_.statistics.observed, mask, np.float32(1)), np.zeros_like(values)
         if isinstance(history, NoisySeries):
             variance = self._variance(smoother, raw, history.load_errors(first, stop), times, history)
-        limits = self.scaling_.bounds([times]) if getattr(self, "bounded", False) else None
+        limits = self.scaling_.bounds([times], history.drivers) if getattr(self, "bounded", False) else None
         unlimited = np.full_like(values[:1], -np.inf), np.full_like(values[:1], np.inf)
         low, high = unlimited if limits is None else (limit.swapaxes(0, 1) for limit in limits)
         arrays = (values, mask, variance, *(np.broadcast_to(limit, values.shape) for limit in (low, high)))
@@ -330,7 +330,8 @@ class SmoothingForecaster(BaseForecaster):
         n_missing = len(series) - out.shape[1]
         full = np.concatenate([np.full_like(out, np.nan, shape=(len(out), n_missing, *out.shape[2:])), out], axis=1)
         found = wrap(full, series.times, series).rename("log_likelihood")
-        return found.assign_attrs(long_name="log density of the one-step forecast", units="1")
+        found.attrs = {"long_name": "log density of the one-step forecast", "units": "1"}  # no longer the quantity
+        return found
 
     def _beside(self, series: Series, driving: Driving) -> Series:
         """Return a series with its covariates, where the fit has found that they count."""

@@ -120,7 +120,7 @@ class TrainingData:
         """Return the natural bounds of the steps after `origins`, see `Scaling.bounds`."""
         # beyond the end no truth is known, and any bound will do
         later = np.minimum(origins[:, None] + 1 + np.arange(horizon), len(self.scaled.times) - 1)
-        return self.scaling.bounds([self.scaled.times[lead] for lead in later.T])
+        return self.scaling.bounds([self.scaled.times[lead] for lead in later.T], self.scaled.drivers)
 
     @property
     def part(self) -> Part:

@@ -102,6 +102,6 @@ def _cut(data: TrainingData, sides: Sequence[slice]) -> TrainingData:
     return replace(
         data,
         # counts of observed values are those of whole fields
-        scaled=replace(scaled, values=values, grid=grid, n_observed=None),
+        scaled=replace(scaled, values=values, grid=grid, n_observed=None, drivers=None),
         scaling=replace(scaling, climatology=climatology, statistics=statistics),
     )

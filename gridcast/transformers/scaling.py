@@ -227,13 +227,18 @@ class Scaling:
             joined = np.concatenate(contexts, axis=1) if len(contexts) > 1 else contexts[0]
             yield fill_missing(joined.reshape(-1, n, *history.grid.shape), self.default)
 
-    def bounds(self, leads: list[pd.Index]) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, leads: list[pd.Index], drivers: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the natural bounds of the anomalies at times of each lead, or None where there are none.
 
-        Both are (time, lead, channel, y, x), infinite in channels without.
+        Both are (time, lead, channel, y, x), infinite in channels without. None too where each sample has others, of
+        `drivers` of its own.
         """
-        limits = tuple(b[:, None, None] for b in (self.statistics.low, self.statistics.high))
+        known = self.statistics if self.response is None else self.response
+        limits = tuple(b[:, None, None] for b in (known.low, known.high))
         if not any(np.isfinite(limit).any() for limit in limits):
+            return None
+        effects = [] if self.response is None or drivers is None else [self.response.at(drivers, t) for t in leads]
+        if self.response is not None and (not effects or len(effects[0]) > 1):
             return None
         shape = len(leads[0]), len(leads), *self.statistics.mean.shape
         low, high = (np.broadcast_to(limit, shape).astype(np.float32) for limit in limits)
@@ -243,6 +248,9 @@ class Scaling:
                 cycle = self.climatology.climatology(times)
                 low[:, lead] -= cycle
                 high[:, lead] -= cycle
+        for lead, effect in enumerate(effects):
+            low[:, lead] -= effect[0]
+            high[:, lead] -= effect[0]
         return low, high
 
     def restore(self, values: np.ndarray, history: Series, leads: list[pd.Index], bounded: bool) -> np.ndarray:

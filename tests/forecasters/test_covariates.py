@@ -96,3 +96,20 @@ def test_by_default_a_cnmm_sees_the_time_of_the_day_where_there_is_one(freq, arc
 def test_a_series_without_labels_has_no_time_of_the_day():
     series = make_series().drop_vars("time")
     assert small("cnmm", max_steps=1).fit(series).time_features_ is None
+
+
+def test_rain_that_a_covariate_drives_is_dry_as_often_as_it_is():
+    rng = np.random.default_rng(0)
+    z, noise = np.zeros(500), rng.normal(size=(500, 6, 8))
+    for t in range(1, len(z)):
+        z[t], noise[t] = 0.8 * z[t - 1] + 0.6 * rng.normal(), 0.6 * noise[t - 1] + noise[t]
+    time = pd.date_range("2020-01-01", periods=len(z), freq="6h")
+    rain = np.maximum(3 * z[:, None, None] - 2 + noise, 0).astype(np.float32)
+    X = xr.DataArray(rain, dims=("time", "y", "x"), coords={"time": time})
+    C = xr.DataArray(z, dims="time", coords={"time": time})
+    model = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(X[:350], covariates=C)
+    assert model.covariates_.loc["covariates", "chosen"]
+    members = gc.backtest(model, X[350:], 2, stride=4, n_samples=20, covariates=C)
+    truth = X.sel(time=members.time)
+    assert float((members == 0).mean()) == pytest.approx(float((truth == 0).mean()), abs=0.12)
+    assert float(members.min()) == 0
