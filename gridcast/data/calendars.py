@@ -30,7 +30,7 @@ __all__ = ["RELATIVE_TOLERANCE", "Calendar", "Kind", "Period", "Rounding", "Time
 
 Kind: TypeAlias = Literal["equal", "months", "noleap", "within_month", "within_year"]
 Period: TypeAlias = Literal["year", "day"]
-Rounding: TypeAlias = Literal["", "down", "up", "even", "day"]
+Rounding: TypeAlias = Literal["", "down", "up", "even", "noleap", "day"]
 
 # Hours stored as fractions of a day decode to a microsecond beside the hour.
 RELATIVE_TOLERANCE = 1e-6
@@ -61,9 +61,9 @@ class Calendar:
         Only for months: microseconds from the anchor. A day that a month lacks becomes its last day.
     span : int
         Only for months: the whole months that a time stands for, 3 for the middle of a season.
-    rounding : {"", "down", "up", "even", "day"}
+    rounding : {"", "down", "up", "even", "noleap", "day"}
         Of an anchor: whether it is rounded to whole days, by ``"even"`` from halves to even ones. ``"day"``
-        is ``"down"`` that takes times up to a day beside it.
+        is ``"down"`` that takes times up to a day beside it, ``"noleap"`` is that of a February of 28 days.
     starts : tuple of int
         Only within a month or year: microseconds since it began, ascending; a negative one counts from its end.
     origin : float
@@ -261,6 +261,8 @@ class Calendar:
         return np.minimum(wanted, length - DAY + wanted % DAY)
 
     def _anchored(self, length: np.ndarray) -> np.ndarray:
+        if self.rounding == "noleap":
+            return (self.anchor * np.where(length == 29 * DAY, 28 * DAY, length)).astype(np.int64)
         anchor = (self.anchor * length).astype(np.int64)
         if self.rounding:
             whole = {"up": np.ceil, "even": np.rint}.get(self.rounding, np.floor)

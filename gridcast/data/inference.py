@@ -116,7 +116,10 @@ def _monthly(parts: Parts) -> Iterator[Calendar]:
             yield replace(rule, offset=round(offset))
     # a value a year may stand for one season
     spans = sorted({1, *range(2, 7), 12} if step % 12 == 0 else {1, step} if step <= 12 else {1})
-    for rounding, span in [(rounding, span) for rounding in _ROUNDINGS for span in spans] + [("day", s) for s in spans]:
+    # of a model without leap days, put on a calendar with them
+    noleap: list[tuple[Rounding, int]] = [("noleap", 1)] if parts.axis in MIXED_LEAP else []
+    rounded = [(rounding, span) for rounding in _ROUNDINGS for span in spans]
+    for rounding, span in rounded + noleap + [("day", s) for s in spans]:
         rule = Calendar("months", step, parts.axis, 0.5, span=span, rounding=rounding)
         offsets = rule.offsets(parts)
         # of days that vary only the time of day is common

@@ -71,6 +71,11 @@ AXES = {
     "ends of months": (dates("2010-01-01", 60, "ME"), "months", "1 month"),
     "middles of months": (middle_of_months("2010-01-01", 60), "months", "1 month"),
     "middles noleap": (middle_of_months("0001-01-01", 60, "noleap"), "months", "1 month"),
+    "middles of months without leap days": (
+        pd.DatetimeIndex([pd.Timestamp(str(t)) for t in middle_of_months("1970-01-01", 90, "noleap")]),
+        "months",
+        "1 month",
+    ),
     "half a second early": (middle_of_months("1870-01-01", 60) - pd.Timedelta("0.5s"), "months", "1 month"),
     "seasons": (dates("2009-12-01", 40, "3MS"), "months", "3 months"),
     "years": (dates("1999-07-02", 40, "12MS", unit="s"), "months", "1 year"),
