@@ -20,6 +20,7 @@ import torch
 import xarray as xr
 from benchmark import build, forecasts, one_step_of, open_series, read, simulations, train_for, where, write
 from ensembles import N_GIVEN
+from matplotlib.ticker import LogLocator
 from peers import divide
 
 import gridcast as gc
@@ -96,7 +97,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for (name, label), style in zip(LEVELS.items(), ("--", ":"), strict=True):
             if f"{series}/{name}/0" in runs:
                 panel.axhline(runs[f"{series}/{name}/0"]["error"], color="0.4", linestyle=style, label=label)
+        panel.set_xticks(sorted({run["budget"] for run in runs.values() if run["budget"]}))
+        panel.minorticks_off()
         panel.xaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.yaxis.set_major_formatter("{x:g}")
         panel.set(xlabel="seconds of fit", ylabel="held-out error one step ahead", title=TITLES[series])
     panels[0, 0].legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
