@@ -33,7 +33,7 @@ from gridcast.persistence.forms import check
 from gridcast.training.callbacks import Watch
 from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.data import TrainingData, divide
-from gridcast.training.engine import compiled, make_fabric, place, seeded
+from gridcast.training.engine import compiled, give_back_memory, make_fabric, place, seeded
 from gridcast.training.history import History
 from gridcast.training.identity import describe, digest, digest_labels, digest_series
 from gridcast.training.loop import train
@@ -276,6 +276,7 @@ class NeuralForecaster(ScaledForecaster):
                 if module.combination is not None:
                     module.combination.earlier, _ = fit_inverse_model(module.combination.linear, data, self.bounded)
                 self._fit_start(module, data)
+            give_back_memory()
             linear_seconds = time.perf_counter() - linear_began
             learned["module_"] = place(module, fabric)
             learned["n_parameters_"] = sum(p.numel() for p in module.parameters())
@@ -294,7 +295,9 @@ class NeuralForecaster(ScaledForecaster):
                     watch.on_epoch_end,
                     lambda trained: gains_nothing(trained, data),  # type: ignore[arg-type]
                 )
+            give_back_memory()
             learned["recalibration_"] = decide(module, data, self.bounded, networks=not history.stopped_early)
+            give_back_memory()
             if earlier is None:  # a linear model of the new series alone would forget the old one
                 learn_held_out(module, data)
         watch.on_fit_end(learned["history_"])

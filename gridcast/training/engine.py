@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,14 +128,26 @@ def draw_apart(seed: int, process: int, step: int) -> None:
 def keep_freed_memory() -> None:
     """Tell glibc to keep large freed buffers for the next step; fresh ones cost page faults at every first touch.
 
-    It holds for the process from then on: memory that was once in use stays with it. Elsewhere it does nothing.
+    It holds for the process from then on: memory that was once in use stays with it until `give_back_memory`. Elsewhere
+    it does nothing.
     """
-    if sys.platform != "linux":  # macOS and Windows have another allocator
-        return
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):  # musl has no mallopt
+    if (libc := _glibc()) is not None:
         libc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def give_back_memory() -> None:
+    """Give memory that was freed back to the system, between the parts of a fit: each needs other buffers."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+@functools.cache
+def _glibc() -> Any:
+    if sys.platform != "linux":  # macOS and Windows have another allocator
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "gnu_get_libc_version") else None  # musl has neither mallopt nor malloc_trim
 
 
 def place(module: nn.Module, fabric: Fabric) -> nn.Module:
