@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.drivers import AHEAD, PAST
-from gridcast.data.grid import TIME
+from gridcast.data.grid import TIME, as_dataarray
 from gridcast.data.parameters import shown
 from gridcast.data.quantiles import check_levels, quantiles
 from gridcast.evaluation.scorers import make_scorer
@@ -20,7 +20,6 @@ from gridcast.forecasters.saved import ALL_FORMS, SavedForecaster
 from gridcast.persistence.card import table
 from gridcast.persistence.container import PathLike, write_file
 from gridcast.persistence.encoding import Encoder
-from gridcast.transformers.labels import labelled
 
 
 class ForecastPipeline(Pipeline):
@@ -94,7 +93,7 @@ class ForecastPipeline(Pipeline):
         """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""
         check_is_fitted(self)
         self._refuse_units(covariates)
-        X, recent = labelled(X), self[-1].recent_
+        X, recent = as_dataarray(X), self[-1].recent_
         if TIME in X.coords or recent.has_times:
             X = self.transform_series(X)
         else:  # the steps after those before: a cycle goes on with them

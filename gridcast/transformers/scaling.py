@@ -227,7 +227,7 @@ class Scaling:
             joined = np.concatenate(contexts, axis=1) if len(contexts) > 1 else contexts[0]
             yield fill_missing(joined.reshape(-1, n, *history.grid.shape), self.default)
 
-    def bounds(self, leads: list[pd.Index], drivers: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, leads: list[pd.Index], drivers: Any = None) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the natural bounds of the anomalies at times of each lead, or None where there are none.
 
         Both are (time, lead, channel, y, x), infinite in channels without. None too where each sample has others, of
