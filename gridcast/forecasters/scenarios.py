@@ -18,7 +18,7 @@ from gridcast.transformers.scaling import ROUNDED, Scaling
 
 LEAST_PROBABILITY = 1e-4  # of a range of a mean, below which no member could be drawn into it
 MOST_ROUNDS = 100  # of moves of means between bounds
-NEAR = 1e-3  # of what the means were moved by
+NEAR = 1e-3  # of what the means are moved by, or of their standard deviation
 LEAST_SLOPE = 0.05  # of that of all cells, where nearly all are at their bound
 
 
@@ -203,23 +203,28 @@ def _with_means(
 
 def _within_bounds(runs: torch.Tensor, moves: list[_Move], limits: _Limits) -> torch.Tensor:
     """Return runs between bounds with the means that are wanted."""
-    first = [np.abs(move.wanted - move.found(limits.within(runs))).max() for move in moves]
+    # at least a standard deviation of the mean: one that holds already asks for no more than another
+    scales = [max(_gap(move, limits.within(runs)), float(move.slope()[0]) ** 0.5) for move in moves]
     for _ in range(MOST_ROUNDS):
         left = 0.0
-        for move, size in zip(moves, first, strict=True):
+        for move, scale in zip(moves, scales, strict=True):
             clamped = limits.within(runs)
             gap = move.wanted - move.found(clamped)
-            left = max(left, float(np.abs(gap).max() / max(size, 1e-12)))
+            left = max(left, float(np.abs(gap).max()) / scale)
             # by Newton's method: what is beyond a bound moves too, but counts in no mean before it comes back
             slope = np.maximum(move.slope(clamped == runs), LEAST_SLOPE * move.slope())
             runs = runs + move.response * _of_members(gap / slope, runs)
         if left <= NEAR:
             return limits.within(runs)
-    worst = max(moves, key=lambda move: float(np.abs(move.wanted - move.found(limits.within(runs))).max()))
+    worst = max(moves, key=lambda move: _gap(move, limits.within(runs)))
     raise ValueError(
         f"given: {_shown(worst.condition)} is beyond what members reach within the natural bound of the series: give a "
         "range nearer to the forecast, or fit with bounded=False"
     )
+
+
+def _gap(move: _Move, runs: torch.Tensor) -> float:
+    return float(np.abs(move.wanted - move.found(runs)).max())
 
 
 def _sums(x: torch.Tensor) -> np.ndarray:

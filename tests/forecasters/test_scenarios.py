@@ -144,3 +144,13 @@ def test_a_little_more_rain_leaves_most_dry_cells_dry(rain_model, box):
     members = rain_model.predict_samples(3, n_samples=50, given=known)
     assert float((members == 0).mean()) > 0.95 * float((free == 0).mean())
     np.testing.assert_allclose(members[:, 0, 7, 11], known[0, 7, 11], rtol=1e-4)
+
+
+def test_a_mean_that_holds_already_stays_beside_one_that_does_not(rain_model, linear_model, box):
+    for model, top in ((rain_model, 50.0), (linear_model, 500.0)):
+        other = box.roll(x=6)
+        level = 1.1 * float(mean_of(model.predict_samples(3, n_samples=20), other).max())
+        level = min(level, 281.0)
+        given = [gc.AreaMean(box, (0.0, top)), gc.AreaMean(other, (level, level))]
+        members = model.predict_samples(3, n_samples=20, given=given)
+        np.testing.assert_allclose(mean_of(members, other), level, rtol=0.01)
