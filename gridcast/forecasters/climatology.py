@@ -15,7 +15,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
 from gridcast.data.statistics import fill_missing
 from gridcast.data.windows import thinned
-from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, SHARE, inverse_model
+from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, inverse_model
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import ERROR_FLOOR, Around
 from gridcast.persistence.forms import check
@@ -73,7 +73,7 @@ class ClimatologyChoice:
 
     def choose(self, scaled: Series, calendar: Calendar | None) -> Anomaly:
         """Return the cycle of a scaled series; it is not learned yet."""
-        divided = divide_part(self.windows, self.window, self.context, SHARE)
+        divided = divide_part(self.windows, self.window, self.context)
         first, stop = (0, 0) if divided is None else part_of(divided[0], self.window)[1:]
         found = candidates(scaled, calendar, stop - first)
         if divided is None or len(found) == 1:

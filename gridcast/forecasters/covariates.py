@@ -13,7 +13,6 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.drivers import AHEAD, PAST, Drivers
 from gridcast.data.grid import Grid, Series
 from gridcast.forecasters.climatology import MARGIN, ClimatologyChoice, Comparison, Stretches, thinned_series, thinning
-from gridcast.forecasters.inverse_model import SHARE
 from gridcast.persistence.forms import check, check_array, take
 from gridcast.training.data import divide_part, part_of
 from gridcast.transformers.anomaly import Anomaly
@@ -51,7 +50,7 @@ class ResponseChoice:
         names = list(scaled.drivers.of(AHEAD))
         windows, window, around = self.compared.windows, self.compared.window, self.compared.around
         climatology, statistics = scaling.climatology, scaling.statistics
-        divided = divide_part(windows, window, self.compared.context, SHARE) if names else None
+        divided = divide_part(windows, window, self.compared.context) if names else None
         comparison = None if divided is None else self.compared.read(thinned_series(scaled), *divided)
         if divided is None or comparison is None:
             return scaling, scaled

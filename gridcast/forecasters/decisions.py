@@ -13,7 +13,7 @@ from gridcast.data.recalibration import Recalibration
 from gridcast.data.windows import independent
 from gridcast.forecasters.inverse_model import N_PATTERNS, inverse_model
 from gridcast.forecasters.markov import DOWNSAMPLING
-from gridcast.modules.calibration import MOST_ENSEMBLES, N_MEMBERS, HeldOut, calibrate, weigh
+from gridcast.modules.calibration import MOST_ENSEMBLES, N_MEMBERS, HeldOut, calibrate, observed, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.modules.spread import changes
@@ -72,6 +72,7 @@ def learn_held_out(module: CombinedModule, data: TrainingData) -> None:
         model.load_state_dict(again.state_dict())
 
 
+@torch.no_grad()
 def seconds_to_decide(module: CombinedModule, data: TrainingData) -> float:
     """Return about how long `decide` will take, from one of its forecasts."""
     if module.combination is None or not len(data.held_out):
@@ -110,18 +111,20 @@ def _held_out(made: Combination, data: TrainingData, bounded: bool) -> HeldOut:
     else:
         whole = replace(data.with_few(LEAST_FORECASTS), regional=False).validation(0)[:2]
         usual = changes(*map(torch.from_numpy, whole)).nanmean(0)
-    x, mask, clock, truth = validation(found, horizon)
+    x, mask, clock, later = validation(found, horizon)
+    truth = torch.as_tensor(later, device=device)
+    cases = torch.as_tensor(
+        independent(data.held_out, len(data.scaled.times), horizon), dtype=torch.float32, device=device
+    )
     limits = bounds_of(found, horizon) if bounded else None
     bounds = None if limits is None else Bounds(*(torch.as_tensor(b, device=device) for b in limits))
     return HeldOut(
         torch.as_tensor(x, device=device),
         torch.as_tensor(mask, device=device),
         None if clock is None else torch.as_tensor(clock, device=device),
-        torch.as_tensor(truth, device=device),
+        truth,
         bounds,
-        torch.as_tensor(
-            independent(data.held_out, len(data.scaled.times), horizon), dtype=torch.float32, device=device
-        ),
+        torch.minimum(cases, observed(truth)),  # those of which nothing was observed do not count
         places,
         usual,
     )

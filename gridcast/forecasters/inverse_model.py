@@ -22,12 +22,13 @@ from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise, sample_size
-from gridcast.training.data import Runs, TrainingData
+from gridcast.training.data import LAST, Runs, TrainingData
 from gridcast.training.spec import ModuleSpec
 
 N_PATTERNS = 40  # more change little: those of small variance are drawn towards nothing
-SHARE = 0.75  # of the training part, from which the rest is forecast
-ENOUGH_CASES = 10.0  # independent forecasts of the last lead; with fewer the beginning is forecast too
+# Shares of the training part between which lies what is forecast from the rest: all seasons, else the latest first
+FOLDS = (LAST, (0.0, 0.25), (0.25, 0.5), (0.5, 0.75))
+ENOUGH_CASES = 10.0  # of a long series, independent forecasts of the last lead
 N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
 LEAST_HINDCASTS, HINDCAST_CELLS = 8, 2**23  # of a large grid, whose cells err alike: as many as have so many values
 MOST_TOGETHER = 36  # channels times lags whose neighbourhoods see each other: more regressors would take over 2 GiB
@@ -68,10 +69,10 @@ def inverse_model(spec: ModuleSpec, n_lags: int, horizon: int, *, n_patterns: in
 def fit_inverse_model(
     model: LinearInverseModel, data: TrainingData, bounded: bool
 ) -> tuple[Products | None, Recalibration]:
-    """Fit a new linear inverse model to the training part, its damping and spread to hindcasts of its end.
+    """Fit a new linear inverse model to the training part, its damping and spread to hindcasts within it.
 
-    Where that is short, its beginning is forecast too, by a model of the rest: what one quarter shows may be an
-    accident.
+    Each quarter is forecast by a model of the others: what one of them shows may be its season, or an accident. Of a
+    long series, of which another pass costs, the last one has all seasons.
 
     Parameters
     ----------
@@ -88,9 +89,10 @@ def fit_inverse_model(
         Of its members, by the same forecasts.
     """
     hindcasts, known = Hindcasts(model.ratio.shape), None
-    for backwards in (False, True):
-        divided = data.divided(SHARE, backwards=backwards)
-        if divided is None or (known is not None and known.cases[-1] >= ENOUGH_CASES):
+    for fold in FOLDS:
+        enough = known is not None and known.cases[-1] >= ENOUGH_CASES and not data.is_small
+        divided = None if enough else data.divided(*fold)
+        if divided is None:
             continue
         found = _hindcast(model, *divided, hindcasts, bounded)
         known = found if known is None else known.plus(found)

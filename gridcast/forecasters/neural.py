@@ -221,6 +221,7 @@ class NeuralForecaster(ScaledForecaster):
             validation_fraction=self.training.validation_fraction,
         )
         earlier = Earlier.of(self, series)
+        held_out = earlier.unseen(held_out, series) if earlier else held_out
         wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
         time_features = earlier.time_features if earlier else make_time_features(wanted, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing

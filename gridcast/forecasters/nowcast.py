@@ -16,10 +16,10 @@ from gridcast.data.grid import Series
 from gridcast.data.statistics import fill_missing
 from gridcast.data.windows import thinned
 from gridcast.forecasters.climatology import MARGIN
-from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, SHARE
+from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS
 from gridcast.modules.inverse_model import LinearInverseModel
 from gridcast.modules.layers import ERROR_FLOOR
-from gridcast.training.data import RUN_CELLS, part_of
+from gridcast.training.data import LAST, RUN_CELLS, part_of
 from gridcast.transformers.response import Nowcast, fit_response
 from gridcast.transformers.scaling import Scaling
 
@@ -58,7 +58,7 @@ def fit_nowcast(
     n_lags, horizon = model.linear.n_lags, len(model.damping)
     # of an archive that memory does not hold the end
     first = max(first, stop - RUN_CELLS // (len(samples) * math.prod(scaled.grid.shape)))
-    cut = first + int(SHARE * (stop - first))
+    cut = first + int(LAST[0] * (stop - first))
     if not names or cut - first - n_lags < LEAST_STEPS or stop - cut < 2:
         return scaling
     mean = linear_mean(model)

@@ -19,6 +19,7 @@ from gridcast.training.plan import TrainingPlan
 from gridcast.transformers.scaling import Scaling
 
 SHARE = 0.1  # of the steps of a training from scratch, that one takes which goes on
+LEAST_FORECASTS = 4  # held-out forecasts that decide
 RATE = 0.25  # of the learning rate, as in the stage that refines a trained transition
 # What may be another one when a training goes on; all others decide what the weights are, or mean
 FREE = (
@@ -116,6 +117,17 @@ class Earlier:
     def plan(self, plan: TrainingPlan) -> TrainingPlan:
         """Return the plan of a training that goes on: fewer steps, at a lower rate, from weights that count."""
         return replace(plan, share=self.share, learning_rate=RATE * plan.learning_rate, from_trained=True)
+
+    def unseen(self, held_out: np.ndarray, series: Series) -> np.ndarray:
+        """Return the held-out forecasts (sample, last observed step) of steps that the linear model has not learned.
+
+        All of them where times do not tell, or too few are left.
+        """
+        last = self.trained_on[1]
+        if not series.has_times or not isinstance(series.times[0], type(last)):
+            return held_out
+        later = held_out[series.times[held_out[:, 1]] >= last]
+        return later if len(later) >= LEAST_FORECASTS else held_out
 
     def identity(self) -> dict[str, str]:
         """Return what tells the training from one that begins elsewhere."""

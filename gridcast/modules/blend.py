@@ -176,7 +176,8 @@ class Blend(nn.Module):
         shares = _carried(held_out.to(torch.stack([first, beside], dim=1)).shares(), held_out.cases, (1.0, 0.0))
         weights = (shares[:, :1] * first + shares[:, 1:] * beside).clamp(max=MOST_WEIGHT)
         # as much room for the others alone: what the first adds is not to be the size of their sum
-        beside = held_out.to(beside[:, None]).weights(0, PRIOR_OF_SIZE) * beside
+        size = held_out.to(beside[:, None]).weights(0, PRIOR_OF_SIZE)
+        beside = _carried(size, held_out.cases, (1.0,)) * beside
         weights = weights if with_first else beside
         self.weights.copy_(weights)
         alone = [row.expand(len(cases), -1) for row in torch.eye(n, dtype=torch.float64)]

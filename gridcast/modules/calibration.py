@@ -84,8 +84,8 @@ def calibrate(module: CombinedModule, held_out: HeldOut, *, networks: bool = Tru
     variance, activity, std = (torch.cat(part) for part in zip(*found, strict=True))
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
     mean = combination.blend.mean(forecasts[:, chosen])
-    cases = held_out.cases.clamp(max=len(chosen))
     truth = held_out.truth[chosen]
+    cases = torch.minimum(held_out.cases, observed(truth))
     combination.fit_spread(activity, std, mean, variance if networks else None, truth, bounds, cases)
     cells = some_cells(held_out.truth[0, 0, 0].numel())
     activity, std = (torch.cat(part) for part in zip(*seen, strict=True))
@@ -125,6 +125,11 @@ def _weigh(
     forecasts = torch.cat(made, dim=1)
     combination.blend.fit(forecasts, held_out.truth, held_out.cases, combination.earlier, with_first=networks)
     return forecasts, found, seen
+
+
+def observed(truth: Tensor) -> Tensor:
+    """Return of how many forecasts (n, horizon, channel, y, x) anything is known at each lead, (horizon,)."""
+    return truth.isfinite().flatten(2).any(2).sum(0)
 
 
 def _combination(module: CombinedModule) -> Combination:

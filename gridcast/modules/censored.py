@@ -95,8 +95,15 @@ class CensoredForecast(nn.Module):
 
     def __init__(self, horizon: int, n_channels: int) -> None:
         super().__init__()
-        for name, value in (("fitted", 0.0), ("soft", 0.0), ("paths", 1.0), ("slope", 0.0), ("skew", 0.0)):
-            self.register_buffer(name, torch.full((horizon, n_channels, 1, 1), value))
+        for name in ("fitted", "soft", "paths", "slope", "skew"):
+            self.register_buffer(name, torch.empty(horizon, n_channels, 1, 1))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was fitted."""
+        for buffer in self.buffers():
+            buffer.zero_()
+        self.paths.fill_(1.0)
 
     def mean(self, forecast: Tensor, std: Tensor, bounds: Bounds) -> Tensor:
         """Return the mean for a forecast (batch, horizon, ...), `std` (horizon, channel, y, x) of its noise."""

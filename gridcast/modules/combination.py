@@ -49,8 +49,9 @@ class Combination(nn.Module):
     def reset(self) -> None:
         """Leave the forecast, and its members, to the networks."""
         self.blend.reset()
+        self.spread.reset()
+        # the other way round from its own start
         self.spread.networks.fill_(1.0)
-        self.spread.power.zero_()
         self.spread.paths.zero_()
 
     @property

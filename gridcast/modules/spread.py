@@ -51,10 +51,18 @@ class Spread(nn.Module):
     def __init__(self, horizon: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         n_channels = shape[0]
-        for name, value in (("networks", 0.0), ("paths", 1.0), ("power", 0.0)):
-            self.register_buffer(name, torch.full((horizon, n_channels, 1, 1), value))
+        for name in ("networks", "paths", "power"):
+            self.register_buffer(name, torch.empty(horizon, n_channels, 1, 1))
         self.register_buffer("usual", torch.ones(shape))
         self.censored = CensoredForecast(horizon, n_channels)
+        self.reset()
+
+    def reset(self) -> None:
+        """Leave members to the paths, as they are."""
+        self.networks.zero_()
+        self.paths.fill_(1.0)
+        self.power.zero_()
+        self.censored.reset()
 
     def activity(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return the root mean square of the changes around each cell, in units of the usual one, (n, channel, y, x).

@@ -22,6 +22,7 @@ N_CHANGES = 500  # pairs of steps from which the size of a change is told
 READ_TOGETHER = 32  # blocks in one call of dask
 RUN_CELLS = 2**26  # values of all runs: 256 MiB
 PIECE = 64  # steps of a run where there are more than that, so that few are lost to the lags of the first
+LAST = (0.75, 1.0)  # shares of a training part between which lies what is forecast from the rest
 NOISE_SHARE, NOISE_RANGE = 0.25, 40.0  # of the windows; from the largest standard deviation to the smallest
 
 Part = tuple[np.ndarray, int, int]  # samples, first step, step after the last
@@ -60,6 +61,8 @@ class TrainingData:
     time_features : TimeFeatures or None
     regional : bool
         Whether held-out forecasts are of regions, see `gridcast.training.regions`.
+    without : (int, int) or None
+        First step and the one after the last that are left out of the middle of the training part.
     """
 
     scaled: Series
@@ -70,6 +73,7 @@ class TrainingData:
     held_out: np.ndarray
     time_features: TimeFeatures | None = None
     regional: bool = False
+    without: tuple[int, int] | None = None
 
     @property
     def clock(self) -> np.ndarray | None:
@@ -132,8 +136,14 @@ class TrainingData:
 
         All of it, where it is small; else evenly spaced pieces of at least `least` steps.
         """
-        blocks = self._read(*pieces(self.part, least, self._most_fields))
-        return list(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
+        samples, first, stop = self.part
+        cut, on = self.without or (stop, stop)
+        sides = [(samples, begin, end) for begin, end in ((first, cut), (on, stop)) if end - begin >= least]
+        found: list[torch.Tensor] = []
+        for side in sides:
+            blocks = self._read(*pieces(side, least, self._most_fields))
+            found.extend(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
+        return found
 
     def stretches(self, length: int, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Return at most so many stretches of the training part, evenly spaced, gaps filled, and their masks.
@@ -144,24 +154,29 @@ class TrainingData:
         starts = np.array([(sample, start) for sample in samples for start in range(first, stop - length + 1)])
         return fill_missing(self._read(thinned(starts, most), length), self.scaling.default)
 
-    def divided(self, share: float, *, backwards: bool = False) -> tuple[TrainingData, Runs] | None:
-        """Return the first `share` of the training part, or the last, and the runs of fields that it has not seen.
+    def divided(self, begin: float, end: float) -> tuple[TrainingData, Runs] | None:
+        """Return the training part without what lies between two shares of it, and the runs of fields in that.
 
-        The climatology of that share is its own. None where a part would be empty.
+        The climatology of what is left is its own. None where one of both would be empty.
         """
-        found = divide_part(self.windows, self.window, self.context, share, backwards=backwards)
+        found = divide_part(self.windows, self.window, self.context, (begin, end))
         if found is None:
             return None
         windows, runs = found
         samples, first, stop = part_of(windows, self.window)
+        cut, on = int(runs.begins[0, 1]) + self.context, runs.stop
+        without = (cut, on) if len(self.part[0]) == 1 and first < cut and on < stop else None
         # lazy still: only slices of the values
+        sides = [slice(first, stop)] if without is None else [slice(first, cut), slice(on, stop)]
+        values = self.scaled.values[samples.min() : samples.max() + 1]
+        times = self.scaled.times
         known = Series(
-            self.scaled.values[samples.min() : samples.max() + 1, first:stop],
-            self.scaled.times[first:stop],
+            np.concatenate([values[:, side] for side in sides], axis=1),
+            times[np.concatenate([np.arange(len(times))[side] for side in sides])],
             self.scaled.grid,
         )
         # a climatology of the whole part would have seen the hindcasts' truth
-        return replace(self, scaling=self.scaling.refitted(known), windows=windows), runs
+        return replace(self, scaling=self.scaling.refitted(known), windows=windows, without=without), runs
 
     def hindcasts(self, runs: Runs, horizon: int, most: int) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield contexts (1, context, channel, y, x), masks, the fields after them and origins (sample, step), (1, 2).
@@ -237,29 +252,24 @@ def part_of(windows: np.ndarray, window: int) -> Part:
 
 
 def divide_part(
-    windows: np.ndarray, window: int, context: int, share: float, *, backwards: bool = False
+    windows: np.ndarray, window: int, context: int, left_out: tuple[float, float] = LAST
 ) -> tuple[np.ndarray, Runs] | None:
-    """Return the windows of the first `share` of the training part, or the last, and the runs of fields beside it.
+    """Return the windows beside what lies between two shares of the training part, and the runs of fields in that.
 
-    A run behind the known part begins with `context` steps of it, from which its first forecast starts. None where a
-    part would be empty.
+    A run behind steps that are known begins with `context` of them, from which its first forecast starts. None where
+    one of both would be empty.
     """
     samples, first, stop = part_of(windows, window)
     # independent samples are divided among themselves, a single series in time
     if len(samples) > 1:
-        n = int(share * len(samples))
-        known = samples[len(samples) - n :] if backwards else samples[:n]
-        inside = np.isin(windows[:, 0], known)
-        runs = Runs(np.array([(sample, first) for sample in np.setdiff1d(samples, known)]), stop)
-    elif backwards:
-        cut = stop - int(share * (stop - first))
-        inside = windows[:, 1] >= cut
-        runs = Runs(np.array([(samples[0], first)]), cut)
+        begin, end = (round(share * len(samples)) for share in left_out)
+        inside = ~np.isin(windows[:, 0], samples[begin:end])
+        runs = Runs(np.array([(sample, first) for sample in samples[begin:end]]), stop)
     else:
-        cut = first + int(share * (stop - first))
+        begin, end = (first + round(share * (stop - first)) for share in left_out)
         # windows that reach over the cut would know what is forecast
-        inside = windows[:, 1] + window <= cut
-        runs = Runs(np.array([(samples[0], cut - context)]), stop)
+        inside = (windows[:, 1] + window <= begin) | (windows[:, 1] >= end)
+        runs = Runs(np.array([(samples[0], begin - context if begin > first else first)]), end)
     if (
         not inside.any()
         or not len(runs.begins)
@@ -315,11 +325,12 @@ def divide(
     n_samples, n_times = shape[:2]
     starts = window_starts(n_times, window, stride)
     samples = np.arange(n_samples)
-    if n_samples > 1:
-        n_held = round(validation_fraction * n_samples)
+    n_held = min(round(validation_fraction * n_samples), n_samples - 1)
+    if n_held:
         held, samples = samples[n_samples - n_held :], samples[: n_samples - n_held]
         origins = np.arange(context - 1, n_times - 1)  # the last observed step
     else:
+        # of few samples the end of each, as of a single series
         n_held = round(validation_fraction * n_times)
         # a window must end before the held-out steps; their contexts may reach into the training part
         last_start = n_times - n_held - window
@@ -329,7 +340,7 @@ def divide(
                 f"for training, shorter than window={window}; give a longer series, a shorter window, or "
                 "validation_fraction=0"
             )
-        held, starts = samples[: min(n_held, 1)], starts[starts <= last_start]
+        held, starts = samples if n_held else samples[:0], starts[starts <= last_start]
         origins = np.arange(max(n_times - n_held, context) - 1, n_times - 1)
     pairs = np.array(np.meshgrid(held, origins, indexing="ij")).reshape(2, -1).T
     # evenly spaced: all seasons have a say

@@ -69,7 +69,7 @@ class Training(Parameters):
     validation_fraction: float = parameter(
         real(lambda v: 0 <= v < 1, "be at least 0 and below 1"),
         "float",
-        "Share of the training series, at its end (of independent samples, the last ones), whose forecast errors "
+        "Share of the training series, at its end (of many independent samples, the last ones), whose forecast errors "
         "decide which epoch's weights are kept, and what the forecast of each lead is made of; 0 keeps those of the "
         "smallest training loss.",
         default=0.1,

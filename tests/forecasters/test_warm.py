@@ -11,6 +11,7 @@ from sklearn.base import clone
 from small import NEURAL, small
 
 import gridcast as gc
+from gridcast.forecasters import neural
 from gridcast.training.plan import TrainingPlan
 
 pytestmark = pytest.mark.slow
@@ -63,6 +64,28 @@ def test_a_warm_start_begins_with_the_weights_and_the_units_that_are_there(fitte
     assert model.trained_on_ == (first.trained_on_[0], later.indexes["time"][-1])
     # the earlier one is what it was
     assert first.trained_on_[1] < later.indexes["time"][0]
+
+
+@pytest.mark.parametrize(("n_new", "n_judged"), [(10, 10), (2, 22)])
+def test_steps_that_the_linear_model_has_learned_do_not_judge_it(fitted, monkeypatch, n_new, n_judged):
+    """A tail that was held out is learned in the end: of the same series, grown, what is new decides, if enough is."""
+    first, earlier, later = fitted
+    found, decide = [], neural.decide
+    monkeypatch.setattr(
+        neural,
+        "decide",
+        lambda module, data, *rest, **options: (
+            found.append(data.held_out[:, 1]),
+            decide(module, data, *rest, **options),
+        )[1],
+    )
+    grown = xr.concat([earlier, later[:n_new]], "time")
+    # a third of the steps
+    copy.deepcopy(first).set_params(training__warm_start=True, training__validation_fraction=0.35).fit(grown)
+    (origins,) = found
+    assert len(origins) == n_judged
+    assert origins[-1] == len(grown) - 2
+    assert (origins >= N - 1).all() == (n_new == n_judged)
 
 
 def test_it_takes_the_share_of_the_steps_at_a_lower_rate(fitted):

@@ -151,6 +151,16 @@ def test_a_lead_that_no_case_reached_takes_the_weights_before_it():
     assert weights[0, 1] > 0.9
 
 
+def test_without_the_first_source_a_lead_that_no_case_reached_is_no_climatology():
+    forecasts, truth = made((0.0, 1.0, 0.0), noise=0.3)
+    earlier = Products.of(forecasts[1:], truth, torch.full((HORIZON,), 20.0))
+    truth[:, 1:] = torch.nan
+    blend = Blend(SOURCES, "linear", HORIZON)
+    blend.fit(forecasts, truth, torch.tensor([20.0, 0.0, 0.0]), earlier, with_first=False)
+    assert not blend.weights[:, 0].any()
+    assert (blend.weights[:, 1] > 0.5).all()
+
+
 def test_what_was_not_observed_does_not_matter():
     forecasts, truth = made((0.3, 0.6, 0.1))
     truth[::3, :, :, 0] = torch.nan

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gridcast.modules.calibration import MOST_ENSEMBLES, HeldOut, calibrate, weigh
+from gridcast.modules.calibration import MOST_ENSEMBLES, HeldOut, calibrate, observed, weigh
 from gridcast.modules.censored import Bounds
 from gridcast.modules.combination import Combination, CombinedModule
 from gridcast.modules.forecasting import Contexts
@@ -107,6 +107,27 @@ def test_after_a_reset_nothing_is_decided():
     table = module.combination.table()
     assert table["networks"].eq(1).all()
     assert table["error"].isna().all()
+
+
+def test_after_a_reset_members_within_bounds_are_those_of_the_networks():
+    module = Fixed(0.7)
+    known = held_out(0.7, noise=0.5, bounds=-0.3)
+    calibrate(module, known)
+    module.combination.reset()
+    assert not module.combination.spread.censored.fitted.any()
+    far = Bounds(torch.full_like(known.truth[:2], -9.0), known.bounds.high[:2])
+    torch.manual_seed(3)
+    loc, _ = module.forecast(known.x[:2], known.mask[:2], HORIZON, 400, bounds=far)
+    assert float((loc - known.x[:2, -1:] * 0.7).std()) == pytest.approx(1.0, rel=0.05)
+
+
+def test_forecasts_of_which_nothing_came_are_no_cases():
+    module, known = Fixed(0.7, spread=2.0), held_out(0.7, noise=0.5)
+    known.truth[1:] = torch.nan  # one is left, whose errors have the size of half the members'
+    few = torch.minimum(known.cases, observed(known.truth))
+    assert few.tolist() == [1.0] * HORIZON
+    calibrate(module, known)
+    assert not module.combination.spread.networks.any()
 
 
 def test_members_in_batches_come_of_one_reading_of_the_contexts(monkeypatch):

@@ -87,7 +87,7 @@ def test_no_held_out_step_is_in_a_training_window(n_samples, n_times, window, st
     assert not trained & {(s, origin + 1) for s, origin in held.tolist()}
     # each has a whole context before and a truth after it
     assert all(context - 1 <= origin < n_times - 1 for _, origin in held.tolist())
-    if n_samples > 1:
+    if n_samples > 1 and round(fraction * n_samples):  # else the end of each
         assert not {s for s, _ in trained} & set(held[:, 0].tolist())
 
 
@@ -162,7 +162,7 @@ def test_gaps_of_runs_hold_the_last_value_and_before_it_the_mean():
 @pytest.mark.parametrize("climatology", [None, "mean"])
 def test_a_single_series_is_divided_in_time(climatology):
     data = make_data(numbered(1, 40), climatology=climatology)
-    earlier, later = data.divided(0.5)
+    earlier, later = data.divided(0.5, 1.0)
     samples, first, stop = earlier.part
     assert (samples.tolist(), first, stop) == ([0], 0, 15)  # half of the 30 that are not held out
     assert later.begins.tolist() == [[0, 12]]  # a context before the first forecast step, 15
@@ -172,11 +172,11 @@ def test_a_single_series_is_divided_in_time(climatology):
         np.testing.assert_allclose(data.scaling.climatology.cycle_, 19.5)
 
 
-@pytest.mark.parametrize(("share", "n_earlier"), [(0.5, 3), (0.7, 4)])
-def test_samples_are_divided_as_samples(share, n_earlier):
+@pytest.mark.parametrize(("begin", "n_earlier"), [(0.5, 3), (0.7, 4)])
+def test_samples_are_divided_as_samples(begin, n_earlier):
     data = make_data(numbered(8, 20), climatology="mean")
     assert data.part[0].tolist() == list(range(6))
-    earlier, later = data.divided(share)
+    earlier, later = data.divided(begin, 1.0)
     samples, first, stop = earlier.part
     assert (samples.tolist(), first, stop) == (list(range(n_earlier)), 0, 20)
     assert later.begins.tolist() == [[sample, 0] for sample in range(n_earlier, 6)]
@@ -186,20 +186,42 @@ def test_samples_are_divided_as_samples(share, n_earlier):
 
 def test_the_last_share_may_be_what_is_known():
     series, samples = make_data(numbered(1, 40), climatology="mean"), make_data(numbered(8, 20))
-    known, others = series.divided(0.5, backwards=True)
+    known, others = series.divided(0.0, 0.5)
     assert known.part[1:] == (15, 30)
     assert (others.begins.tolist(), others.stop) == ([[0, 0]], 15)
     np.testing.assert_allclose(known.scaling.climatology.cycle_, 22.0)
-    known, others = samples.divided(0.5, backwards=True)
+    known, others = samples.divided(0.0, 0.5)
     assert known.part[0].tolist() == [3, 4, 5]
     assert (others.begins.tolist(), others.stop) == ([[0, 0], [1, 0], [2, 0]], 20)
 
 
-@pytest.mark.parametrize(("n_samples", "n_times", "share"), [(1, 40, 0.1), (1, 40, 0.0), (2, 20, 0.3), (3, 20, 1.0)])
-def test_no_part_is_empty(n_samples, n_times, share):
+def test_what_lies_in_the_middle_is_left_out_of_windows_runs_and_climatology():
+    data = make_data(numbered(1, 80), climatology="mean")
+    (whole,) = data.runs(3)
+    known, others = data.divided(0.25, 0.5)
+    begin, stop = int(others.begins[0, 1]) + 3, others.stop
+    assert (begin, stop) == (15, 30)  # a quarter of the 60 that are not held out
+    steps = [steps_of(run + np.float32(np.mean(known.scaling.climatology.cycle_))) for run in known.runs(3)]
+    assert steps == [list(range(15)), list(range(30, 60))]
+    assert not ((known.windows[:, 1] < stop) & (known.windows[:, 1] + known.window > begin)).any()
+    assert len(whole) == 60
+    np.testing.assert_allclose(known.scaling.climatology.cycle_, np.mean(steps[0] + steps[1]))
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0.25, 0.5), (0.5, 0.75)])
+def test_samples_are_left_out_of_the_middle_too(begin, end):
+    known, others = make_data(numbered(8, 20), validation_fraction=0.0).divided(begin, end)
+    left = set(range(8)) - {int(sample) for sample, _ in others.begins}
+    assert known.part[0].tolist() == sorted(left)
+    assert len(others.begins) == 2
+    assert len(known.runs(3)) == 6
+
+
+@pytest.mark.parametrize(("n_samples", "n_times", "known"), [(1, 40, 0.1), (1, 40, 0.0), (2, 20, 0.2), (3, 20, 1.0)])
+def test_no_part_is_empty(n_samples, n_times, known):
     data = make_data(numbered(n_samples, n_times), validation_fraction=0.25 if n_samples == 1 else 0.0)
-    assert data.divided(share) is None
-    assert data.divided(share, backwards=True) is None
+    assert data.divided(known, 1.0) is None
+    assert data.divided(0.0, 1 - known) is None
 
 
 @pytest.mark.parametrize("most", [1, 5, 100])
@@ -231,6 +253,23 @@ def test_what_is_held_out_is_judged_against_a_climatology_that_has_not_seen_it(m
     # a large series is not read again for it
     monkeypatch.setattr(data_module, "RUN_CELLS", 10)
     assert data.unseen() is data
+
+
+@pytest.mark.parametrize(("n_samples", "fraction", "held"), [(8, 0.25, {6, 7}), (2, 0.8, {1}), (3, 0.9, {1, 2})])
+def test_samples_are_held_out_but_for_one_at_least(n_samples, fraction, held):
+    data = make_data(numbered(n_samples, 20), validation_fraction=fraction)
+    assert set(data.held_out[:, 0]) == held
+    assert set(data.windows[:, 0]) == set(range(n_samples)) - held
+
+
+@pytest.mark.parametrize("n_samples", [2, 4])
+def test_of_few_samples_the_end_of_each_is_held_out(n_samples):
+    """A tenth of four members is no member: those of a large ensemble are long, and each has an end."""
+    data = make_data(numbered(n_samples, 40), validation_fraction=0.1)
+    assert data.part[0].tolist() == list(range(n_samples))
+    assert data.part[2] == 36
+    assert set(data.held_out[:, 0]) == set(range(n_samples))
+    assert data.held_out[:, 1].min() == 35
 
 
 def test_forecasts_that_overlap_are_not_independent():
