@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gridcast.modules.censored import Bounds
-from gridcast.modules.combination import Combination, CombinedModule
+from gridcast.modules.combination import SOURCES, Combination, CombinedModule
 from gridcast.modules.ranks import normal_scores, some_cells
 from gridcast.modules.region import Places
 from gridcast.modules.spread import changes
@@ -86,7 +86,8 @@ def calibrate(module: CombinedModule, held_out: HeldOut, *, networks: bool = Tru
     mean = combination.blend.mean(forecasts[:, chosen])
     truth = held_out.truth[chosen]
     cases = torch.minimum(held_out.cases, observed(truth))
-    combination.fit_spread(activity, std, mean, variance if networks else None, truth, bounds, cases)
+    linear = forecasts[SOURCES.index("linear"), chosen]
+    combination.fit_spread(activity, std, mean, variance if networks else None, truth, bounds, cases, linear)
     cells = some_cells(held_out.truth[0, 0, 0].numel())
     activity, std = (torch.cat(part) for part in zip(*seen, strict=True))
     mean = combination.blend.mean(forecasts.flatten(4)[..., cells, None])[..., 0]

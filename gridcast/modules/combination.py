@@ -74,6 +74,7 @@ class Combination(nn.Module):
         truth: Tensor,
         bounds: Bounds | None,
         cases: Tensor,
+        linear: Tensor,
     ) -> None:
         """Take the spread of each lead that held-out forecasts ask for.
 
@@ -90,11 +91,13 @@ class Combination(nn.Module):
         bounds : Bounds or None
         cases : Tensor, (horizon,)
             Independent forecasts of each lead.
+        linear : Tensor, same shape
+            The linear model's forecasts.
         """
-        std, mean, truth = (t.flatten(3) for t in (std, mean, truth))
+        std, mean, truth, linear = (t.flatten(3) for t in (std, mean, truth, linear))
         variance = None if variance is None else variance.flatten(3)
         limits = None if bounds is None else Bounds(*(b.flatten(3) for b in bounds))
-        self.spread.fit(mean, variance, std, truth, limits, cases, activity.flatten(2))
+        self.spread.fit(mean, variance, std, truth, limits, cases, activity.flatten(2), linear)
 
     def table(self) -> pd.DataFrame:
         """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""

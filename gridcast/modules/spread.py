@@ -11,6 +11,8 @@ from gridcast.modules.censored import FLOOR, Bounds, CensoredForecast
 from gridcast.modules.layers import by_lead, mean_around
 
 PRIOR_CASES = 2.0  # held-out forecasts in which the spread was right, beside those that were made
+PRIOR_OF_PATHS = 30.0  # of the paths: hindcasts of all seasons say how large they are, and what is held out is one
+LEAST = 1e-6  # of an error in units of the spread
 MOST = 4.0  # factor that a spread is multiplied by
 LEAST_CASES = 4.0  # from fewer it can not be told how the spread depends on the state
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the activity, candidates
@@ -126,6 +128,7 @@ class Spread(nn.Module):
         bounds: Bounds | None,
         cases: Tensor,
         activity: Tensor | None = None,
+        linear: Tensor | None = None,
     ) -> None:
         """Take the factors that held-out forecasts ask for.
 
@@ -145,6 +148,8 @@ class Spread(nn.Module):
             Independent forecasts of each lead.
         activity : Tensor, (n, channel, cell), optional
             Before each forecast.
+        linear : Tensor, same shape as `forecast`, optional
+            The forecasts whose errors the paths are as large as; those of `forecast` by default.
         """
         for lead, channel in itertools.product(range(len(self.paths)), range(self.paths.shape[1])):
             at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
@@ -171,7 +176,9 @@ class Spread(nn.Module):
             few = bool(cases[lead] < LEAST_CASES)
             v = None if variance is None or few else pick(variance)
             active = None if activity is None or few else pick(activity[:, None].expand(forecast.shape))
-            factors = _fit_shares((y - f).square(), v, s.square(), float(cases[lead]), active)
+            squared, paths = (y - f).square(), s.square()
+            of_paths = squared if linear is None else (y - pick(linear)).square()
+            factors = _fit_shares(squared, v, paths, float(cases[lead]), active, of_paths)
             for buffer, factor in zip((self.networks, self.paths, self.power), factors, strict=True):
                 # later leads, which held-out forecasts may not reach, take it too
                 buffer[lead:, channel] = factor
@@ -195,16 +202,21 @@ def activity_of(before: Tensor, usual: Tensor) -> Tensor:
 
 
 def _fit_shares(
-    squared: Tensor, networks: Tensor | None, paths: Tensor, cases: float, activity: Tensor | None
+    squared: Tensor,
+    networks: Tensor | None,
+    paths: Tensor,
+    cases: float,
+    activity: Tensor | None,
+    squared_of_paths: Tensor,
 ) -> tuple[float, float, float]:
     """Return factors of both deviations and the power of the activity; 0 for what is not given."""
     least = 1e-4 * squared.mean() + 1e-12  # a spread of no more than this is none
 
-    def level(variance: Tensor) -> Tensor:
+    def level(variance: Tensor, expected: float, prior: float) -> Tensor:
         # Of the likelihood, which asks for the mean of the ratios: the few largest variances would else decide alone.
-        # Towards 1 where held-out forecasts are few.
-        ratio = ((squared / (variance + least)).mean() * cases + PRIOR_CASES) / (cases + PRIOR_CASES)
-        return ratio.clamp(MOST**-2, MOST**2)
+        # Towards what is expected where held-out forecasts are few.
+        found = (squared / (variance + least)).mean()
+        return ((found * cases + expected * prior) / (cases + prior)).clamp(MOST**-2, MOST**2)
 
     def cost(variance: Tensor) -> float:
         return float((variance.log() + squared / variance).mean())  # the negative log-likelihood
@@ -215,7 +227,10 @@ def _fit_shares(
     found = []
     for power in POWERS if activity is not None else (0.0,):
         by = torch.ones_like(paths) if activity is None else activity ** (2 * power)
-        first, second = level(by * networks), level(by * paths)
+        # in the same forecasts, so that it does not matter how hard these are
+        ratios = [(each / (by * paths + least)).mean().clamp(min=LEAST) for each in (squared, squared_of_paths)]
+        first = level(by * networks, 1.0, PRIOR_CASES)
+        second = level(by * paths, float(ratios[0] / ratios[1]), PRIOR_OF_PATHS)
         for share in shares:
             variance = by * (share * first * networks + (1 - share) * second * paths) + least
             score = cost(variance) + POWER_COST * power

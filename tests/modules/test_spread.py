@@ -5,10 +5,10 @@ import torch
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.layers import by_lead
-from gridcast.modules.spread import AROUND, Spread, changes
+from gridcast.modules.spread import AROUND, PRIOR_OF_PATHS, Spread, changes
 
 HORIZON, N, CELLS = 3, 300, 12
-MANY = torch.full((HORIZON,), 300.0)
+MANY = torch.full((HORIZON,), 3000.0)
 
 
 def errors(std):
@@ -16,10 +16,10 @@ def errors(std):
     return std * torch.randn(N, HORIZON, 1, CELLS)
 
 
-def fitted(truth, variance, std=1.0, cases=MANY, bounds=None, activity=None):
+def fitted(truth, variance, std=1.0, cases=MANY, bounds=None, activity=None, linear=None):
     spread = Spread(HORIZON, (1, 3, 4))
     std = torch.full((HORIZON, 1, CELLS), std)
-    spread.fit(torch.zeros_like(truth), variance, std, truth, bounds, cases, activity)
+    spread.fit(torch.zeros_like(truth), variance, std, truth, bounds, cases, activity, linear)
     return spread
 
 
@@ -99,7 +99,17 @@ def test_a_gap_shows_no_change_and_says_nothing_of_the_spread():
 def test_few_cases_leave_the_spread_to_the_paths_and_near_what_it_is():
     spread = fitted(errors(3.0), torch.ones(N, HORIZON, 1, CELLS), cases=torch.ones(HORIZON))
     assert not spread.networks.any()
-    assert spread.paths.square().max() == pytest.approx((9 + 2) / 3, rel=0.1)
+    assert spread.paths.square().max() == pytest.approx((9 + PRIOR_OF_PATHS) / (1 + PRIOR_OF_PATHS), rel=0.1)
+
+
+@pytest.mark.parametrize("hard", [0.5, 1.0, 2.0])
+def test_a_season_is_not_taken_for_the_year_and_what_the_sum_gains_in_it_counts(hard):
+    """Few forecasts, all easy or all hard; the combined ones err by half as much as those of the linear model."""
+    truth = errors(0.5 * hard)
+    torch.manual_seed(4)
+    linear = truth + hard * torch.randn_like(truth)
+    paths = fitted(truth, None, cases=torch.full((HORIZON,), 4.0), linear=linear).paths
+    assert float(paths.mean()) == pytest.approx(0.5, rel=0.2)
 
 
 def test_a_lead_that_no_case_reached_has_the_factors_before_it():
