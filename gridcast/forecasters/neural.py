@@ -231,7 +231,8 @@ class NeuralForecaster(ScaledForecaster):
         else:
             scaling, scaled, table = earlier.scale(series, calendar)
         regional = self._patch(series.grid.shape) is not None
-        data = TrainingData(scaled, scaling, self.window, self.context, windows, held_out, time_features, regional)
+        parts = windows, held_out, time_features, regional, series.grid.around(self.periodic)
+        data = TrainingData(scaled, scaling, self.window, self.context, *parts)
         # one seed for all processes, whose modules must start alike
         seed = int(fabric.broadcast(draw_seed(self.random_state)))
         checkpoints = self._checkpoints(series, scaling, seed, fabric, {} if earlier is None else earlier.identity())

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from gridcast.modules.deep import DeepTransition
 from gridcast.modules.inverse_model import LinearInverseModel
-from gridcast.modules.layers import BOUNDED, GridConv2d, GridConvTranspose2d
+from gridcast.modules.layers import BOUNDED, Around, GridConv2d, GridConvTranspose2d
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,22 @@ class Places:
         First row and column of each, whole blocks as their size is.
     multiple : int
         Cells of a block and side.
+    periodic : (bool, bool)
+        Whether rows and columns of the grid go around.
     """
 
     grid: tuple[int, int]
     size: tuple[int, int]
     first: Sequence[tuple[int, int]]
     multiple: int
+    periodic: Around = BOUNDED
 
     @contextmanager
     def at(self, i: int, module: nn.Module) -> Iterator[None]:
         """Let a module see the `i`-th region as if it were its grid.
 
         What it holds for each cell, or each block, has rows and columns last, and is cut out; beyond the sides lie
-        zeros, as beyond those of a patch.
+        zeros, as beyond those of a patch. Rows or columns that are all in the region go around as they do.
         """
         before: list[tuple[object, str, object]] = []
 
@@ -44,6 +48,9 @@ class Places:
             before.append((owner, name, getattr(owner, name)))
             setattr(owner, name, value)
 
+        rows_go, columns_go = (
+            goes and side == n for goes, side, n in zip(self.periodic, self.size, self.grid, strict=True)
+        )
         blocks = tuple(-(-n // self.multiple) for n in self.grid)
         try:
             for part in module.modules():
@@ -57,10 +64,13 @@ class Places:
                         replace(part, name, buffer[..., rows, columns])
                 if isinstance(part, LinearInverseModel):
                     replace(part, "size", self.size)
+                if isinstance(part, DeepTransition):
+                    replace(part, "around", part.around and rows_go)
                 if isinstance(part, GridConv2d | GridConvTranspose2d) and part.periodic != BOUNDED:
-                    replace(part, "periodic", BOUNDED)
+                    goes = part.periodic[0] and rows_go, part.periodic[1] and columns_go
+                    replace(part, "periodic", goes)
                     if isinstance(part, GridConv2d):
-                        replace(part, "padding", (part.reach, part.reach))
+                        replace(part, "padding", tuple(0 if along else part.reach for along in goes))
             yield
         finally:
             for owner, name, value in reversed(before):

@@ -61,6 +61,8 @@ class TrainingData:
     time_features : TimeFeatures or None
     regional : bool
         Whether held-out forecasts are of regions, see `gridcast.training.regions`.
+    periodic : (bool, bool)
+        Whether rows and columns of the grid go around.
     without : (int, int) or None
         First step and the one after the last that are left out of the middle of the training part.
     """
@@ -73,6 +75,7 @@ class TrainingData:
     held_out: np.ndarray
     time_features: TimeFeatures | None = None
     regional: bool = False
+    periodic: tuple[bool, bool] = (False, False)
     without: tuple[int, int] | None = None
 
     @property
@@ -136,14 +139,20 @@ class TrainingData:
 
         All of it, where it is small; else evenly spaced pieces of at least `least` steps.
         """
+        return self.known(least)[0]
+
+    def known(self, least: int) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
+        """Return `runs`, and where they were observed; None where no cell that ever was has a gap."""
         samples, first, stop = self.part
         cut, on = self.without or (stop, stop)
         sides = [(samples, begin, end) for begin, end in ((first, cut), (on, stop)) if end - begin >= least]
-        found: list[torch.Tensor] = []
+        runs: list[torch.Tensor] = []
+        seen: list[torch.Tensor] = []
         for side in sides:
-            blocks = self._read(*pieces(side, least, self._most_fields))
-            found.extend(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
-        return found
+            filled, mask = fill_missing(self._read(*pieces(side, least, self._most_fields)), self.scaling.default)
+            runs.extend(torch.from_numpy(filled))
+            seen.extend(torch.from_numpy(mask > 0))
+        return runs, where_observed(seen)
 
     def stretches(self, length: int, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Return at most so many stretches of the training part, evenly spaced, gaps filled, and their masks.
@@ -278,6 +287,13 @@ def divide_part(
     ):
         return None
     return windows[inside], runs
+
+
+def where_observed(masks: list[torch.Tensor]) -> list[torch.Tensor] | None:
+    """Return masks (time, channel, y, x) in which cells that never were observed count as such; None without a gap."""
+    ever = torch.stack([mask.any(0) for mask in masks]).any(0)  # the others are land
+    gaps = any(bool((mask != ever).any()) for mask in masks)
+    return [mask | ~ever for mask in masks] if gaps else None
 
 
 def pieces(part: Part, least: int, most: int) -> tuple[np.ndarray, int]:

@@ -56,11 +56,12 @@ def regions(data: TrainingData, multiple: int) -> tuple[list[Region], Places | N
             int((i + 1) * step % 1 * (n - side + 1)) // multiple * multiple
             for step, n, side in zip(STEPS, grid, size, strict=True)
         )
-        along = [_scored(*sides, multiple) for sides in zip(place, size, grid, strict=True)]
+        along = [_scored(*side, multiple) for side in zip(place, size, grid, data.periodic, strict=True)]
         part = _cut(data, [slice(p, p + n) for p, n in zip(place, size, strict=True)])
         view = replace(part, held_out=held_out[None])
         found.append(Region((place[0], place[1]), view, along[0][:, None] & along[1]))
-    return found, Places(grid, (size[0], size[1]), [region.place for region in found], multiple)
+    places = Places(grid, (size[0], size[1]), [region.place for region in found], multiple, data.periodic)
+    return found, places
 
 
 def validation(found: list[Region], horizon: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
@@ -82,10 +83,14 @@ def bounds(found: list[Region], horizon: int) -> tuple[np.ndarray, np.ndarray] |
     return low, high
 
 
-def _scored(first: int, n: int, n_grid: int, multiple: int) -> np.ndarray:
+def _scored(first: int, n: int, n_grid: int, periodic: bool, multiple: int) -> np.ndarray:
     """Return which of the rows of a region are far from its sides, or at a side of the grid."""
     rows = np.arange(first, first + n)
-    return ((rows >= first + MARGIN) | (first == 0)) & ((rows < first + n - MARGIN) | (first + n > n_grid - multiple))
+    # rows that go around have no side, and all of them none at all
+    begins, ends = first == 0, first + n > n_grid - multiple
+    if periodic:
+        begins = ends = n == n_grid
+    return ((rows >= first + MARGIN) | begins) & ((rows < first + n - MARGIN) | ends)
 
 
 def _cut(data: TrainingData, sides: Sequence[slice]) -> TrainingData:

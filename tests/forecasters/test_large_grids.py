@@ -125,6 +125,14 @@ def test_near_sides_that_are_not_those_of_the_grid_nothing_is_scored(data):
         np.testing.assert_array_equal(region.scored, expected)
 
 
+def test_what_goes_around_has_no_side_where_a_region_cuts_it(data):
+    around = dataclasses.replace(data[1], periodic=(False, True))
+    for region in regions(around, 4)[0]:
+        assert not region.scored[:, :4].any()
+        assert not region.scored[:, 12:].any()
+        assert region.scored[8, 4:12].all()
+
+
 def test_fields_no_larger_than_a_region_are_whole(data, monkeypatch):
     monkeypatch.setattr(regions_module, "SIZE", 48)
     for part, expected in zip(*(validation(regions(each, 4)[0], 3) for each in data), strict=True):
@@ -154,5 +162,10 @@ def test_a_module_on_a_region_forecasts_what_it_does_on_the_grid(little_memory):
         _, spread = module.forecast(x[..., 8:40, 12:36], torch.ones(1, 4, 1, 32, 24), 2, 3)
         assert spread.shape[-2:] == (32, 24)
     torch.testing.assert_close(part[..., 4:-4, 4:-4], whole[..., 12:36, 16:32])
+    # all columns: the first borders on the last
+    with Places(GRID, (32, GRID[1]), [(8, 0)], 4, (True, True)).at(0, module):
+        torch.testing.assert_close(
+            module.combination.linear.mean(x[..., 8:40, :], 1)[..., 4:-4, :], whole[..., 12:36, :]
+        )
     for name, tensor in module.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
