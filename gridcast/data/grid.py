@@ -15,7 +15,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.dimensions import way_to_fields, way_to_order, way_to_time
 from gridcast.data.geography import around_the_globe
 from gridcast.data.inference import infer_calendar
-from gridcast.data.labels import check_names, constant_labels, of_any, same_labels, same_samples
+from gridcast.data.labels import check_names, constant_labels, from_to, of_any, same_labels, same_samples
 from gridcast.data.read_errors import check_unchanged, naming_the_file
 from gridcast.data.statistics import beyond_precision
 from gridcast.data.time_kinds import refuse_other_kinds
@@ -72,10 +72,9 @@ class Grid:
             if not ours.dims or theirs is None:
                 continue
             if theirs.dims != ours.dims or not same_labels(ours.values, theirs.values):
-                first, last = ((c.values.flat[0], c.values.flat[-1]) if c.size else ("", "") for c in (theirs, ours))
                 raise ValueError(
-                    f"X has other values in the coordinate {name!r} ({first[0]} to {first[1]}) than the training "
-                    f"series ({last[0]} to {last[1]}): sort or select it alike, or fit again"
+                    f"X has other values in the coordinate {name!r} ({from_to(theirs.values)}) than the training "
+                    f"series ({from_to(ours.values)}): sort or select it alike, or fit again"
                 )
 
     def spans_the_globe(self) -> bool:

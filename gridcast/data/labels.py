@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 # Dimensions that a forecast adds
@@ -65,17 +66,25 @@ def _first_if_constant(coordinate: xr.DataArray, time: str) -> xr.DataArray:
 
 
 def same_labels(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Whether two coordinates are alike, but for their precision."""
+    """Whether two coordinates are alike, but for their precision; what is missing in both at a place is alike."""
     if ours.shape != theirs.shape:
         return False
+    # ocean models and swaths leave the latitudes of cells that they do not have out
+    both_missing = pd.isna(ours) & pd.isna(theirs)
     if ours.dtype.kind not in "fiu" or theirs.dtype.kind not in "fiu":
-        return bool(np.array_equal(ours, theirs))
+        return bool(((ours == theirs) | both_missing).all())
     ours, theirs = ours.astype(float), theirs.astype(float)
     steps = np.concatenate([np.abs(np.diff(ours, axis=axis)).ravel() for axis in range(ours.ndim)] or [np.zeros(0)])
     steps = steps[steps > 0]
     # the same grid in float32 and float64, or as text has rounded it; of metres to the equator a pixel is a small part
     tolerance = SINGLE * np.abs(ours) + (CELL_SHARE * np.median(steps) if len(steps) else 0.0)
-    return bool((np.abs(ours - theirs) <= tolerance).all())
+    return bool(((np.abs(ours - theirs) <= tolerance) | both_missing).all())
+
+
+def from_to(labels: np.ndarray) -> str:
+    """Return the first and the last label that is not missing, for a message."""
+    known = labels[~pd.isna(labels)]
+    return f"{known[0]} to {known[-1]}" if known.size else "none"
 
 
 def same_samples(ours: xr.DataArray | None, theirs: xr.DataArray | None) -> bool:

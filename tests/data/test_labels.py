@@ -148,3 +148,21 @@ def test_a_pixel_next_to_it_is_another_one_far_from_the_equator_too(shift, same)
     latitude = np.linspace(-90, 90, 721)
     assert same_labels(latitude, latitude.astype(np.float32))
     assert not same_labels(latitude, latitude[::-1])
+
+
+def test_a_cell_without_a_latitude_is_on_the_same_grid():
+    latitude = np.linspace(60, 50, 4)[:, None] + np.zeros((4, 6))
+    latitude[0, 0] = np.nan
+    X = make_series().drop_vars(["y", "x"]).assign_coords(nav_lat=(("y", "x"), latitude))
+    model = gc.NaiveForecaster().fit(X[:20])
+    np.testing.assert_array_equal(model.predict(X[20:], 1).nav_lat, latitude)
+    with pytest.raises(ValueError, match=r"'nav_lat' \(61.0 to 51.0\) than the training series \(60.0 to 50.0\)"):
+        model.predict(X[20:].assign_coords(nav_lat=(("y", "x"), latitude + 1)), 1)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([1.0, np.nan]), np.array(["a", np.nan], object), np.array(["2001-01-01", "NaT"], "M8[ns]")]
+)
+def test_a_missing_label_is_alike_where_both_miss_it(labels):
+    assert same_labels(labels, labels.copy())
+    assert not same_labels(labels, labels[::-1])
