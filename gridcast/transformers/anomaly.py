@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -256,25 +256,41 @@ class Anomaly(TransformerMixin, BaseEstimator):
     def _cycle_of(self, X: xr.DataArray) -> xr.DataArray:
         check_is_fitted(self)
         times = X.get_index(TIME) if TIME in X.coords else pd.RangeIndex(X.sizes[TIME])
-        dims = X.dims[-3:] if has_channels(X) else X.dims[-2:]  # ([channel,] y, x)
+        dims = self._field_dims(X)
+        shape = (1, *(X.sizes[d] for d in dims))[-3:]
+        if self.cycle_.shape[1:] != shape:
+            raise ValueError(f"X has fields of {shape}, the cycle has {self.cycle_.shape[1:]}: fit it on X")
         cycle = self.cycle_ if len(dims) == 3 else self.cycle_[:, 0]
-        if cycle.shape[1:] != X.shape[-len(dims) :]:
-            raise ValueError(f"X has fields of {X.shape[-len(dims) :]}, the cycle has {cycle.shape[1:]}: fit it on X")
-        known = vars(self).get("grid_")  # not of one from a file, or inside of a forecaster
-        for dim, labels in ({} if known is None else known.coords).items():
-            if labels.dims == (dim,) and dim in X.coords and not same_labels(labels.values, X[dim].values):
-                raise ValueError(f"X has other values in {dim!r} than the series that the cycle was learned from")
         weights = self.weights(times)
         if X.chunks is None:
             return xr.DataArray(combine(weights, cycle), dims=(TIME, *dims))
         chunks = {d: X.chunksizes[d] for d in (TIME, *dims)}
         # lazy too: the cycle at all times is as large as the series
-        lazy = da.from_array(cycle, chunks=(-1, *X.chunks[-len(dims) :]))
+        lazy = da.from_array(cycle, chunks=(-1, *(chunks[d] for d in dims)))
         if weights.ndim == 1:
             return xr.DataArray(lazy[weights], dims=(TIME, *dims)).chunk(chunks)  # or dask would cut both sides up
         return xr.DataArray(
             da.tensordot(da.from_array(weights, chunks=(chunks[TIME], -1)), lazy, 1), dims=(TIME, *dims)
         )
+
+    def _field_dims(self, X: xr.DataArray) -> tuple[Hashable, ...]:
+        """Return the dimensions of the cycle, ([channel,] y, x), by the names of `X`; raise where it has others."""
+        dims = X.dims[-3:] if has_channels(X) else X.dims[-2:]
+        known = vars(self).get("grid_")  # not of one from a file, or inside of a forecaster
+        if known is None:
+            return dims
+        cells, channel = known.dims[-2:], known.dims[:-2]
+        others = tuple(d for d in dims if d not in cells)
+        # a single channel may be with or without a dimension
+        if len(others) != len(dims) - 2 or (others and channel and others != channel):
+            raise ValueError(
+                f"X has fields of the dimensions {dims}, the cycle was learned from {known.dims}: rename them, or fit "
+                "it on X"
+            )
+        for dim, labels in known.coords.items():
+            if labels.dims == (dim,) and dim in X.indexes and not same_labels(labels.values, X[dim].values):
+                raise ValueError(f"X has other values in {dim!r} than the series that the cycle was learned from")
+        return (*others, *cells)
 
     def _resolve_period(self, series: Series) -> str | int:
         if isinstance(self.period, numbers.Integral) and not isinstance(self.period, bool) and self.period >= 1:

@@ -195,3 +195,25 @@ def test_a_field_upside_down_is_refused():
     transformer = Anomaly(period=3).fit(X)
     with pytest.raises(ValueError, match="other values in 'lat'"):
         transformer.transform(X[:, ::-1])
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 4, "lat": 2}])
+@pytest.mark.parametrize("n_harmonics", [None, 1])
+def test_a_square_field_on_its_side_has_its_own_cycle(chunks, n_harmonics):
+    X = make_series(30, shape=(3, 3))
+    X = X if chunks is None else X.chunk(chunks)
+    transformer = Anomaly(5, n_harmonics).fit(X)
+    transposed = transformer.transform(X.transpose("time", "lon", "lat"))
+    assert transposed.dims == ("time", "lon", "lat")
+    xr.testing.assert_allclose(transposed.transpose(*X.dims), transformer.transform(X))
+    with pytest.raises(ValueError, match=r"dimensions \('lat', 'x'\), the cycle was learned from \('lat', 'lon'\)"):
+        transformer.transform(X.rename(lon="x"))
+
+
+def test_a_channel_that_was_taken_out_is_refused():
+    X = make_series(30, channels=["t", "q"])
+    transformer = Anomaly(3).fit(X)
+    with pytest.raises(ValueError, match=r"fields of \(1, 3, 4\), the cycle has \(2, 3, 4\): fit it on X"):
+        transformer.transform(X.isel(variable=1))
+    one = Anomaly(3).fit(X[:, :1])
+    np.testing.assert_allclose(one.transform(X[:, 0]), one.transform(X[:, :1])[:, 0])
