@@ -28,6 +28,7 @@ AXES = ("datetime64", "number", *CALENDARS.split())  # what `Calendar.axis` may 
 # what the transformers of channels learn
 SCALED = ("data_min_", "data_max_")
 LOG = (*SCALED, "bound_", "offset_")
+LABELS = "channels_"  # that those inside of a forecaster do not have
 STATE_WORDS = 624  # of the Mersenne twister
 
 
@@ -123,6 +124,9 @@ def _check_channels(transformer: ChannelTransformer, *learned: str) -> None:
     shape: tuple[int | None, ...] = (None,)
     for name in learned:
         shape = check_array(getattr(transformer, name), shape, name, "iuf").shape
+    labels = check(vars(transformer).get(LABELS), (xr.DataArray, type(None)), LABELS)
+    if labels is not None and labels.shape != shape:
+        raise ValueError(f"{LABELS} has the shape {labels.shape}, expected {shape}")
     low, high = transformer.feature_range
     if not low < high:
         raise ValueError(f"feature_range={transformer.feature_range!r} has no width")
@@ -154,17 +158,17 @@ def _check_cycle(anomaly: Anomaly) -> None:
     anomaly.weights(as_index([anomaly.origin_]))
 
 
-def _transformer_form(cls: type, learned: tuple[str, ...], check_learned: Callable[[Any], None]) -> Form:
-    """Return the form of a transformer, fitted or not."""
+def _transformer_form(cls: type, learned: tuple[str, ...], check_learned: Callable[[Any], None], *also: str) -> Form:
+    """Return the form of a transformer, fitted or not, with what it has `also` where it was fitted to labels."""
 
     def take_apart(transformer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        fitted = {name: getattr(transformer, name) for name in learned if hasattr(transformer, name)}
+        fitted = {name: getattr(transformer, name) for name in (*learned, *also) if hasattr(transformer, name)}
         return transformer.get_params(deep=False), fitted
 
     def put_together(parameters: Mapping[str, Any], fitted: Mapping[str, Any]) -> Any:
         transformer = cls(**parameters)
         if fitted:
-            if set(fitted) != set(learned):  # half a fit is none
+            if set(fitted) - set(also) != set(learned):  # half a fit is none
                 raise ValueError(f"it learned {sorted(fitted)}, expected {sorted(learned)}")
             vars(transformer).update(fitted)
             check_learned(transformer)
@@ -231,9 +235,9 @@ FORMS = (
         lambda s: [getattr(s, field.name) for field in dataclasses.fields(s)],
         _statistics,
     ),
-    _transformer_form(MinMaxTransformer, SCALED, _check_scaled),
+    _transformer_form(MinMaxTransformer, SCALED, _check_scaled, LABELS),
     _transformer_form(Anomaly, ("calendar_", "period_", "origin_", "n_phases_", "year_", "cycle_"), _check_cycle),
-    _transformer_form(LogTransformer, LOG, _check_log),
+    _transformer_form(LogTransformer, LOG, _check_log, LABELS),
     Form(np.random.RandomState, ("key", "position", "has_gauss", "gauss"), _take_random_state, _random_state),
     Form(
         np.random.Generator,

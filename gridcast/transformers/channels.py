@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.grid import Series, unwrap
+from gridcast.data.grid import Series, has_channels, unwrap
+from gridcast.data.labels import from_to, same_labels
 from gridcast.data.statistics import check_no_fill_values, extremes
 from gridcast.transformers.labels import labelled, map_fields
 
@@ -23,11 +24,14 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
     ----------
     data_min_, data_max_ : ndarray, shape (channel,)
         Data range in physical units.
+    channels_ : DataArray or None
+        Labels of the channels, whose order `transform` expects; None where the training series has none.
     """
 
     feature_range: tuple[float, float]
     data_min_: np.ndarray
     data_max_: np.ndarray
+    channels_: xr.DataArray | None
 
     def fit(self, X: Any, y: None = None) -> Self:
         """Learn the scales of the channels, or check those given, in one pass.
@@ -48,7 +52,11 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
             If a parameter does not fit `X`, or `X` holds infinite values, undeclared fill values such as 1e20, or a
             channel without any observation.
         """
-        return self.fit_series(unwrap(labelled(X))[0])
+        series, _ = unwrap(labelled(X))
+        self.fit_series(series)
+        grid = series.grid
+        self.channels_ = grid.coords.get(grid.dims[0]) if len(grid.dims) == 3 else None
+        return self
 
     def transform(self, X: Any) -> xr.DataArray:
         """Scale `X`.
@@ -63,7 +71,7 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
         DataArray
             Scaled, lazy if `X` is.
         """
-        return map_fields(labelled(X), self.transform_values)
+        return map_fields(self._of_same_channels(labelled(X)), self.transform_values)
 
     def inverse_transform(self, X: Any) -> xr.DataArray:
         """Undo `transform`.
@@ -78,7 +86,7 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
         DataArray
             Physical units, lazy if `X` is.
         """
-        return map_fields(labelled(X), self.inverse_transform_values)
+        return map_fields(self._of_same_channels(labelled(X)), self.inverse_transform_values)
 
     @abstractmethod
     def fit_series(self, series: Series, calendar: Calendar | None = None) -> Self:
@@ -108,6 +116,21 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
         # a fill value of 1e20 would squeeze all data into one point
         check_no_fill_values(smallest, largest)
         return smallest, largest, n_observed, *others
+
+    def _of_same_channels(self, X: xr.DataArray) -> xr.DataArray:
+        """Return `X`; raise a ValueError where its channels have other labels than those of the training series."""
+        known = vars(self).get("channels_")  # not of one inside of a forecaster
+        # whose own `get` makes a coordinate where a dimension has none
+        theirs = dict(X.coords).get(X.dims[-3]) if has_channels(X) else None
+        # another number of channels is refused with the values
+        if known is None or theirs is None or known.shape != theirs.shape:
+            return X
+        if not same_labels(known.values, theirs.values):
+            raise ValueError(
+                f"X has other labels along {theirs.name!r} ({from_to(theirs.values)}) than the series that the "
+                f"transformer was fitted on ({from_to(known.values)}): sort or select it alike, or fit again"
+            )
+        return X
 
     def _check_fitted_on(self, values: Any) -> None:
         """Raise an error unless this is fitted, on as many channels as `values` (..., channel, y, x) has."""

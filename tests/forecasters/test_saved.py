@@ -537,6 +537,21 @@ def test_a_pipeline_keeps_its_logarithm(tmp_path):
     assert vars(loaded[0]).keys() == vars(pipeline[0]).keys()
 
 
+def test_a_pipeline_keeps_the_labels_of_its_channels(tmp_path):
+    levels = xr.concat([TRAIN, TRAIN + 1], "level").assign_coords(level=[500, 850]).transpose("time", "level", ...)
+    steps = [("scale", gc.MinMaxTransformer()), ("naive", gc.NaiveForecaster(random_state=0))]
+    pipeline = gc.ForecastPipeline(steps).fit(levels)
+    loaded = reopened(pipeline, tmp_path)
+    xr.testing.assert_identical(loaded[0].channels_, pipeline[0].channels_)
+    with pytest.raises(ValueError, match=r"other labels along 'level' \(850 to 500\)"):
+        loaded.predict(levels[:, ::-1])
+    del pipeline[0].channels_  # as older files are
+    xr.testing.assert_identical(reopened(pipeline, tmp_path).predict(2), pipeline.predict(2))
+    pipeline[0].channels_ = levels.lat
+    with pytest.raises(ValueError, match=r"holds no .*channels_ has the shape"):
+        reopened(pipeline, tmp_path)
+
+
 NAIVE = {
     "no archive": (set_at(LEARNED, "archive", to=DELETE), r"learned lacks \['archive'\]"),
     "more learned": (

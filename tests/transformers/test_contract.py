@@ -156,3 +156,14 @@ def test_bad_series(transformer):
     xr.testing.assert_identical(transformer.transform(X), expected)
     with pytest.raises(ValueError, match=r"X has .*2.*: fit it on X"):
         transformer.transform(make_series(channels=["t", "q"]))
+
+
+@every_transformer
+def test_channels_in_another_order_are_refused(transformer):
+    X = make_series(channels=[500, 850])
+    transformer = clone(transformer).fit(X)
+    for method in (transformer.transform, transformer.inverse_transform):
+        with pytest.raises(ValueError, match=r"X has other .*'variable'"):
+            method(X[:, ::-1])
+        unnamed = method(X.drop_vars("variable"))
+        np.testing.assert_array_equal(unnamed, method(X.assign_coords(variable=[500.0, 850.0])))
