@@ -15,7 +15,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.dimensions import way_to_fields, way_to_order, way_to_time
 from gridcast.data.geography import around_the_globe
 from gridcast.data.inference import infer_calendar
-from gridcast.data.labels import check_names, constant_labels, from_to, of_any, same_labels, same_samples
+from gridcast.data.labels import RESERVED, check_names, constant_labels, from_to, of_any, same_labels, same_samples
 from gridcast.data.read_errors import check_unchanged, naming_the_file
 from gridcast.data.statistics import beyond_precision
 from gridcast.data.time_kinds import refuse_other_kinds
@@ -320,8 +320,8 @@ def as_lazy(X: xr.DataArray) -> xr.DataArray:
 
 
 def has_channels(X: xr.DataArray) -> bool:
-    """Whether a field of `X`, a series or an ensemble of it, has a channel dimension."""
-    return X.ndim - len({"member", "quantile", "sample", TIME} & set(X.dims)) == 3
+    """Whether a field of `X`, a series or forecasts of it, has a channel dimension."""
+    return X.ndim - len({*RESERVED, SAMPLE, TIME} & set(X.dims)) == 3
 
 
 def refuse_dataset(X: Any) -> None:

@@ -235,7 +235,8 @@ class Anomaly(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataArray or ndarray, shape ([member,] [sample,] time, [channel,] y, x)
-            Anomalies or forecasts of anomalies; the time labels say which part of the cycle is added.
+            Anomalies or forecasts of anomalies; the time labels say which part of the cycle is added. Those of a
+            backtest have ``init_time, lead_time`` in the place of time.
 
         Returns
         -------
@@ -255,13 +256,14 @@ class Anomaly(TransformerMixin, BaseEstimator):
 
     def _cycle_of(self, X: xr.DataArray) -> xr.DataArray:
         check_is_fitted(self)
-        times = X.get_index(TIME) if TIME in X.coords else pd.RangeIndex(X.sizes[TIME])
         dims = self._field_dims(X)
         shape = (1, *(X.sizes[d] for d in dims))[-3:]
         if self.cycle_.shape[1:] != shape:
             raise ValueError(f"X has fields of {shape}, the cycle has {self.cycle_.shape[1:]}: fit it on X")
         cycle = self.cycle_ if len(dims) == 3 else self.cycle_[:, 0]
-        weights = self.weights(times)
+        if TIME not in X.dims:
+            return self._at_valid_times(X, cycle, dims)
+        weights = self.weights(X.get_index(TIME) if TIME in X.coords else pd.RangeIndex(X.sizes[TIME]))
         if X.chunks is None:
             return xr.DataArray(combine(weights, cycle), dims=(TIME, *dims))
         chunks = {d: X.chunksizes[d] for d in (TIME, *dims)}
@@ -272,6 +274,17 @@ class Anomaly(TransformerMixin, BaseEstimator):
         return xr.DataArray(
             da.tensordot(da.from_array(weights, chunks=(chunks[TIME], -1)), lazy, 1), dims=(TIME, *dims)
         )
+
+    def _at_valid_times(self, X: xr.DataArray, cycle: np.ndarray, dims: tuple[Hashable, ...]) -> xr.DataArray:
+        """Return the cycle at the times of a backtest, which lie along ``init_time`` and ``lead_time``."""
+        if TIME not in X.coords:
+            raise ValueError(
+                f"X has the dimensions {X.dims} and no times, which say what part of the cycle it is at: "
+                f"X.assign_coords({TIME}=...)"
+            )
+        labels = X[TIME]
+        found = combine(self.weights(xr.IndexVariable(TIME, labels.values.ravel()).to_index()), cycle)
+        return xr.DataArray(found.reshape(*labels.shape, *cycle.shape[1:]), dims=(*labels.dims, *dims))
 
     def _field_dims(self, X: xr.DataArray) -> tuple[Hashable, ...]:
         """Return the dimensions of the cycle, ([channel,] y, x), by the names of `X`; raise where it has others."""

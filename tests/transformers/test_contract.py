@@ -167,3 +167,19 @@ def test_channels_in_another_order_are_refused(transformer):
             method(X[:, ::-1])
         unnamed = method(X.drop_vars("variable"))
         np.testing.assert_array_equal(unnamed, method(X.assign_coords(variable=[500.0, 850.0])))
+
+
+@every_transformer
+@pytest.mark.parametrize("channels", [None, ["t", "q"]])
+def test_a_backtest_is_transformed_by_its_valid_times(transformer, channels):
+    X = make_series(channels=channels)
+    transformer = clone(transformer).fit(X)
+    steps = xr.DataArray(np.arange(3) + np.arange(5)[:, None], dims=("init_time", "lead_time"))
+    forecasts = X.isel(time=steps)
+    for method in (transformer.transform, transformer.inverse_transform):
+        expected = method(X).isel(time=steps)
+        xr.testing.assert_allclose(method(forecasts), expected)
+        xr.testing.assert_allclose(method(forecasts.chunk(init_time=2)), expected)
+    if isinstance(transformer, Anomaly):
+        with pytest.raises(ValueError, match=r"no times, which say .* X\.assign_coords\(time="):
+            transformer.transform(forecasts.drop_vars("time"))
