@@ -77,8 +77,8 @@ def with_errors(series: Series, observation_error: Any) -> Series:
     ----------
     series : Series
     observation_error : float, ndarray, DataArray or None
-        Standard deviation in the units of the series: one number, a field, or a series. Infinite or NaN is an
-        observation that does not count. None leaves the series as it is.
+        Standard deviation in the units of the series: one number, a field, or a series. Infinite, NaN or masked is
+        an observation that does not count. None leaves the series as it is.
 
     Raises
     ------
@@ -94,6 +94,8 @@ def with_errors(series: Series, observation_error: Any) -> Series:
         if observation_error < 0:
             raise ValueError(f"observation_error={observation_error!r} is negative: give a standard deviation")
         return with_array(series, np.broadcast_to(np.float32(observation_error), shape))
+    if isinstance(observation_error, np.ma.MaskedArray):
+        observation_error = np.ma.filled(observation_error.astype(np.float32), np.nan)
     if isinstance(observation_error, np.ndarray):
         try:
             given = _with_channel(observation_error, series.grid)

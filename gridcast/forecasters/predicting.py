@@ -52,7 +52,7 @@ class PredictingForecaster(CalibratedForecaster):
             Those of the last `context` steps; by default what is kept.
         observation_error : float, ndarray or DataArray, optional
             Standard deviation of the error of each observation of the history, in its units: a number, a field, or a
-            series with its times; infinite or NaN where an observation is not to count. The forecast then starts from
+            series with its times; infinite, NaN or masked where one is not to count. The forecast then starts from
             what the observations and the linear model of the forecaster say together, and gaps of the history are
             filled by it. By default observations are taken to be as good as those of the training series; gaps are
             filled so as well, unless that has had gaps itself (a hundredth of its cells ever observed).

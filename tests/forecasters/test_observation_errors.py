@@ -128,3 +128,12 @@ def test_a_missing_cell_leaves_what_is_known_of_the_noise():
     gapped[-2, 0, 0] = np.nan
     found = model.predict(gapped, 1, observation_error=1.0)
     np.testing.assert_allclose(found[..., 8:], whole[..., 8:], atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [float, int])
+def test_a_masked_error_is_a_gap(linear_model, linear_later, dtype):
+    error = np.ones(linear_later.shape, dtype)
+    masked = np.ma.masked_array(error, mask=False)
+    masked[-2:, :4] = np.ma.masked
+    expected = linear_model.predict(linear_later, 2, observation_error=np.where(masked.mask, np.nan, error))
+    xr.testing.assert_identical(linear_model.predict(linear_later, 2, observation_error=masked), expected)
