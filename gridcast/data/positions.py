@@ -28,8 +28,17 @@ def positions(calendar: Calendar, times: pd.Index, period: Period) -> dict[str, 
         have one meaning. A year of days has four where there are leap years: ``"noleap"``, in which 29 February is 28
         February; ``"mean"``, of 365.2425 days each; ``"calendar"``, as long as each is; and ``"days"``, days since
         1 January in years of 365.25.
+
+    Raises
+    ------
+    ValueError
+        If `times` are numbers, as of steps without labels.
     """
     parts = take_apart(times)
+    if parts.axis == "number":
+        raise ValueError(
+            f"X has no time labels, which say where in the {period} its steps lie: X.assign_coords(time=...)"
+        )
     if period == "day":
         return {"day": parts.count % DAY / DAY}
     if calendar.kind == "months":

@@ -31,3 +31,9 @@ def test_months_and_days():
     months = positions(Calendar("months", 3, "datetime64"), times, "year")
     assert {name: p.tolist() for name, p in months.items()} == {"months": [0, 0.25]}
     assert positions(Calendar("equal", 1, "datetime64"), times, "day")["day"].tolist() == [0, 0.75]
+
+
+@pytest.mark.parametrize("calendar", [Calendar("equal", 86_400_000_000, "datetime64"), Calendar("months", 1, "noleap")])
+def test_steps_without_labels_have_no_position(calendar):
+    with pytest.raises(ValueError, match=r"no time labels, .* in the year .* X\.assign_coords\(time="):
+        positions(calendar, pd.RangeIndex(3), "year")

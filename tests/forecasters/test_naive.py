@@ -73,3 +73,12 @@ def test_gaps_make_no_narrower_members(strategy):
         for X in (whole, gapped)
     ]
     assert spread[1] == pytest.approx(spread[0], rel=0.1)
+
+
+@pytest.mark.parametrize("freq", ["D", "MS", "6h"])
+def test_a_history_without_times_is_at_no_part_of_a_cycle(freq):
+    X = make_series(800)
+    X = X.assign_coords(time=pd.date_range("2001-01-01", periods=800, freq=freq)).fillna(0)
+    model = gc.NaiveForecaster("climatology", period="day" if freq == "6h" else "year").fit(X)
+    with pytest.raises(ValueError, match=r"X.assign_coords\(time=...\)"):
+        model.predict(X[-40:].drop_vars("time"), 2)
