@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from gridcast.data.grid import Series, unwrap
+from gridcast.data.labels import same_labels
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class AreaMean:
         for dim in self.region.dims:
             ours, theirs = grid.coords.get(dim), labels.get(dim)
             size = grid.shape[-len(grid.dims) :][grid.dims.index(dim)]
-            differ = ours is not None and theirs is not None and not np.array_equal(ours.values, theirs.values)
+            differ = ours is not None and theirs is not None and not same_labels(ours.values, theirs.values)
             if self.region.sizes[dim] != size or differ:
                 raise ValueError(f"given: region is of another grid along {dim!r}: reindex it like the series")
         region = self.region.transpose(*[d for d in grid.dims if d in self.region.dims])

@@ -48,6 +48,16 @@ def test_means_of_a_region_are_within_their_range(linear_model, box):
     np.testing.assert_allclose(exact, low, atol=1e-3)
 
 
+def test_a_region_in_another_precision_is_of_the_same_grid(linear_train, box):
+    train = linear_train[:300].assign_coords(y=60 + 0.1 * np.arange(box.sizes["y"]))
+    model = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0).fit(train)
+    region = box.assign_coords(y=train.y.astype("f4"))
+    found = model.predict_samples(2, n_samples=5, given=gc.AreaMean(region, (281, 281)))
+    np.testing.assert_allclose(mean_of(found, box.assign_coords(y=found.y)), 281, atol=1e-2)
+    with pytest.raises(ValueError, match="region is of another grid along 'y'"):
+        model.predict_samples(2, n_samples=5, given=gc.AreaMean(region.assign_coords(y=region.y + 0.1), (281, 281)))
+
+
 def test_several_conditions_hold_together(linear_model, box):
     time = linear_model.predict(3).time
     other = box.roll(x=6)
