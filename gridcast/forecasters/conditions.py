@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from gridcast.data.grid import Series, unwrap
+from gridcast.data.grid import TIME, Series, unwrap
 from gridcast.data.labels import same_labels
+from gridcast.data.time_kinds import refuse_other_kinds
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,24 @@ def known_future(given: xr.DataArray, times: pd.Index, series: Series) -> np.nda
 
     Raises
     ------
-    ValueError
-        If it is of another grid, or knows of a time that is not forecast.
+    TypeError, ValueError
+        If it is no series of numbers, of another grid, or knows of a time that is not forecast.
     """
-    future, _ = unwrap(given)
-    series.grid.check_same(future.grid)
+    labels = given.get_index(TIME) if TIME in given.indexes and series.has_times else None
+    try:
+        if labels is not None:
+            refuse_other_kinds(given)
+        # chosen times are not equally far apart
+        future, _ = unwrap(given.drop_vars(TIME) if TIME in given.indexes else given)
+        series.grid.check_same(future.grid)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"given: {error}") from error
     n_samples = series.values.shape[0]
     if future.values.shape[0] not in (1, n_samples):
         raise ValueError(f"given has {future.values.shape[0]} samples, the series has {n_samples}")
-    labelled = future.has_times and series.has_times
-    at = times.get_indexer(future.times) if labelled else np.arange(len(future))
+    at = np.arange(len(future)) if labels is None else times.get_indexer(labels)
     if (at < 0).any() or len(at) > len(times):
-        beyond = future.times[int(np.argmax(at < 0))] if labelled else len(future)
+        beyond = len(future) if labels is None else labels[int(np.argmax(at < 0))]
         raise ValueError(
             f"given has {beyond}, which is not forecast: the forecast goes from {times[0]} to {times[-1]}; "
             "select these times or raise horizon"

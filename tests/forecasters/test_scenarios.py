@@ -67,6 +67,16 @@ def test_several_conditions_hold_together(linear_model, box):
     np.testing.assert_allclose(mean_of(members, other), 279, atol=1e-2)
 
 
+def test_chosen_days_need_not_be_equally_far_apart(linear_model, box):
+    wanted = (linear_model.predict(5) + 1).where(box > 0)
+    members = linear_model.predict_samples(5, n_samples=5, given=wanted[[3, 0, 1]])
+    met = members.where(box > 0).mean("member")
+    np.testing.assert_allclose(met[[3, 0, 1]], wanted[[3, 0, 1]], atol=1e-2)
+    assert abs(met - wanted)[2].max() > 0.1
+    with pytest.raises(TypeError, match=r"given: .*time must be datetime64"):
+        linear_model.predict_samples(5, n_samples=5, given=wanted.assign_coords(time=list("abcde")))
+
+
 def test_what_no_member_meets_is_refused(linear_model, box):
     with pytest.raises(ValueError, match=r"no member meets AreaMean\(between=\(400, 401\)\)"):
         linear_model.predict_samples(2, n_samples=10, given=gc.AreaMean(box, between=(400, 401)))
@@ -77,7 +87,7 @@ def test_other_conditions_are_refused(linear_model, box):
     later = forecast.assign_coords(time=forecast.time + np.timedelta64(30, "D"))
     with pytest.raises(ValueError, match="which is not forecast"):
         linear_model.predict_samples(2, n_samples=3, given=later)
-    with pytest.raises(ValueError, match="entries along 'y'"):
+    with pytest.raises(ValueError, match=r"given: .* entries along 'y'"):
         linear_model.predict_samples(2, n_samples=3, given=forecast[:, :4])
     with pytest.raises(ValueError, match="region is of another grid along 'x'"):
         linear_model.predict_samples(2, n_samples=3, given=gc.AreaMean(box[:, :5], (280, 281)))
