@@ -13,6 +13,7 @@ import xarray as xr
 from gridcast.data.grid import TIME, Series, unwrap
 from gridcast.data.labels import same_labels
 from gridcast.data.time_kinds import refuse_other_kinds
+from gridcast.data.units import warn_of_other_units
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ def known_future(given: xr.DataArray, times: pd.Index, series: Series) -> np.nda
     ------
     TypeError, ValueError
         If it is no series of numbers, of another grid, or knows of a time that is not forecast.
+
+    Warns
+    -----
+    UserWarning
+        If it says that it is in other units than the series.
     """
     labels = given.get_index(TIME) if TIME in given.indexes and series.has_times else None
     try:
@@ -107,6 +113,8 @@ def known_future(given: xr.DataArray, times: pd.Index, series: Series) -> np.nda
         series.grid.check_same(future.grid)
     except (TypeError, ValueError) as error:
         raise type(error)(f"given: {error}") from error
+    ours, theirs = (grid.attrs.get("units") for grid in (series.grid, future.grid))
+    warn_of_other_units("given", theirs, "the training series", ours, stacklevel=6)
     n_samples = series.values.shape[0]
     if future.values.shape[0] not in (1, n_samples):
         raise ValueError(f"given has {future.values.shape[0]} samples, the series has {n_samples}")

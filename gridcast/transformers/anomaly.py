@@ -20,6 +20,7 @@ from gridcast.data.grid import TIME, Series, has_channels, unwrap
 from gridcast.data.labels import same_labels
 from gridcast.data.positions import positions
 from gridcast.data.statistics import check_resolved
+from gridcast.data.units import warn_of_other_units
 from gridcast.transformers.harmonics import HarmonicSums, Rhythm, combine, design
 from gridcast.transformers.labels import labelled, like
 from gridcast.transformers.phases import PhaseSums
@@ -225,9 +226,18 @@ class Anomaly(TransformerMixin, BaseEstimator):
         -------
         DataArray
             Anomalies in the units of `X`, lazy if `X` is.
+
+        Warns
+        -----
+        UserWarning
+            If `X` says that it is in other units than the training series.
         """
         X = labelled(X)
-        return like(X, (X - self._cycle_of(X)).data)
+        cycle = self._cycle_of(X)
+        if known := vars(self).get("grid_"):
+            ours, theirs = known.attrs.get("units"), X.attrs.get("units")
+            warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
+        return like(X, (X - cycle).data)
 
     def inverse_transform(self, X: Any) -> xr.DataArray:
         """Add the cycle.

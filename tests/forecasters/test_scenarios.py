@@ -77,6 +77,14 @@ def test_chosen_days_need_not_be_equally_far_apart(linear_model, box):
         linear_model.predict_samples(5, n_samples=5, given=wanted.assign_coords(time=list("abcde")))
 
 
+def test_what_is_given_in_other_units_is_told(linear_train):
+    model = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0)
+    given = model.fit(linear_train[:300].assign_attrs(units="K")).predict(1)
+    with pytest.warns(UserWarning, match="given is in 'degC' and the training series in 'K'") as told:
+        model.predict_samples(1, n_samples=3, given=given.assign_attrs(units="degC"))
+    assert told[0].filename == __file__
+
+
 def test_what_no_member_meets_is_refused(linear_model, box):
     with pytest.raises(ValueError, match=r"no member meets AreaMean\(between=\(400, 401\)\)"):
         linear_model.predict_samples(2, n_samples=10, given=gc.AreaMean(box, between=(400, 401)))

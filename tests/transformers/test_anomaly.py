@@ -217,3 +217,11 @@ def test_a_channel_that_was_taken_out_is_refused():
         transformer.transform(X.isel(variable=1))
     one = Anomaly(3).fit(X[:, :1])
     np.testing.assert_allclose(one.transform(X[:, 0]), one.transform(X[:, :1])[:, 0])
+
+
+def test_other_units_than_those_of_the_cycle_are_told():
+    X = make_series(30)
+    transformer = Anomaly(3).fit(X)
+    with pytest.warns(UserWarning, match="X is in 'degC' and the training series in 'K'") as told:
+        transformer.transform(X.assign_attrs(units="degC"))
+    assert told[0].filename == __file__
