@@ -159,9 +159,9 @@ def _times(kind: str, one: xr.DataArray, series: Series, calendar: Calendar, fir
         raise ValueError(f"{kind} {which[0]}: {which[1]}.assign_coords(time=...) says which step is which")
     if not labelled:
         return pd.RangeIndex(first, first + n, name=TIME)
+    refuse_other_kinds(one, kind)
     times = one.get_index(TIME)
     try:
-        refuse_other_kinds(one)
         calendar.check(times)
     except ValueError as error:
         second = f" and {times[1]}" if len(times) > 1 else ""

@@ -72,6 +72,8 @@ def test_a_series_that_is_too_short_on_either_side_is_named():
 
 
 NOLEAP = [cftime.DatetimeNoLeap(2001, 1, day) for day in range(1, 11)]
+TEXT = [f"2001-01-{day:02}" for day in range(1, 11)]
+NUMBERS = [20010100 + day for day in range(1, 11)]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,8 @@ NOLEAP = [cftime.DatetimeNoLeap(2001, 1, day) for day in range(1, 11)]
         (lambda s: s.isel(time=[0, 1, 3]), ValueError, r"covariates is not on the time steps of X, 1 day.*interp"),
         (lambda s: s.isel(time=[0, 2, 4]), ValueError, r"covariates is not on the time steps of X, 1 day"),
         (lambda s: s.assign_coords(time=NOLEAP), ValueError, r"covariates is not on the time steps of X"),
+        (lambda s: s.assign_coords(time=TEXT), TypeError, r"covariates: time must .*covariates\.assign_coords\(time="),
+        (lambda s: s.assign_coords(time=NUMBERS), ValueError, r"covariates: its times are dates written as numbers"),
         (lambda s: s.drop_vars("time"), ValueError, r"covariates has no time labels, X has: .*assign_coords\(time"),
         (lambda s: s.where(s > 5, np.inf), ValueError, r"covariates holds an infinite value: mark missing"),
         (lambda s: s.astype(str), TypeError, r"covariates holds <U\d+: give numbers"),
