@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Grid, Series
 from gridcast.data.parameters import AUTO
+from gridcast.data.variables import each_of, naming_the_variable
 
 ROUNDING = 1e-7  # of the largest value, below which a standard deviation is rounding
 PERIODS = {"season": "year", "day": "day"}  # name of a feature -> period of the calendar
@@ -103,7 +103,11 @@ def static_fields(static: Any, grid: Grid) -> np.ndarray | None:
     """
     if static is None:
         return None
-    fields = np.concatenate([_fields(part, grid) for part in _parts(static)])
+    found = []
+    for part in each_of("static", static, (TIME, *grid.dims[-2:])):
+        with naming_the_variable(part):
+            found.append(_fields(part, grid))
+    fields = np.concatenate(found)
     if np.isinf(fields).any():
         raise ValueError("static holds an infinite value: mark missing values with NaN")
     seen = np.isfinite(fields)
@@ -114,12 +118,6 @@ def static_fields(static: Any, grid: Grid) -> np.ndarray | None:
     # a field without variance, or with that of rounding, becomes zero
     varies = std > ROUNDING * np.abs(np.where(seen, fields, 0)).max((1, 2), keepdims=True)
     return np.divide(centred, std, out=np.zeros_like(centred), where=varies).astype(np.float32)
-
-
-def _parts(static: Any) -> Sequence[Any]:
-    if isinstance(static, xr.Dataset):
-        return list(static.data_vars.values())
-    return list(static) if isinstance(static, list | tuple) else [static]
 
 
 def _fields(part: Any, grid: Grid) -> np.ndarray:

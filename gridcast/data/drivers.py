@@ -14,6 +14,7 @@ import xarray as xr
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import SAMPLE, TIME, Grid, Series, as_lazy, extend
 from gridcast.data.time_kinds import refuse_other_kinds
+from gridcast.data.variables import each_of, naming_the_variable
 
 AHEAD, PAST = "covariates", "past_covariates"  # the parameters of the methods
 FIELDS = "/fields"  # behind the name of a part that is gridded
@@ -97,23 +98,15 @@ def read_drivers(
     for kind, given in ((AHEAD, covariates), (PAST, past_covariates)):
         if given is None:
             continue
-        found = [_read(kind, one, series, calendar, first) for one in _each(kind, given)]
+        found = []
+        for one in each_of(kind, given, (SAMPLE, TIME, *series.grid.dims[-2:])):
+            with naming_the_variable(one):
+                found.append(_read(kind, one, series, calendar, first))
         for name, gridded in ((kind, False), (kind + FIELDS, True)):
             some = [part for part, is_gridded in found if is_gridded == gridded]
             if some:
                 parts[name] = _side_by_side(kind, some, calendar)
     return Drivers(parts) if parts else None
-
-
-def _each(kind: str, given: Any) -> Sequence[Any]:
-    if isinstance(given, xr.Dataset):
-        given = list(given.data_vars.values())
-    found: list[Any] = []
-    for one in given if isinstance(given, list | tuple) else [given]:
-        found += list(one.data_vars.values()) if isinstance(one, xr.Dataset) else [one]
-    if not found:
-        raise ValueError(f"{kind} holds nothing: give a DataArray, or None for none")
-    return found
 
 
 def _read(kind: str, one: Any, series: Series, calendar: Calendar, first: Any) -> tuple[Series, bool]:
