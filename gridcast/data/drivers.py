@@ -13,6 +13,7 @@ import xarray as xr
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import SAMPLE, TIME, Grid, Series, as_lazy, extend
+from gridcast.data.statistics import check_resolved
 from gridcast.data.time_kinds import refuse_other_kinds
 from gridcast.data.variables import each_of, naming_the_variable
 
@@ -73,7 +74,13 @@ class Drivers:
 
 
 def read_drivers(
-    covariates: Any, past_covariates: Any, series: Series, calendar: Calendar, first: Any | None = None
+    covariates: Any,
+    past_covariates: Any,
+    series: Series,
+    calendar: Calendar,
+    first: Any | None = None,
+    *,
+    learned: bool = False,
 ) -> Drivers | None:
     """Take the labels off covariates; None where none are given.
 
@@ -87,11 +94,14 @@ def read_drivers(
         Of the series, which they must follow.
     first : label, optional
         Step of covariates without time labels, by default the first of `series`.
+    learned : bool
+        Whether a model is to learn from them: a few steps may be closer together than all of them.
 
     Raises
     ------
     TypeError, ValueError
-        If one of them is no array of numbers over time, is on another grid or calendar, or holds an infinite value.
+        If one of them is no array of numbers over time, is on another grid or calendar, or holds an infinite value; of
+        those that are learned from, also if single precision can not tell its values apart.
     """
     first = series.times[0] if first is None else first
     parts: dict[str, Series] = {}
@@ -101,9 +111,12 @@ def read_drivers(
         found = []
         for one in each_of(kind, given, (SAMPLE, TIME, *series.grid.dims[-2:])):
             with naming_the_variable(one):
-                found.append(_read(kind, one, series, calendar, first))
-        for name, gridded in ((kind, False), (kind + FIELDS, True)):
-            some = [part for part, is_gridded in found if is_gridded == gridded]
+                part, gridded = _read(kind, one, series, calendar, first)
+                if learned:
+                    check_resolved(part.values, kind)
+                found.append((replace(part, values=part.values.astype(np.float32)), gridded))
+        for name, on_grid in ((kind, False), (kind + FIELDS, True)):
+            some = [part for part, gridded in found if gridded == on_grid]
             if some:
                 parts[name] = _side_by_side(kind, some, calendar)
     return Drivers(parts) if parts else None
@@ -140,7 +153,6 @@ def _read(kind: str, one: Any, series: Series, calendar: Calendar, first: Any) -
         values = np.asarray(values)[..., None, None]
     if isinstance(values, np.ndarray) and np.isinf(values).any():
         raise ValueError(f"{kind} holds an infinite value: mark missing values with NaN")
-    values = values.astype(np.float32)
     grid = Grid(("covariate", y, x), tuple(values.shape[2:]), {})
     return Series(values, _times(kind, one, series, calendar, first), grid), gridded
 

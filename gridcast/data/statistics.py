@@ -41,20 +41,22 @@ def check_no_fill_values(smallest: np.ndarray, largest: np.ndarray) -> None:
             )
 
 
-def check_resolved(values: Any) -> None:
+def check_resolved(values: Any, name: str = "X") -> None:
     """Raise a ValueError if single precision can not tell the values of a channel apart, of a series as it is given.
 
     Parameters
     ----------
     values : numpy or dask array, (sample, time, channel, y, x)
         Read once more where they are in double precision or whole numbers.
+    name : str
+        Of the parameter that they are.
     """
     if values.dtype not in (np.float16, np.float32):  # single precision has told apart what is told apart
         smallest, largest, *_ = extremes(values)
-        check_precision(smallest, largest, values.dtype)
+        check_precision(smallest, largest, values.dtype, name)
 
 
-def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) -> None:
+def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype, name: str = "X") -> None:
     """Raise a ValueError if single precision can not tell the values of a channel between its extremes apart.
 
     Parameters
@@ -62,6 +64,8 @@ def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) 
     smallest, largest : ndarray, (channel,)
     dtype : dtype
         Of the values; single precision has already told apart what is told apart.
+    name : str
+        Of the parameter that they are.
     """
     single = np.finfo(np.float32)
     for low, high in zip(np.ravel(smallest).astype(float), np.ravel(largest).astype(float), strict=True):
@@ -69,11 +73,11 @@ def check_precision(smallest: np.ndarray, largest: np.ndarray, dtype: np.dtype) 
         if not np.isfinite(size) or size == 0:  # never observed, infinite or all zero: said elsewhere
             continue
         if size > single.max / MARGIN or (0 < spread < single.tiny * MARGIN):
-            raise beyond_precision(low if abs(low) == size else high, spread if size < 1 else size)
+            raise beyond_precision(low if abs(low) == size else high, spread if size < 1 else size, name)
         if 0 < spread < LEAST_STEPS * single.eps * size and dtype.kind + str(dtype.itemsize) not in "f2 f4":
             raise ValueError(
-                f"X lies between {low:.10g} and {high:.10g}, where single precision has steps of "
-                f"{single.eps * size:.1g}: take away what all values have in common, X - {low:.10g}"
+                f"{name} lies between {low:.10g} and {high:.10g}, where single precision has steps of "
+                f"{single.eps * size:.1g}: take away what all values have in common, {name} - {low:.10g}"
             )
 
 
@@ -118,11 +122,11 @@ def sums_above(values: Any, bound: np.ndarray) -> tuple[Any, Any]:
     return library.where(above, values, 0).sum((0, 1, 3, 4), dtype=float), above.sum((0, 1, 3, 4))
 
 
-def beyond_precision(value: float, unit: float | None = None) -> ValueError:
+def beyond_precision(value: float, unit: float | None = None, name: str = "X") -> ValueError:
     """Return the error for a value that is too large, or too small, for single precision."""
     return ValueError(
-        f"X holds {value:g}, which single precision can not hold: mark values that are wrong with NaN, "
-        f"X.where(abs(X) < 1e30), or take another unit, X / {unit or abs(value):.0e}"
+        f"{name} holds {value:g}, which single precision can not hold: mark values that are wrong with NaN, "
+        f"{name}.where(abs({name}) < 1e30), or take another unit, {name} / {unit or abs(value):.0e}"
     )
 
 

@@ -28,7 +28,7 @@ class DrivenForecaster(HistoryForecaster):
 
     def _fit_drivers(self, series: Series, calendar: Calendar, driving: Driving) -> Series:
         """Return a training series with its covariates."""
-        drivers = read_drivers(*driving, series, calendar)
+        drivers = read_drivers(*driving, series, calendar, learned=True)
         if drivers is None:
             return series
         for kind in (AHEAD, PAST):

@@ -111,3 +111,17 @@ def test_other_hours_of_the_same_step_are_named():
     drivers, times = read(late), series.indexes["time"]
     with pytest.raises(ValueError, match=r"covariates have the time 2001-01-02 06:00:00 where X has 2001-01-02 00:00"):
         drivers.check_covers("covariates", times[1], times[3], unwrap(series)[1], "X", "or cut X")
+
+
+@pytest.mark.parametrize("chunks", [{}, {"time": 3}])
+def test_what_single_precision_can_not_tell_apart_is_not_learned_from(chunks):
+    series = make_series()
+    far = 1e8 + series / 100
+    far = far.chunk(chunks) if chunks else far
+    for covariates, past, name in ((far, None, "covariates"), (None, far, "past_covariates")):
+        with pytest.raises(
+            ValueError, match=rf"^{name} lies between 1.* single precision .* common, {name} - 100000000"
+        ):
+            read_drivers(covariates, past, *unwrap(series), learned=True)
+    read(far)  # a few steps of what was learned from
+    assert read_drivers(far - 1e8, None, *unwrap(series), learned=True).parts["covariates/fields"].values.dtype == "f4"

@@ -77,6 +77,17 @@ def test_forecasts_are_near_the_best_there_are():
     assert ((ratio > 0.6) & (ratio < 1.6)).all()
 
 
+def test_a_covariate_far_from_zero_is_heard_or_refused():
+    series, tide, _ = make_driven()
+    with pytest.raises(ValueError, match=r"take away what all values have in common, covariates - "):
+        gc.NaiveForecaster().fit(series, covariates=tide + 1e9)
+    with pytest.raises(ValueError, match=r"\(the variable 'tide'\)"):
+        gc.NaiveForecaster().fit(series, covariates=xr.Dataset({"tide": tide + 1e9}))
+    model = small("linear").fit(series[:N_TRAIN], covariates=tide[:N_TRAIN] + 1000)
+    assert model.covariates_["chosen"].to_dict() == {"none": False, "covariates": True}
+    model.predict(2, covariates=(tide + 1000)[N_TRAIN : N_TRAIN + 2])
+
+
 def test_what_the_past_says_of_the_next_step_lasts_as_long_as_the_series_remembers():
     rng, n = np.random.default_rng(2), 500
     index = rng.normal(size=n)
