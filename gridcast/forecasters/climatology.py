@@ -15,11 +15,11 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
 from gridcast.data.statistics import fill_missing
 from gridcast.data.windows import thinned
-from gridcast.forecasters.inverse_model import BATCH, N_HINDCASTS, inverse_model
+from gridcast.forecasters.inverse_model import BATCH, FOLDS, N_HINDCASTS, inverse_model
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import ERROR_FLOOR, Around
 from gridcast.persistence.forms import check
-from gridcast.training.data import Runs, divide_part, part_of, pieces, read_fields, where_observed
+from gridcast.training.data import Part, Runs, divide_part, parts_beside, pieces, read_fields, where_observed
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly
@@ -41,11 +41,11 @@ MARGIN = 0.005
 class ClimatologyChoice:
     """What ``climatology="auto"`` stands for: the mean, the day or the year, by hindcasts of a linear inverse model.
 
-    Candidates go from the mean or the day, the safest, to the richest. Each is learned from the first
-    three quarters of the training part, with a linear inverse model of the anomalies from it, and the last quarter is
-    forecast. A richer one takes the place of a safer one where its error, the geometric mean over leads, is smaller by
-    more than a margin. Nothing is read where the length decides: a series of many periods has the richest, one that is
-    too short to compare anything has the safest.
+    Candidates go from the mean or the day, the safest, to the richest. Each quarter of the training part is forecast
+    from the others, with each candidate and a linear inverse model of the anomalies from it. A richer one takes the
+    place of a safer one where its error, the geometric mean over leads and quarters, is smaller by more than a margin.
+    Nothing is read where the length decides: a series of many periods has the richest, one that is too short to compare
+    anything has the safest.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class ClimatologyChoice:
     window, context : int
         Steps of a window, and observed steps that a forecast starts from.
     horizon : int
-        Leads that are compared, fewer where the last quarter is short.
+        Leads that are compared, fewer where a quarter is short.
     around : (bool, bool)
         Whether rows and columns go around.
 
@@ -73,17 +73,20 @@ class ClimatologyChoice:
 
     def choose(self, scaled: Series, calendar: Calendar | None) -> Anomaly:
         """Return the cycle of a scaled series; it is not learned yet."""
-        divided = divide_part(self.windows, self.window, self.context)
-        first, stop = (0, 0) if divided is None else part_of(divided[0], self.window)[1:]
-        found = candidates(scaled, calendar, stop - first)
-        if divided is None or len(found) == 1:
+        folds = [divide_part(self.windows, self.window, self.context, fold) for fold in FOLDS]
+        divided = [fold for fold in folds if fold is not None]
+        n_shown = min((sum(map(len_of, self._beside(*fold))) for fold in divided), default=0)
+        found = candidates(scaled, calendar, n_shown)
+        if not divided or len(found) == 1:
             return found[0]
-        comparison = self.read(thinned_series(scaled), *divided)
-        if comparison is None:
+        thin = thinned_series(scaled)
+        read = [self.read(thin, *fold) for fold in divided]
+        comparisons = [comparison for comparison in read if comparison is not None]
+        logs = np.array([[comparison.error(anomaly) for anomaly in found] for comparison in comparisons])
+        logs = logs[np.isfinite(logs).all(axis=1)] if comparisons else np.empty((0, len(found)))
+        if not len(logs):  # nothing that could be forecast was observed
             return found[0]
-        logs = np.array([comparison.error(anomaly) for anomaly in found])
-        if not np.isfinite(logs).all():  # nothing was observed in the last quarter
-            return found[0]
+        logs = logs.mean(axis=0)
         self.scores = dict(zip(map(name_of, found), np.exp(logs - logs[0]).tolist(), strict=True))
         best = 0
         for i in range(1, len(found)):
@@ -101,8 +104,8 @@ class ClimatologyChoice:
         starts = np.array(
             [(sample, step) for sample, begin in later.begins for step in range(begin, later.stop - n + 1)]
         )
-        starts = thinned(starts, N_HINDCASTS)
-        runs, length = pieces(part_of(earlier, self.window), self.window, MOST_FIELDS)
+        starts = thinned(starts, N_HINDCASTS // 2)  # of each quarter
+        runs, length = pieces(self._beside(earlier, later), self.window, MOST_FIELDS)
         return Comparison(
             series,
             Stretches(runs[:, 0], runs[:, 1], read_fields(series, runs, length)),
@@ -110,6 +113,10 @@ class ClimatologyChoice:
             horizon,
             self.around,
         )
+
+    def _beside(self, earlier: np.ndarray, later: Runs) -> list[Part]:
+        found = parts_beside(earlier, self.window, self.context, later)
+        return [part for part in found if len_of(part) >= self.window]
 
 
 @dataclass(frozen=True)
@@ -186,6 +193,11 @@ class Comparison:
         damped = hindcasts.damping()[:, None, None, None] * forecast
         by_lead = (damped - truth).square().double().nanmean((0, 2, 3, 4))
         return float(torch.log(by_lead + ERROR_FLOOR).nanmean())
+
+
+def len_of(part: Part) -> int:
+    """Return the steps of a part."""
+    return part[2] - part[1]
 
 
 def candidates(series: Series, calendar: Calendar | None, n_shown: int) -> list[Anomaly]:

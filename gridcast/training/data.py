@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import dask
@@ -63,8 +63,8 @@ class TrainingData:
         Whether held-out forecasts are of regions, see `gridcast.training.regions`.
     periodic : (bool, bool)
         Whether rows and columns of the grid go around.
-    without : (int, int) or None
-        First step and the one after the last that are left out of the middle of the training part.
+    beside : sequence of Part
+        The parts of the training part beside what is left out of its middle; itself, where there are none.
     """
 
     scaled: Series
@@ -76,7 +76,7 @@ class TrainingData:
     time_features: TimeFeatures | None = None
     regional: bool = False
     periodic: tuple[bool, bool] = (False, False)
-    without: tuple[int, int] | None = None
+    beside: Sequence[Part] = ()
 
     @property
     def clock(self) -> np.ndarray | None:
@@ -134,6 +134,11 @@ class TrainingData:
         """The training part."""
         return part_of(self.windows, self.window)
 
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The training part, or what is left of it beside its middle."""
+        return self.beside or [self.part]
+
     def runs(self, least: int) -> list[torch.Tensor]:
         """Return runs of consecutive fields of the training part, gaps filled, (time, channel, y, x) each.
 
@@ -143,15 +148,9 @@ class TrainingData:
 
     def known(self, least: int) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
         """Return `runs`, and where they were observed; None where no cell that ever was has a gap."""
-        samples, first, stop = self.part
-        cut, on = self.without or (stop, stop)
-        sides = [(samples, begin, end) for begin, end in ((first, cut), (on, stop)) if end - begin >= least]
-        runs: list[torch.Tensor] = []
-        seen: list[torch.Tensor] = []
-        for side in sides:
-            filled, mask = fill_missing(self._read(*pieces(side, least, self._most_fields)), self.scaling.default)
-            runs.extend(torch.from_numpy(filled))
-            seen.extend(torch.from_numpy(mask > 0))
+        parts = [part for part in self.parts if part[2] - part[1] >= least]
+        filled, mask = fill_missing(self._read(*pieces(parts, least, self._most_fields)), self.scaling.default)
+        runs, seen = list(torch.from_numpy(filled)), list(torch.from_numpy(mask > 0))
         return runs, where_observed(seen)
 
     def stretches(self, length: int, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -172,20 +171,17 @@ class TrainingData:
         if found is None:
             return None
         windows, runs = found
-        samples, first, stop = part_of(windows, self.window)
-        cut, on = int(runs.begins[0, 1]) + self.context, runs.stop
-        without = (cut, on) if len(self.part[0]) == 1 and first < cut and on < stop else None
+        beside = parts_beside(windows, self.window, self.context, runs)
         # lazy still: only slices of the values
-        sides = [slice(first, stop)] if without is None else [slice(first, cut), slice(on, stop)]
+        samples, times = beside[0][0], self.scaled.times
         values = self.scaled.values[samples.min() : samples.max() + 1]
-        times = self.scaled.times
         known = Series(
-            np.concatenate([values[:, side] for side in sides], axis=1),
-            times[np.concatenate([np.arange(len(times))[side] for side in sides])],
+            np.concatenate([values[:, first:stop] for _, first, stop in beside], axis=1),
+            times[np.concatenate([np.arange(first, stop) for _, first, stop in beside])],
             self.scaled.grid,
         )
         # a climatology of the whole part would have seen the hindcasts' truth
-        return replace(self, scaling=self.scaling.refitted(known), windows=windows, without=without), runs
+        return replace(self, scaling=self.scaling.refitted(known), windows=windows, beside=beside), runs
 
     def hindcasts(self, runs: Runs, horizon: int, most: int) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield contexts (1, context, channel, y, x), masks, the fields after them and origins (sample, step), (1, 2).
@@ -289,6 +285,14 @@ def divide_part(
     return windows[inside], runs
 
 
+def parts_beside(windows: np.ndarray, window: int, context: int, runs: Runs) -> list[Part]:
+    """Return the parts that windows cover, without the steps of runs that begin with `context` known ones."""
+    samples, first, stop = part_of(windows, window)
+    begin, end = int(runs.begins[0, 1]) + context, runs.stop
+    inside = first < begin and end < stop
+    return [(samples, first, begin), (samples, end, stop)] if inside else [(samples, first, stop)]
+
+
 def where_observed(masks: list[torch.Tensor]) -> list[torch.Tensor] | None:
     """Return masks (time, channel, y, x) in which cells that never were observed count as such; None without a gap."""
     ever = torch.stack([mask.any(0) for mask in masks]).any(0)  # the others are land
@@ -296,16 +300,23 @@ def where_observed(masks: list[torch.Tensor]) -> list[torch.Tensor] | None:
     return [mask | ~ever for mask in masks] if gaps else None
 
 
-def pieces(part: Part, least: int, most: int) -> tuple[np.ndarray, int]:
-    """Return where runs of consecutive fields of a part begin, (sample, step), and their length.
+def pieces(parts: Sequence[Part], least: int, most: int) -> tuple[np.ndarray, int]:
+    """Return where runs of consecutive fields of some parts begin, (sample, step), and their length.
 
-    The whole part, where it has at most `most` fields; else evenly spaced pieces of at least `least` steps.
+    The whole parts, where they have at most `most` fields; else evenly spaced pieces of at least `least` steps. Several
+    parts are in pieces as long as the shortest.
     """
-    samples, first, stop = part
-    n_steps = stop - first
+    samples = parts[0][0]
+    n_steps = [stop - first for _, first, stop in parts]
     # whole runs where memory allows; each run loses as many pairs as there are lags
-    length = n_steps if len(samples) * n_steps <= most else min(max(least, PIECE), n_steps)
-    starts = [(sample, start) for sample in samples for start in range(first, stop - length + 1, length)]
+    whole = len(samples) * sum(n_steps) <= most
+    length = min(n_steps) if whole else min(max(least, PIECE), *n_steps)
+    starts = [
+        (sample, start)
+        for sample in samples
+        for _, first, stop in parts
+        for start in range(first, stop - length + 1, length)
+    ]
     return thinned(np.array(starts), max(1, most // length)), length
 
 
