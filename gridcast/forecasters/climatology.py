@@ -19,7 +19,7 @@ from gridcast.forecasters.inverse_model import BATCH, FOLDS, N_HINDCASTS, invers
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import ERROR_FLOOR, Around
 from gridcast.persistence.forms import check
-from gridcast.training.data import Part, Runs, divide_part, parts_beside, pieces, read_fields, where_observed
+from gridcast.training.data import Part, Runs, divide_part, part_of, parts_beside, pieces, read_fields, where_observed
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly
@@ -73,7 +73,10 @@ class ClimatologyChoice:
 
     def choose(self, scaled: Series, calendar: Calendar | None) -> Anomaly:
         """Return the cycle of a scaled series; it is not learned yet."""
-        folds = [divide_part(self.windows, self.window, self.context, fold) for fold in FOLDS]
+        samples, first, stop = part_of(self.windows, self.window)
+        # the last quarter of a long series is long as well
+        tried = FOLDS if len(samples) * (stop - first) <= MOST_FIELDS else FOLDS[:1]
+        folds = [divide_part(self.windows, self.window, self.context, fold) for fold in tried]
         divided = [fold for fold in folds if fold is not None]
         n_shown = min((sum(map(len_of, self._beside(*fold))) for fold in divided), default=0)
         found = candidates(scaled, calendar, n_shown)
