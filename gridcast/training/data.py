@@ -172,11 +172,12 @@ class TrainingData:
             return None
         windows, runs = found
         beside = parts_beside(windows, self.window, self.context, runs)
-        # lazy still: only slices of the values
+        # lazy still, and a view where they lie side by side: only slices of the values
         samples, times = beside[0][0], self.scaled.times
-        values = self.scaled.values[samples.min() : samples.max() + 1]
+        row = slice(samples[0], samples[-1] + 1) if np.ptp(samples) == len(samples) - 1 else samples
+        values = [self.scaled.values[row, first:stop] for _, first, stop in beside]
         known = Series(
-            np.concatenate([values[:, first:stop] for _, first, stop in beside], axis=1),
+            values[0] if len(values) == 1 else np.concatenate(values, axis=1),
             times[np.concatenate([np.arange(first, stop) for _, first, stop in beside])],
             self.scaled.grid,
         )
