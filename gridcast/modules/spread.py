@@ -149,7 +149,7 @@ class Spread(nn.Module):
         activity : Tensor, (n, channel, cell), optional
             Before each forecast.
         linear : Tensor, same shape as `forecast`, optional
-            The forecasts whose errors the paths are as large as; those of `forecast` by default.
+            Forecasts of which hindcasts have said how large the paths are; by default it is `forecast` that tells.
         """
         for lead, channel in itertools.product(range(len(self.paths)), range(self.paths.shape[1])):
             at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
@@ -177,7 +177,7 @@ class Spread(nn.Module):
             v = None if variance is None or few else pick(variance)
             active = None if activity is None or few else pick(activity[:, None].expand(forecast.shape))
             squared, paths = (y - f).square(), s.square()
-            of_paths = squared if linear is None else (y - pick(linear)).square()
+            of_paths = None if linear is None else (y - pick(linear)).square()
             factors = _fit_shares(squared, v, paths, float(cases[lead]), active, of_paths)
             for buffer, factor in zip((self.networks, self.paths, self.power), factors, strict=True):
                 # later leads, which held-out forecasts may not reach, take it too
@@ -207,7 +207,7 @@ def _fit_shares(
     paths: Tensor,
     cases: float,
     activity: Tensor | None,
-    squared_of_paths: Tensor,
+    squared_of_paths: Tensor | None,
 ) -> tuple[float, float, float]:
     """Return factors of both deviations and the power of the activity; 0 for what is not given."""
     least = 1e-4 * squared.mean() + 1e-12  # a spread of no more than this is none
@@ -227,10 +227,12 @@ def _fit_shares(
     found = []
     for power in POWERS if activity is not None else (0.0,):
         by = torch.ones_like(paths) if activity is None else activity ** (2 * power)
-        # in the same forecasts, so that it does not matter how hard these are
-        ratios = [(each / (by * paths + least)).mean().clamp(min=LEAST) for each in (squared, squared_of_paths)]
-        first = level(by * networks, 1.0, PRIOR_CASES)
-        second = level(by * paths, float(ratios[0] / ratios[1]), PRIOR_OF_PATHS)
+        expected, prior = 1 / float(by.mean()), PRIOR_CASES
+        if squared_of_paths is not None:
+            # in the same forecasts, so that it does not matter how hard these are
+            ratios = [(each / (by * paths + least)).mean().clamp(min=LEAST) for each in (squared, squared_of_paths)]
+            expected, prior = expected * float(ratios[0] / ratios[1]), PRIOR_OF_PATHS
+        first, second = level(by * networks, 1.0, PRIOR_CASES), level(by * paths, expected, prior)
         for share in shares:
             variance = by * (share * first * networks + (1 - share) * second * paths) + least
             score = cost(variance) + POWER_COST * power

@@ -353,23 +353,26 @@ def divide(
     n_samples, n_times = shape[:2]
     starts = window_starts(n_times, window, stride)
     samples = np.arange(n_samples)
-    n_held = min(round(validation_fraction * n_samples), n_samples - 1)
-    if n_held:
+    n_held = round(validation_fraction * n_samples)
+    n_last = round(validation_fraction * n_times)
+    if n_samples > 1 and not n_held and n_last > n_times - window:
+        n_held = 1  # they are too short for the end of each
+    if n_held and n_samples > 1:
+        n_held = min(n_held, n_samples - 1)
         held, samples = samples[n_samples - n_held :], samples[: n_samples - n_held]
         origins = np.arange(context - 1, n_times - 1)  # the last observed step
     else:
         # of few samples the end of each, as of a single series
-        n_held = round(validation_fraction * n_times)
         # a window must end before the held-out steps; their contexts may reach into the training part
-        last_start = n_times - n_held - window
-        if n_held and last_start < 0:
+        last_start = n_times - n_last - window
+        if n_last and last_start < 0:
             raise ValueError(
-                f"X has {n_times} steps: validation_fraction={validation_fraction} leaves {n_times - n_held} "
+                f"X has {n_times} steps: validation_fraction={validation_fraction} leaves {n_times - n_last} "
                 f"for training, shorter than window={window}; give a longer series, a shorter window, or "
                 "validation_fraction=0"
             )
-        held, starts = samples if n_held else samples[:0], starts[starts <= last_start]
-        origins = np.arange(max(n_times - n_held, context) - 1, n_times - 1)
+        held, starts = samples if n_last else samples[:0], starts[starts <= last_start]
+        origins = np.arange(max(n_times - n_last, context) - 1, n_times - 1)
     pairs = np.array(np.meshgrid(held, origins, indexing="ij")).reshape(2, -1).T
     # evenly spaced: all seasons have a say
     windows = np.array(np.meshgrid(samples, starts, indexing="ij")).reshape(2, -1).T

@@ -152,7 +152,7 @@ def test_networks_forecast_alike_before_and_after_the_linear_model_learns_what_w
 
 def test_a_long_series_keeps_the_linear_model_of_its_training_part(monkeypatch):
     refitted, series = [], make_series(60)
-    monkeypatch.setattr(LinearInverseModel, "refit_mean", lambda self, runs: refitted.append(runs))
+    monkeypatch.setattr(LinearInverseModel, "refit_mean", lambda self, *known: refitted.append(known))
     for values in (series.size, series.size - 1):
         monkeypatch.setattr("gridcast.training.data.RUN_CELLS", values)
         small("convlstm", validation_fraction=0.3, max_steps=1).fit(series)

@@ -5,10 +5,10 @@ import torch
 
 from gridcast.modules.censored import Bounds
 from gridcast.modules.layers import by_lead
-from gridcast.modules.spread import AROUND, PRIOR_OF_PATHS, Spread, changes
+from gridcast.modules.spread import AROUND, Spread, changes
 
 HORIZON, N, CELLS = 3, 300, 12
-MANY = torch.full((HORIZON,), 3000.0)
+MANY = torch.full((HORIZON,), 300.0)
 
 
 def errors(std):
@@ -99,7 +99,7 @@ def test_a_gap_shows_no_change_and_says_nothing_of_the_spread():
 def test_few_cases_leave_the_spread_to_the_paths_and_near_what_it_is():
     spread = fitted(errors(3.0), torch.ones(N, HORIZON, 1, CELLS), cases=torch.ones(HORIZON))
     assert not spread.networks.any()
-    assert spread.paths.square().max() == pytest.approx((9 + PRIOR_OF_PATHS) / (1 + PRIOR_OF_PATHS), rel=0.1)
+    assert spread.paths.square().max() == pytest.approx((9 + 2) / 3, rel=0.1)
 
 
 @pytest.mark.parametrize("hard", [0.5, 1.0, 2.0])

@@ -263,6 +263,12 @@ def test_samples_are_held_out_but_for_one_at_least(n_samples, fraction, held):
     assert set(data.windows[:, 0]) == set(range(n_samples)) - held
 
 
+def test_few_samples_too_short_for_that_hold_out_one():
+    windows, held = divide((3, 12), window=12, stride=1, context=6, validation_fraction=0.1)
+    assert windows.tolist() == [[0, 0], [1, 0]]
+    assert set(held[:, 0]) == {2}
+
+
 @pytest.mark.parametrize("n_samples", [2, 4])
 def test_of_few_samples_the_end_of_each_is_held_out(n_samples):
     """A tenth of four members is no member: those of a large ensemble are long, and each has an end."""
