@@ -28,7 +28,8 @@ from gridcast.training.spec import ModuleSpec
 N_PATTERNS = 40  # more change little: those of small variance are drawn towards nothing
 # Shares of the training part between which lies what is forecast from the rest: all seasons, else the latest first
 FOLDS = (LAST, (0.0, 0.25), (0.25, 0.5), (0.5, 0.75))
-ENOUGH_CASES = 10.0  # of a long series, independent forecasts of the last lead
+ALL_SEASONS = 2**24  # values of a series of which all quarters are forecast: four more models cost little there
+ENOUGH_CASES = 10.0  # of a larger one, independent forecasts of the last lead
 N_HINDCASTS = 80  # enough for a damping and, with the prior, for a spread at each cell
 LEAST_HINDCASTS, HINDCAST_CELLS = 8, 2**23  # of a large grid, whose cells err alike: as many as have so many values
 MOST_TOGETHER = 36  # channels times lags whose neighbourhoods see each other: more regressors would take over 2 GiB
@@ -72,7 +73,7 @@ def fit_inverse_model(
     """Fit a new linear inverse model to the training part, its damping and spread to hindcasts within it.
 
     Each quarter is forecast by a model of the others: what one of them shows may be its season, or an accident. Of a
-    long series, of which another pass costs, the last one has all seasons.
+    large series the last one alone, where it is long enough.
 
     Parameters
     ----------
@@ -89,8 +90,9 @@ def fit_inverse_model(
         Of its members, by the same forecasts.
     """
     hindcasts, known = Hindcasts(model.ratio.shape), None
+    large = math.prod(data.scaled.values.shape) > ALL_SEASONS
     for fold in FOLDS:
-        enough = known is not None and known.cases[-1] >= ENOUGH_CASES and not data.is_small
+        enough = known is not None and known.cases[-1] >= ENOUGH_CASES and large
         divided = None if enough else data.divided(*fold)
         if divided is None:
             continue

@@ -8,6 +8,8 @@ from linear_processes import linear_field
 from small import small
 
 import gridcast as gc
+from gridcast.forecasters import inverse_model
+from gridcast.training.data import TrainingData
 
 
 def test_mean_and_spread_of_a_linear_process_are_the_exact_ones():
@@ -96,3 +98,14 @@ def test_of_a_series_half_of_which_is_missing_forecasts_are_near_the_best_from_w
     error = np.square(forecast.values - truth[forecast.init_time.values + 1]).mean()
     # of the best weight for a filled field, a third
     assert error < 0.92 * np.square(truth).mean()
+
+
+@pytest.mark.parametrize(("most", "tried"), [(10**9, 4), (0, 1)])
+def test_each_quarter_is_forecast_but_of_a_large_series_the_last_alone(monkeypatch, most, tried):
+    folds, divided = [], TrainingData.divided
+    monkeypatch.setattr(inverse_model, "ALL_SEASONS", most)
+    monkeypatch.setattr(TrainingData, "divided", lambda self, *fold: (folds.append(fold), divided(self, *fold))[1])
+    gc.LinearForecaster(climatology="mean", horizon=3, random_state=0).fit(linear_field(400))
+    assert len(folds) == tried
+    assert folds[0] == (0.75, 1.0)
+    assert sum(end - begin for begin, end in folds) == tried / 4
