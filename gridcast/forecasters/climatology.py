@@ -19,7 +19,7 @@ from gridcast.forecasters.inverse_model import BATCH, FOLDS, N_HINDCASTS, invers
 from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import ERROR_FLOOR, Around
 from gridcast.persistence.forms import check
-from gridcast.training.data import Part, Runs, divide_part, part_of, parts_beside, pieces, read_fields, where_observed
+from gridcast.training.data import Part, Runs, divide_part, part_of, parts_beside, pieces, read_fields
 from gridcast.training.engine import seeded
 from gridcast.training.spec import ModuleSpec
 from gridcast.transformers.anomaly import Anomaly
@@ -185,8 +185,7 @@ class Comparison:
         with seeded(0):  # weights are drawn before they are fitted
             n_lags = min(N_LAGS, context, runs.shape[1] - 1)
             model = inverse_model(ModuleSpec(grid.shape, True, None, self.around, 1), n_lags, self.horizon)
-        filled, seen = (list(torch.from_numpy(part)) for part in fill_missing(runs, default))
-        model.fit_mean(filled, where_observed([mask > 0 for mask in seen]), MOST_ROWS)
+        model.fit_mean(list(torch.from_numpy(fill_missing(runs, default)[0])), most_rows=MOST_ROWS)
         contexts, truth = fill_missing(later[:, :context], default)[0], torch.from_numpy(later[:, context:])
         parts = torch.from_numpy(contexts).split(BATCH)
         forecast = torch.cat([model.mean(part, self.horizon) for part in parts])

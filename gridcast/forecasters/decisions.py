@@ -68,7 +68,7 @@ def learn_held_out(module: CombinedModule, data: TrainingData) -> None:
     if module.combination is not None and learns_held_out(module, data):
         model = module.combination.linear
         again = copy.deepcopy(model).cpu()  # where regressions are made
-        again.refit_mean(*data.whole().known(model.linear.n_lags + 1))
+        again.refit_mean(data.whole().runs(model.linear.n_lags + 1))
         model.load_state_dict(again.state_dict())
 
 

@@ -98,7 +98,7 @@ def fit_inverse_model(
             continue
         found = _hindcast(model, *divided, hindcasts, bounded)
         known = found if known is None else known.plus(found)
-    model.fit(*data.known(model.linear.n_lags + 1))
+    model.fit(data.runs(model.linear.n_lags + 1))
     if known is None:
         return None, Recalibration.identity(data.scaled.grid.shape[0])
     scores = model.calibrate(hindcasts, known.cases)
@@ -117,7 +117,7 @@ def _hindcast(
     n_cells = math.prod(shape)
     most = max(LEAST_HINDCASTS, min(N_HINDCASTS, HINDCAST_CELLS // n_cells))
     n_together = max(1, min(BATCH, BATCH_VALUES // (horizon * n_cells)))
-    past.fit_mean(*earlier.known(model.linear.n_lags + 1), most_rows=HINDCAST_ROWS)
+    past.fit_mean(earlier.runs(model.linear.n_lags + 1), most_rows=HINDCAST_ROWS)
     made = earlier.hindcasts(later, horizon, most)
     found, began = [], []
     while batch := list(itertools.islice(made, n_together)):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gridcast.modules.forecasting import Contexts, ForecastModule
@@ -15,10 +14,9 @@ from gridcast.modules.hindcasts import Hindcasts
 from gridcast.modules.layers import by_lead, go_around, mean_around
 from gridcast.modules.linear import LinearForecast
 from gridcast.modules.noise import CorrelatedNoise
-from gridcast.modules.regression import MOST_ROWS, fit_linear_forecast, measure_errors, refit_linear_forecast
+from gridcast.modules.regression import fit_linear_forecast, measure_errors, refit_linear_forecast
 from gridcast.modules.spread import Spread
 
-Known = tuple[list[Tensor], list[Tensor] | None]  # runs of fields, and shares of their blocks
 N_DRAWS = 100  # of the noise, from which its growth with lead time is told to a tenth
 LEAST_DRAWS, DRAWN_CELLS = 16, 2**23  # of a large grid: as many as have so many values
 DRAWN_TOGETHER, DRAWN_VALUES = 10, 2**23  # and the values of all their leads: 32 MiB
@@ -69,50 +67,33 @@ class LinearInverseModel(ForecastModule):
         self.spread = Spread(horizon, (len(linear.cell_std), *size))
 
     @torch.no_grad()
-    def fit_mean(
-        self, runs: Sequence[Tensor], seen: Sequence[Tensor] | None = None, most_rows: int = MOST_ROWS
-    ) -> Known:
+    def fit_mean(self, runs: Sequence[Tensor], **options: int) -> list[Tensor]:
         """Learn the forecast, without damping, from runs of consecutive fields; return these, padded.
 
         Parameters
         ----------
         runs : sequence of Tensor, each (time, channel, y, x)
             Anomalies, at least `n_lags` + 1 steps each.
-        seen : sequence of Tensor, same shapes, optional
-            False in gaps, which hold the last value; none by default.
-        most_rows : int
+        **options
             Of `fit_linear_forecast`.
-
-        Returns
-        -------
-        runs : list of Tensor
-        shares : list of Tensor or None
-            Of each block that was observed.
         """
-        known = self._padded(runs, seen)
-        fit_linear_forecast(self.linear, *known, most_rows)
-        return known
-
-    def _padded(self, runs: Sequence[Tensor], seen: Sequence[Tensor] | None) -> Known:
         # padding is what a forecast will see at the edges, so it is fitted with it
         padded = [self.frames.pad(run) for run in runs]
-        if seen is None:
-            return padded, None
-        size = self.linear.downsampling
-        return padded, [F.avg_pool2d(self.frames.pad(mask).float(), size) for mask in seen]
+        fit_linear_forecast(self.linear, padded, **options)
+        return padded
 
     @torch.no_grad()
-    def fit(self, runs: Sequence[Tensor], seen: Sequence[Tensor] | None = None) -> None:
+    def fit(self, runs: Sequence[Tensor]) -> None:
         """Learn the forecast and the noise, without damping, from runs as for `fit_mean`."""
-        padded, shares = self.fit_mean(runs, seen)
-        measure_errors(self.linear, padded, shares)
+        padded = self.fit_mean(runs)
+        measure_errors(self.linear, padded)
         self.noise.fit(self._errors(padded, len(self.noise.errors)))
         self.std.copy_(self._variance().sqrt())
 
     @torch.no_grad()
-    def refit_mean(self, runs: Sequence[Tensor], seen: Sequence[Tensor] | None = None) -> None:
+    def refit_mean(self, runs: Sequence[Tensor]) -> None:
         """Learn the forecast anew from runs as for `fit_mean`; units, noise, damping and spread stay as they are."""
-        refit_linear_forecast(self.linear, *self._padded(runs, seen))
+        refit_linear_forecast(self.linear, [self.frames.pad(run) for run in runs])
 
     def _variance(self) -> Tensor:
         """Return the variance of the noise at each lead, (horizon, channel, y, x), from draws of it."""

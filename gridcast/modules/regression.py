@@ -102,9 +102,7 @@ def cross_validated(folds: list[Moments], first: int = len(PENALTIES) // 2) -> t
 
 
 @torch.no_grad()
-def fit_linear_forecast(
-    linear: LinearForecast, runs: Sequence[Tensor], shares: Sequence[Tensor] | None = None, most_rows: int = MOST_ROWS
-) -> None:
+def fit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor], most_rows: int = MOST_ROWS) -> None:
     """Fit a new `LinearForecast` to runs of consecutive fields, in place, all but the size of its errors.
 
     Parameters
@@ -114,24 +112,20 @@ def fit_linear_forecast(
     runs : sequence of Tensor, each (time, channel, y, x)
         At least `n_lags` + 1 steps each, in the order of time; rows and columns multiples of `downsampling`; with a
         mean near zero.
-    shares : sequence of Tensor, each (time, channel, y / downsampling, x / downsampling), optional
-        Of each block that was observed, where gaps hold the last value: a gap shows no change.
     most_rows : int
         Blocks from which the neighbours' share is learned: of more, evenly spaced fields.
     """
-    sample = _Sample(linear, runs, shares)
+    sample = _Sample(linear, runs)
     _take_units(linear, sample)
     _fit_weights(linear, sample, most_rows)
 
 
 @torch.no_grad()
-def refit_linear_forecast(
-    linear: LinearForecast, runs: Sequence[Tensor], shares: Sequence[Tensor] | None = None
-) -> None:
+def refit_linear_forecast(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
     """Fit the weights of a fitted `LinearForecast` to other runs, in the units in which networks see it."""
     for patterns in (linear.patterns, linear.duals):
         patterns.zero_()  # there may be fewer
-    _fit_weights(linear, _Sample(linear, runs, shares), MOST_ROWS)
+    _fit_weights(linear, _Sample(linear, runs), MOST_ROWS)
 
 
 def _take_units(linear: LinearForecast, sample: _Sample) -> None:
@@ -155,21 +149,20 @@ def _fit_weights(linear: LinearForecast, sample: _Sample, most_rows: int) -> Non
 
 
 @torch.no_grad()
-def measure_errors(linear: LinearForecast, runs: Sequence[Tensor], shares: Sequence[Tensor] | None = None) -> None:
+def measure_errors(linear: LinearForecast, runs: Sequence[Tensor]) -> None:
     """Set `step` and `cell_step` of a fitted `LinearForecast` by its errors on the runs that it was fitted to."""
-    errors = [_square(linear, *pair) for pair in _Sample(linear, runs, shares).pairs()]
-    of_coefficients, of_cells, count = (torch.stack(part).sum(0) for part in zip(*errors, strict=True))
-    count = count.clamp(min=1e-6)  # of a channel that was never observed
-    each = count.repeat_interleave(linear.downsampling**2)
-    linear.step.copy_((of_coefficients / each).sqrt().clamp(min=STEP_FLOOR)[:, None, None])
-    linear.cell_step.copy_((of_cells / count).sqrt().clamp(min=STEP_FLOOR)[:, None, None])
+    sample = _Sample(linear, runs)
+    errors = [_square(linear(features) - following, linear) for features, following in sample.pairs()]
+    of_coefficients, of_cells = (torch.stack(part).sum(0) / len(sample) for part in zip(*errors, strict=True))
+    linear.step.copy_(of_coefficients.sqrt().clamp(min=STEP_FLOOR)[:, None, None])
+    linear.cell_step.copy_(of_cells.sqrt().clamp(min=STEP_FLOOR)[:, None, None])
 
 
 class _Sample:
     """Runs of a series as pairs of regressors and what followed, a block of fields at a time."""
 
-    def __init__(self, linear: LinearForecast, runs: Sequence[Tensor], shares: Sequence[Tensor] | None) -> None:
-        self.linear, self.runs, self.shares = linear, runs, shares
+    def __init__(self, linear: LinearForecast, runs: Sequence[Tensor]) -> None:
+        self.linear, self.runs = linear, runs
         # a block must hold one pair
         self.n_fields = max(linear.n_lags + 1, BLOCK_CELLS // runs[0][0].numel())
 
@@ -188,44 +181,30 @@ class _Sample:
             n_blocks = max(1, len(run) // self.n_fields)
             yield from run.tensor_split(n_blocks)
 
-    def pairs(self, group: int | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Yield features, the coefficients that follow and the share of each block of them that was observed.
+    def pairs(self, group: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield features and the coefficients that follow, of a group of channels or all.
 
-        Of a group of channels or all; no share where there are no gaps. Folded again in every pass: that is cheaper
-        than to keep them.
+        Folded again in every pass: that is cheaper than to keep them.
         """
         n_lags = self.linear.n_lags
-        for i, run in enumerate(self.runs):
+        for run in self.runs:
             for first in range(0, len(run) - n_lags, self.n_fields):
                 # blocks overlap by the lags: no pair is lost between them
-                steps = slice(first, first + self.n_fields + n_lags)
-                share = None if self.shares is None else self.shares[i][steps][n_lags:]
-                if share is not None and group is not None:
-                    share = share.chunk(self.linear.n_groups, dim=1)[group]
-                yield *self.linear.pair(run[steps], group), share
+                yield self.linear.pair(run[first : first + self.n_fields + n_lags], group)
 
 
-def _square(
-    linear: LinearForecast, features: Tensor, following: Tensor, share: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sums of squared errors of coefficients and of cells, and the number of blocks, of each channel."""
-    error, size = linear(features) - following, linear.downsampling
-    cells = F.avg_pool2d(linear.unfold(error).square(), size)  # (n, channel, y / d, x / d)
-    share = torch.ones_like(cells[:1, :1, :1, :1]).expand(cells.shape) if share is None else share
-    each = share.repeat_interleave(size**2, dim=1)
-    return (each * error.square()).sum((0, 2, 3)), (share * cells).sum((0, 2, 3)), share.sum((0, 2, 3))
+def _square(error: Tensor, linear: LinearForecast) -> tuple[Tensor, Tensor]:
+    """Return the mean square of errors of coefficients and of cells, each (channel,), summed over frames."""
+    return error.square().mean((2, 3)).sum(0), linear.unfold(error).square().mean((2, 3)).sum(0)
 
 
-def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor, Tensor | None]]) -> Tensor:
+def _autoregress(linear: LinearForecast, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     """Return weights of each coefficient's own past for its change, (n_lags, n_folded, 1, 1)."""
     n, n_lags = linear.n_folded, linear.n_lags
     # double: sums over the whole series
     gram, cross = torch.zeros(n, n_lags, n_lags, dtype=torch.float64), torch.zeros(n, n_lags, 1, dtype=torch.float64)
-    for features, following, share in pairs:
-        past = features.unflatten(1, (n_lags, n))
-        # a change is as much smaller as there are gaps, which hold the last value: so is what it is told by
-        past = past if share is None else past * share.repeat_interleave(linear.downsampling**2, dim=1)[:, None]
-        seen = past.permute(2, 1, 0, 3, 4).flatten(2)  # (n_folded, n_lags, everywhere)
+    for features, following in pairs:
+        seen = features.unflatten(1, (n_lags, n)).permute(2, 1, 0, 3, 4).flatten(2)  # (n_folded, n_lags, everywhere)
         left = (following - features[:, :n]).transpose(0, 1).flatten(1)[..., None]
         gram += (seen @ seen.mT).double()  # (n_folded, n_lags, n_lags)
         cross += (seen @ left).double()
@@ -255,21 +234,14 @@ def _neighbour_moments(
     """Return the moments of a group's neighbourhoods, of every so many fields, and what the autoregression leaves."""
     folds = _Folds(len(sample))
 
-    def measure(frames: Tensor, targets: Tensor, share: Tensor | None = None) -> Moments:
-        seen = _neighbourhoods(_padded(frames[::every], linear), linear)
-        if share is not None:
-            seen = seen * _rows(share[::every])
-        return moments(seen, _rows(targets[::every]))
+    def measure(frames: Tensor, targets: Tensor) -> Moments:
+        return moments(_neighbourhoods(_padded(frames[::every], linear), linear), _rows(targets[::every]))
 
-    for features, following, share in sample.pairs(group):
-        now = features[:, : following.shape[1]]
-        # of channels that see each other the mean: they share the regressors
-        shares = () if share is None else (share.mean(1, keepdim=True),)
-        own = linear.autoregressed(features, group) - now
+    for features, following in sample.pairs(group):
         # in units of the change: one penalty then suits all coefficients
-        left = (following - now - (shares[0] * own if shares else own)) / change
-        for parts in zip(*(part.split(FRAMES) for part in (features, left, *shares)), strict=True):
-            folds.add(*parts, measure=measure)
+        left = (following - linear.autoregressed(features, group)) / change
+        for frames, targets in zip(features.split(FRAMES), left.split(FRAMES), strict=True):
+            folds.add(frames, targets, measure)
     return folds.found
 
 
@@ -300,14 +272,15 @@ class _Folds:
         self.n, self.first = n, 0
         self.parts: dict[int, Moments] = {}
 
-    def add(self, *parts: Tensor, measure: Callable[..., Moments] = moments) -> None:
-        """Take in the next cases, of which `measure` returns the moments."""
-        n = len(parts[0])
-        fold = torch.arange(self.first, self.first + n) * N_FOLDS // self.n
+    def add(
+        self, regressors: Tensor, targets: Tensor, measure: Callable[[Tensor, Tensor], Moments] | None = None
+    ) -> None:
+        """Take in the next cases."""
+        fold = torch.arange(self.first, self.first + len(targets)) * N_FOLDS // self.n
         for k in fold.unique().tolist():
-            found = measure(*(part[fold == k] for part in parts))
+            found = (measure or moments)(regressors[fold == k], targets[fold == k])
             self.parts[k] = self.parts[k].plus(found) if k in self.parts else found
-        self.first += n
+        self.first += len(targets)
 
     @property
     def found(self) -> list[Moments]:
@@ -346,19 +319,16 @@ def leading_patterns(runs: Sequence[Tensor], n: int) -> Tensor:
 
 def _regress_amplitudes(linear: LinearForecast, sample: _Sample) -> Tensor:
     """Return the correction of the amplitudes, (2 * n_patterns, n_patterns); see `LinearForecast.mixing`."""
-    found, observed = [], []
-    for features, following, share in sample.pairs():
+    found = []
+    for features, following in sample.pairs():
         ahead = linear.neighbouring(features)
         parts = (features[:, : linear.n_folded], ahead, following)
         found.append(torch.stack([part.flatten(1) @ linear.duals.T for part in parts], dim=1))  # (n, 3, n_patterns)
-        observed.append(ahead.new_ones(len(ahead)) if share is None else share.mean((1, 2, 3)))
     now, ahead, following = torch.cat(found).unbind(1)
-    share = torch.cat(observed)[:, None]  # of each field, by which its change is smaller
     # Two groups of equal weight; within a group the small patterns, whose amplitudes are mostly noise, are shrunk most.
     scales = [part.square().mean().sqrt().clamp(min=1e-6) for part in (now, ahead - now)]
     folds = _Folds(len(now))
-    seen = torch.cat([now / scales[0], (ahead - now) / scales[1]], dim=1)
-    folds.add(share * seen, following - now - share * (ahead - now))
+    folds.add(torch.cat([now / scales[0], (ahead - now) / scales[1]], dim=1), following - ahead)
     mixing, _ = cross_validated(folds.found)
     return torch.cat([part / scale for part, scale in zip(mixing.chunk(2), scales, strict=True)])
 

@@ -144,14 +144,9 @@ class TrainingData:
 
         All of it, where it is small; else evenly spaced pieces of at least `least` steps.
         """
-        return self.known(least)[0]
-
-    def known(self, least: int) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
-        """Return `runs`, and where they were observed; None where no cell that ever was has a gap."""
         parts = [part for part in self.parts if part[2] - part[1] >= least]
-        filled, mask = fill_missing(self._read(*pieces(parts, least, self._most_fields)), self.scaling.default)
-        runs, seen = list(torch.from_numpy(filled)), list(torch.from_numpy(mask > 0))
-        return runs, where_observed(seen)
+        blocks = self._read(*pieces(parts, least, self._most_fields))
+        return list(torch.from_numpy(fill_missing(blocks, self.scaling.default)[0]))
 
     def stretches(self, length: int, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Return at most so many stretches of the training part, evenly spaced, gaps filled, and their masks.
@@ -292,13 +287,6 @@ def parts_beside(windows: np.ndarray, window: int, context: int, runs: Runs) -> 
     begin, end = int(runs.begins[0, 1]) + context, runs.stop
     inside = first < begin and end < stop
     return [(samples, first, begin), (samples, end, stop)] if inside else [(samples, first, stop)]
-
-
-def where_observed(masks: list[torch.Tensor]) -> list[torch.Tensor] | None:
-    """Return masks (time, channel, y, x) in which cells that never were observed count as such; None without a gap."""
-    ever = torch.stack([mask.any(0) for mask in masks]).any(0)  # the others are land
-    gaps = any(bool((mask != ever).any()) for mask in masks)
-    return [mask | ~ever for mask in masks] if gaps else None
 
 
 def pieces(parts: Sequence[Part], least: int, most: int) -> tuple[np.ndarray, int]:

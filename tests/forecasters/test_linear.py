@@ -83,23 +83,6 @@ def test_many_channels_are_fitted_apart(name, monkeypatch):
     assert model.predict(2).sizes["level"] == 3
 
 
-@pytest.mark.parametrize("blobs", [False, True])
-def test_of_a_series_half_of_which_is_missing_forecasts_are_near_the_best_from_what_is_left(blobs):
-    """An autoregression with a weight of a half: of a value kept for k steps, 0.5 ** (1 + k) is left."""
-    rng = np.random.default_rng(0)
-    truth = rng.normal(size=(500, 8, 8))
-    for t in range(1, len(truth)):
-        truth[t] = 0.5 * truth[t - 1] + np.sqrt(0.75) * truth[t]
-    missing = np.kron(rng.random((500, 2, 2)) < 0.5, np.ones((4, 4))) > 0 if blobs else rng.random(truth.shape) < 0.5
-    series = np.where(missing, np.nan, truth)
-    X = xr.DataArray(series, dims=("time", "y", "x"), coords={"time": np.arange(500)})
-    model = gc.LinearForecaster(climatology="mean", lags=1, horizon=2, context=6, random_state=0).fit(X[:400])
-    forecast = gc.backtest(model, X[400:], 1)[:, 0]
-    error = np.square(forecast.values - truth[forecast.init_time.values + 1]).mean()
-    # of the best weight for a filled field, a third
-    assert error < 0.92 * np.square(truth).mean()
-
-
 @pytest.mark.parametrize(("most", "tried"), [(10**9, 4), (0, 1)])
 def test_each_quarter_is_forecast_but_of_a_large_series_the_last_alone(monkeypatch, most, tried):
     folds, divided = [], TrainingData.divided

@@ -1,10 +1,10 @@
-"""The bound of a fitted linear forecast's coefficients, what a second fit leaves as it is, and what gaps teach."""
+"""The bound that a fitted linear forecast keeps its coefficients in, and what a second fit leaves as it is."""
 
 import pytest
 import torch
 
 from gridcast.modules.linear import LinearForecast
-from gridcast.modules.regression import fit_linear_forecast, measure_errors, refit_linear_forecast
+from gridcast.modules.regression import fit_linear_forecast, refit_linear_forecast
 
 
 def test_a_record_is_forecast_as_it_is_and_an_explosion_is_held_near_the_largest_value_seen():
@@ -70,31 +70,3 @@ def test_fitted_again_it_has_new_weights_in_its_old_units():
         return float((forecast.unbounded(features) - following).square().mean())
 
     assert error(linear) < 0.05 * error(before)
-
-
-@pytest.mark.parametrize("n_patterns", [0, 4])
-def test_a_series_without_gaps_has_the_same_weights_whether_it_is_said_or_not(n_patterns):
-    runs = [torch.randn(60, 2, 8, 8, generator=torch.Generator().manual_seed(k)) for k in range(2)]
-    one, other = (LinearForecast((2, 8, 8), 4, 2, n_patterns=n_patterns) for _ in range(2))
-    for linear, shares in ((one, None), (other, [torch.ones(60, 2, 2, 2)] * 2)):
-        fit_linear_forecast(linear, runs, shares)
-        measure_errors(linear, runs, shares)
-    for name, weights in one.state_dict().items():
-        torch.testing.assert_close(weights, other.state_dict()[name], atol=1e-5, rtol=1e-4)
-
-
-def test_a_gap_that_holds_the_last_value_is_no_sign_of_persistence():
-    """Blocks of which half are missing; what was observed changes at random, so that no past tells of it."""
-    generator = torch.Generator().manual_seed(0)
-    run = torch.randn(2000, 1, 8, 8, generator=generator)
-    seen = torch.rand(2000, 1, 2, 2, generator=generator) > 0.5
-    cells = seen.repeat_interleave(4, 2).repeat_interleave(4, 3)
-    for t in range(1, len(run)):
-        run[t] = torch.where(cells[t], run[t], run[t - 1])
-    weights = []
-    for shares in ([seen.float()], None):
-        linear = LinearForecast((1, 8, 8), 4, 1)
-        fit_linear_forecast(linear, [run], shares)
-        weights.append(1 + linear.own.mean())
-    assert weights[0].abs() < 0.05
-    assert weights[1] > 0.4  # of the filled series as if it were one
