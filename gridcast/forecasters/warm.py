@@ -14,12 +14,12 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures
 from gridcast.data.grid import Series
 from gridcast.data.parameters import shown
+from gridcast.forecasters.decisions import LEAST_FORECASTS
 from gridcast.training.identity import describe, digest
 from gridcast.training.plan import TrainingPlan
 from gridcast.transformers.scaling import Scaling
 
 SHARE = 0.1  # of the steps of a training from scratch, that one takes which goes on
-LEAST_FORECASTS = 4  # held-out forecasts that decide
 RATE = 0.25  # of the learning rate, as in the stage that refines a trained transition
 # What may be another one when a training goes on; all others decide what the weights are, or mean
 FREE = (
