@@ -10,10 +10,12 @@ log(1 + x), in which it is then scored too.
 
 ``turbulence`` trains on 64 simulations of `make_turbulence` and forecasts 16 others from their first ten fields. Errors
 are divided by the variance of the training fields, one step ahead for each of the last 20 fields. ``noisy`` is the
-error of the true fields one step ahead of fields with noise of a tenth of the standard deviation.
+error of the true fields one step ahead of fields with noise of a tenth of the standard deviation. ``turbulence_1800``
+is the same with 1800 seconds of training for each.
 
-``--seconds`` is what the U-Net, the ConvLSTM and, on turbulence, the CNMM are given to train; by default the U-Net and
-the ConvLSTM get the time that a fit of the CNMM took in the same file. DMD needs ``pip install -e '.[bench]'``.
+``--seconds`` is what the U-Net, the ConvLSTM and, on turbulence, the CNMM are given to train; by default 420 on
+turbulence, else the U-Net and the ConvLSTM get the time that a fit of the CNMM took in the same file. DMD needs
+``pip install -e '.[bench]'``.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ UNBOUNDED = 10**6  # epochs: the time ends a training
 NEURAL = {"convlstm": gc.ConvLSTMForecaster, "dmm": gc.DMMForecaster, "cnmm": gc.CNMMForecaster}
 RANDOM = (*NEURAL, "linear", "unet")
 N_TRAIN, N_TEST, NOISE = 64, 16, 0.1  # simulations; standard deviations
+FLOWS = {"turbulence": 420.0, "turbulence_1800": 1800.0}  # seconds of a training
 
 
 def main() -> None:
@@ -53,18 +56,18 @@ def main() -> None:
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     path = arguments.out / f"real_{arguments.series}.json"
     results = read(path)
-    if arguments.series != "turbulence":
+    if arguments.series not in FLOWS:
         train, test = gc.train_test_split(open_series(arguments.series), test_fraction=0.3)
     for name in arguments.models.split(","):
-        seconds = arguments.seconds or np.median(
-            [r["fit_seconds"] for k, r in results.items() if k[:5] == "cnmm/"] or 300
+        seconds = arguments.seconds or FLOWS.get(
+            arguments.series, np.median([r["fit_seconds"] for k, r in results.items() if k[:5] == "cnmm/"] or 300)
         )
         for seed in range(arguments.seeds if name.partition("+")[0] in RANDOM else 1):
             key = f"{name}/{seed}"
             if key in results:
                 continue
             print(f"{key} ...", flush=True)
-            if arguments.series == "turbulence":
+            if arguments.series in FLOWS:
                 results[key] = run_turbulence(name, seed, float(seconds), arguments.max_steps)
             else:
                 results[key] = run(name, seed, train, test, float(seconds), arguments.max_steps)
@@ -75,7 +78,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("series", choices=[*SERIES, "turbulence"])
+    parser.add_argument("series", choices=[*SERIES, *FLOWS])
     parser.add_argument("--models", default="persistence,climatology,damped,ar3,lim,dmd,linear,cnmm,unet,convlstm,dmm")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="of a training")

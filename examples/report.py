@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report_benchmarks import benchmark_parts
+from report_benchmarks import FLOWS, benchmark_parts
 from report_state_space import state_space_parts
 from report_tables import NAMES, commits, header, line, span, summary
 
@@ -131,12 +131,14 @@ def bars(found: dict[str, Any]) -> dict[str, tuple[list[dict[str, Any]], Reading
         out[f"{name}, one-step"] = runs, lambda r: 1e4 * r["one_step"], by_lead[0]
         for lead in (k for k in by_lead if k):
             out[f"{name}, lead {lead}"] = runs, (lambda r, k=lead: 1e4 * r["multi_step"][k - 1]), by_lead[lead]
-    flow = found.get("real_turbulence", {})
-    peers = [r for key, r in flow.items() if key.split("/")[0] in ("unet", "convlstm")]
-    if peers and (runs := cnmm_runs(found, "turbulence")):
+    for flow, called in FLOWS.items():
+        peers = [r for k, r in found.get(f"real_{flow}", {}).items() if k.split("/")[0] in ("unet", "convlstm")]
+        if not peers or not (runs := cnmm_runs(found, flow)):
+            continue
         for label, (read, bar) in FLOW_BARS.items():
             best = min(read(peer) for peer in peers)
-            out[f"turbulence, {label} / best of U-Net and ConvLSTM"] = runs, (lambda r, f=read, b=best: f(r) / b), bar
+            row = f"{called}, {label} / best of U-Net and ConvLSTM"
+            out[row] = runs, (lambda r, f=read, b=best: f(r) / b), bar
     return out
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import dask
 import dask.array as da
 import numpy as np
+
+from gridcast.data.warn import warn
 
 BUFFER_BYTES = 256 * 2**20  # for blocks of a lazy series
 MARGIN = 1e6  # of single precision, so that squares of scales and sums of values do not leave it either
@@ -28,10 +29,9 @@ def check_no_fill_values(smallest: np.ndarray, largest: np.ndarray) -> None:
     """
     for value in np.ravel(smallest):
         if value in LIKELY_FILL_VALUES:
-            warnings.warn(
+            warn(
                 f"X goes down to {value:g}, which many files write where nothing is observed: if it is no value, mark "
                 f"it as missing, X.where(X != {value:g})",
-                stacklevel=2,
             )
     for value in np.concatenate([np.ravel(smallest), np.ravel(largest)]):
         if np.isclose(abs(value), FILL_VALUES, rtol=1e-5, atol=0).any():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from xarray import DataArray
+
+from gridcast.data.warn import warn
 
 
 def units_of(*arrays: DataArray) -> str | None:
@@ -12,15 +12,12 @@ def units_of(*arrays: DataArray) -> str | None:
     return next((str(data.attrs["units"]) for data in arrays if data.attrs.get("units")), None)
 
 
-def warn_of_other_units(
-    name: str, units: str | None, reference: str, expected: str | None, stacklevel: int = 3
-) -> None:
+def warn_of_other_units(name: str, units: str | None, reference: str, expected: str | None) -> None:
     """Warn where two arrays that belong together say that they are in different units."""
     if units and expected and str(units) != str(expected):
-        warnings.warn(
+        warn(
             f"{name} is in {str(units)!r} and {reference} in {str(expected)!r}: nothing is converted, bring them to "
             "the same units and the same attribute first",
-            stacklevel=stacklevel,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +20,7 @@ from gridcast.data.observation_errors import join_noisy, tail
 from gridcast.data.parameters import anything, parameter, parameters
 from gridcast.data.read_errors import naming_the_file
 from gridcast.data.recalibration import Recalibration
+from gridcast.data.warn import warn
 from gridcast.forecasters.driven import UNDRIVEN, Driving
 from gridcast.forecasters.fitted import remembering_refusal
 from gridcast.forecasters.horizon import check_size
@@ -103,7 +103,7 @@ class BaseForecaster(PredictingForecaster, SavedForecaster):
             )
         lead = ("time",) if series.samples is None else ("sample", "time")
         if problem := advice(series.grid.coords, (*lead, *series.grid.dims)):
-            warnings.warn(f"X: {problem}", stacklevel=3)
+            warn(f"X: {problem}")
         if self._reads_often:
             series = replace(series, values=kept(series.values))
         series = self._fit_drivers(series, calendar, driving)

@@ -114,7 +114,7 @@ def known_future(given: xr.DataArray, times: pd.Index, series: Series) -> np.nda
     except (TypeError, ValueError) as error:
         raise type(error)(f"given: {error}") from error
     ours, theirs = (grid.attrs.get("units") for grid in (series.grid, future.grid))
-    warn_of_other_units("given", theirs, "the training series", ours, stacklevel=6)
+    warn_of_other_units("given", theirs, "the training series", ours)
     n_samples = series.values.shape[0]
     if future.values.shape[0] not in (1, n_samples):
         raise ValueError(f"given has {future.values.shape[0]} samples, the series has {n_samples}")

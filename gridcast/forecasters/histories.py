@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from gridcast.data.grid import Grid, Series, unwrap
 from gridcast.data.labels import same_samples
 from gridcast.data.observation_errors import join_noisy, tail, with_errors
 from gridcast.data.units import warn_of_other_units
+from gridcast.data.warn import warn
 from gridcast.forecasters.fitted import check_fitted
 
 
@@ -61,7 +61,7 @@ class HistoryForecaster(ABC):
         series, _ = unwrap(X, self.calendar_ if labelled and self.recent_.has_times else None)
         self.grid_.check_same(series.grid)
         ours, theirs = (grid.attrs.get("units") for grid in (self.grid_, series.grid))
-        warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
+        warn_of_other_units("X", theirs, "the training series", ours)
         return replace(series, values=kept(series.values)) if self._reads_often else series
 
     def _with_errors(self, series: Series, observation_error: Any) -> Series:
@@ -127,8 +127,7 @@ class HistoryForecaster(ABC):
                 "past of what it has seen; split with gridcast.WindowSplitter, which keeps time in order"
             )
         if series.times[0] <= last and series.times[-1] >= first:
-            warnings.warn(
+            warn(
                 f"X ({series.times[0]} to {series.times[-1]}) shares steps with the training series ({first} to "
                 f"{last}): its score is flattered; split with gridcast.train_test_split or WindowSplitter",
-                stacklevel=3,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,6 +17,7 @@ from gridcast.data.grid import Grid, Series
 from gridcast.data.observation_errors import NoisySeries
 from gridcast.data.parameters import Parameters, defaults, shown
 from gridcast.data.recalibration import Recalibration
+from gridcast.data.warn import warn
 from gridcast.forecasters.fitted import check_fitted
 from gridcast.forecasters.registry import is_registered
 from gridcast.persistence.card import make_card
@@ -101,10 +101,9 @@ class SavedForecaster(Parameters, ABC):
             }
         values["learned"] = encoder.encode(learned | self._learned(), "learned")
         if encoder.left_out:
-            warnings.warn(
+            warn(
                 f"attributes that a file can not hold are left out: {shorten(', '.join(encoder.left_out))}; to keep "
                 "them, make them text or numbers before fit",
-                stacklevel=3,
             )
         return values
 

@@ -23,6 +23,24 @@ LEAST_SLOPE = 0.05  # of that of all cells, where nearly all are at their bound
 
 
 @dataclass(frozen=True)
+class _Future:
+    """The steps of a sample that are forecast: `times`, after `history`."""
+
+    scaling: Scaling
+    times: pd.Index
+    history: Series
+    sample: int
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the natural bounds of anomalies, (time, channel, y, x)."""
+        return self.scaling.limits(self.times, self.history, self.sample)
+
+    def linear(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return base and slope of physical values in anomalies, (time, channel, y, x)."""
+        return self.scaling.linear(self.times, self.history, self.sample)
+
+
+@dataclass(frozen=True)
 class _Move:
     """How the mean of a region is moved.
 
@@ -73,12 +91,9 @@ class _Limits:
     above: torch.Tensor
 
     @classmethod
-    def of(
-        cls, scaling: Scaling, times: pd.Index, history: Series, sample: int, runs: torch.Tensor, std: torch.Tensor
-    ) -> Self:
+    def of(cls, future: _Future, runs: torch.Tensor, std: torch.Tensor) -> Self:
         """Return those of a sample, from the share of its members (member, time, channel, y, x) at each bound."""
-        limits = scaling.limits(times, history, sample)
-        low, high = (torch.as_tensor(limit, dtype=runs.dtype, device=runs.device) for limit in limits)
+        low, high = (torch.as_tensor(limit, dtype=runs.dtype, device=runs.device) for limit in future.limits())
         return cls(low, high, *(_depth((runs - at).abs() < ROUNDED, std) for at in (low, high)))
 
     def within(self, runs: torch.Tensor) -> torch.Tensor:
@@ -140,8 +155,8 @@ def conditioned(
     cells = np.full(members.shape[1:], np.nan, dtype=np.float32)
     for condition in conditions:
         if isinstance(condition, xr.DataArray):
-            future = known_future(condition, times, history)
-            cells = np.where(np.isnan(future), cells, future)
+            told = known_future(condition, times, history)
+            cells = np.where(np.isnan(told), cells, told)
     ever = scaling.statistics.observed
     known = ~np.isnan(cells) & ever
     wanted, _ = scaling.anomalies(cells, times, history)
@@ -152,39 +167,37 @@ def conditioned(
             torch.as_tensor(np.ascontiguousarray(a), device=smoother.device)
             for a in (members[:, sample], known[sample : sample + 1], wanted[sample : sample + 1], ever)
         )
-        limits = None if std is None else _Limits.of(scaling, times, history, sample, runs, std)
+        future = _Future(scaling, times, history, sample)
+        limits = None if std is None else _Limits.of(future, runs, std)
         if limits is not None:
             runs, there = limits.beyond(runs), limits.beyond(there)
         if known[sample].any():
             runs = torch.where(at, there, runs + smoother.condition(there - runs, at))
         # never observed: it does not vary
         free = ~at & observed
-        runs = _with_means(smoother, scaling, runs, free, means, times, history, sample, limits)
+        runs = _with_means(smoother, future, runs, free, means, limits)
         out[:, sample] = runs.cpu().numpy()
     return out
 
 
 def _with_means(
     smoother: Smoother,
-    scaling: Scaling,
+    future: _Future,
     runs: torch.Tensor,
     free: torch.Tensor,
     means: list[AreaMean],
-    times: pd.Index,
-    history: Series,
-    sample: int,
     limits: _Limits | None,
 ) -> torch.Tensor:
     """Return runs (member, time, channel, y, x) whose means are within their ranges."""
     moves: list[_Move] = []
     for condition in means:
-        weights = condition.weights(times, history) * scaling.statistics.observed
+        weights = condition.weights(future.times, future.history) * future.scaling.statistics.observed
         if not weights.any():
             raise ValueError(
                 f"given: {_shown(condition)} is the mean of a region that was never observed in training, as land in a "
                 "field of the sea is: look whether its latitudes and longitudes are those of the series"
             )
-        base, slope = scaling.linear(times, history, sample)
+        base, slope = future.linear()
         offset = float((weights * base).sum() / weights.sum())
         w = torch.as_tensor((weights / weights.sum() * slope).astype(np.float32), device=runs.device)[None]
         response = smoother.response(w, free)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 from torch import nn
 
+from gridcast.data.warn import warn
 from gridcast.forecasters.markov import DOWNSAMPLING
 from gridcast.forecasters.running import BATCH_BYTES, Inputs, forecast_scaled
 from gridcast.modules.layers import ERROR_FLOOR
@@ -38,10 +38,9 @@ def validation_error(data: TrainingData, fraction: float) -> Callable[[nn.Module
     found, places = regions(few, DOWNSAMPLING)
     x, mask, clock, truth = validation(found, LEADS)
     if np.isnan(truth).all():
-        warnings.warn(
+        warn(
             f"validation_fraction={fraction!r} holds out a part of X without any observation: the training loss "
             "chooses the weights instead; cut that part off, or hold out more",
-            stacklevel=6,  # the user's call of fit
         )
         return None
     # 64 channels of activations, as in a forecast; a region is a batch of its own

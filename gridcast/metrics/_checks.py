@@ -29,7 +29,7 @@ def checked(
         As :func:`gridcast.metrics.mse` says.
     """
     check_same_labels(forecast=forecast, observed=observed)
-    warn_of_other_units("forecast", units_of(forecast), "observed", units_of(observed), stacklevel=4)
+    warn_of_other_units("forecast", units_of(forecast), "observed", units_of(observed))
     if member_dim is not None:
         forecast = complete_ensemble(forecast, observed, member_dim)
     available = [name for name in dict.fromkeys((*forecast.dims, *observed.dims)) if name != member_dim]

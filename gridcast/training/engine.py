@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,8 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+
+from gridcast.data.warn import warn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _fabric_log = logging.getLogger("lightning_fabric.utilities.rank_zero")
@@ -186,10 +187,9 @@ def _can_compile() -> bool:
         torch.compile(torch.exp)(torch.zeros(2))
     except Exception as error:  # whatever the compiler's stack raises
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        warnings.warn(
+        warn(
             f"compile=True has no effect: torch.compile failed here ({type(error).__name__}: {first}); the model "
             "trains without it. It needs a C++ compiler on the path (on GPUs Triton); compile=False is silent",
-            stacklevel=2,
         )
         return False
     return True

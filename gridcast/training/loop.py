@@ -7,7 +7,6 @@ import itertools
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from tqdm.auto import tqdm
 
+from gridcast.data.warn import warn
 from gridcast.persistence.refusal import shorten
 from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.engine import draw_apart, keep_freed_memory
@@ -75,9 +75,8 @@ class _Recovery:
                 f"training gave up: {what} was not finite {self.failures} times, with the learning rate halved each "
                 "time; lower learning_rate or gradient_clip, and look for extreme values in the data"
             )
-        warnings.warn(
+        warn(
             f"{what} was not finite: back to the last good weights with {self.rate_factor:g} times the learning rate",
-            stacklevel=2,
         )
 
     def restore(self, state: tuple[dict[str, Any], dict[str, Any]]) -> None:

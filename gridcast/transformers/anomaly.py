@@ -236,7 +236,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
         cycle = self._cycle_of(X)
         if known := vars(self).get("grid_"):
             ours, theirs = known.attrs.get("units"), X.attrs.get("units")
-            warn_of_other_units("X", theirs, "the training series", ours, stacklevel=4)
+            warn_of_other_units("X", theirs, "the training series", ours)
         return like(X, (X - cycle).data)
 
     def inverse_transform(self, X: Any) -> xr.DataArray:

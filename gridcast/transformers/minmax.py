@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series
+from gridcast.data.warn import warn
 from gridcast.transformers.channels import ChannelTransformer, over_fields
 
 
@@ -68,10 +68,9 @@ class MinMaxTransformer(ChannelTransformer):
             # as given, even where X spans less: the paper's range is round numbers
             self.data_min_, self.data_max_ = given
             if n_outside:
-                warnings.warn(
+                warn(
                     f"{n_outside / n_observed.sum():.2%} of the cells of X lie outside data_range={self.data_range!r} "
                     f"(X spans {smallest.min():g} to {largest.max():g}); they are scaled by the same line, not clipped",
-                    stacklevel=2,
                 )
         flat = self.data_max_ <= self.data_min_  # (channel,)
         if flat.any() and given is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -21,6 +20,7 @@ from gridcast.data.statistics import (
     field_sums,
     fill_missing,
 )
+from gridcast.data.warn import warn
 from gridcast.data.windows import near
 from gridcast.transformers.anomaly import Anomaly
 from gridcast.transformers.channels import ChannelTransformer
@@ -308,10 +308,9 @@ def _affordable(anomaly: Anomaly, period: Any, scaled: Series, calendar: Calenda
     """Return the cycle, or the mean of each cell where it would be too large."""
     n_bytes = 4 * anomaly.n_weights * int(np.prod(scaled.grid.shape))  # float32
     if n_bytes > CYCLE_BYTES:
-        warnings.warn(
+        warn(
             f"climatology={period!r} would keep {n_bytes / 2**30:.1f} GiB for its {anomaly.n_phases_} steps of "
             f"{scaled.grid.shape} cells: the mean of each cell is used instead",
-            stacklevel=7,  # the user's call of fit
         )
         anomaly = Anomaly(1)
         anomaly.resolve(scaled, calendar)
