@@ -76,10 +76,9 @@ def calibrate(module: CombinedModule, held_out: HeldOut, *, networks: bool = Tru
 
     Returns the normal scores of what came at some cells, (n, horizon, channel, cell), see `normal_scores`.
     """
-    chosen = list(range(0, len(held_out.x), -(-len(held_out.x) // MOST_ENSEMBLES)))
+    chosen = some_forecasts(held_out.truth, MOST_ENSEMBLES)
     combination = _combination(module)
-    usual = changes(held_out.x, held_out.mask).nanmean(0) if held_out.usual is None else held_out.usual
-    combination.spread.usual.copy_(usual.nan_to_num(1.0))  # where nothing was observed
+    combination.spread.usual.copy_(_usual(combination, held_out))
     forecasts, found, seen = _weigh(module, held_out, chosen, networks=networks)
     variance, activity, std = (torch.cat(part) for part in zip(*found, strict=True))
     bounds = None if held_out.bounds is None else Bounds(*(b[chosen] for b in held_out.bounds))
@@ -107,7 +106,9 @@ def _weigh(
     last two also of some cells of all forecasts.
     """
     combination = _combination(module)
-    made, found, seen = [], [], []
+    found, seen = [], []
+    # filled in place: a list that is joined holds all of them twice
+    forecasts = held_out.truth.new_empty(len(SOURCES), *held_out.truth.shape)
     cells = some_cells(held_out.truth[0, 0, 0].numel())
     for i in range(len(held_out.x)):
         x = held_out.x[i : i + 1]
@@ -117,15 +118,39 @@ def _weigh(
             else:
                 mean = torch.zeros_like(held_out.truth[i : i + 1])
                 loc = scale = mean[None]
-            made.append(combination.sources(mean, x))
+            forecasts[:, i : i + 1] = combination.sources(mean, x)
             activity, std = combination.spread.activity(x, held_out.mask[i : i + 1]), combination.linear.std[None]
             seen.append((activity.flatten(2)[..., cells], std.flatten(3)[..., cells]))
             if i in chosen:
                 variance = (loc - mean).square().mean(0) + scale.square().mean(0)
                 found.append((variance, activity, std))
-    forecasts = torch.cat(made, dim=1)
     combination.blend.fit(forecasts, held_out.truth, held_out.cases, combination.earlier, with_first=networks)
     return forecasts, found, seen
+
+
+def some_forecasts(truth: Tensor, most: int) -> list[int]:
+    """Return which of the forecasts (n, horizon, channel, y, x) have members, evenly spaced; half reach the last lead.
+
+    As far as there are so many of these.
+    """
+    reached = truth.isfinite().flatten(2).any(2)  # (n, horizon)
+    far = reached[:, reached.any(0)][:, -1] if reached.any() else reached[:, 0]
+    n_far = max(most // 2, round(most * float(far.float().mean())))
+    found = [part.nonzero()[:, 0] for part in (far, ~far)]
+    n_far = min(n_far, len(found[0]))
+    picked = []
+    for part, n in zip(found, (n_far, most - n_far), strict=True):
+        picked += part[torch.linspace(0, len(part) - 1, min(n, len(part)), dtype=torch.float64).long()].tolist()
+    return sorted(picked)
+
+
+def _usual(combination: Combination, held_out: HeldOut) -> Tensor:
+    """Return the changes that are usual around each cell, of all seasons where hindcasts know them."""
+    hindcasts = combination.linear.spread
+    if hindcasts.found is not None:
+        return hindcasts.usual
+    usual = changes(held_out.x, held_out.mask).nanmean(0) if held_out.usual is None else held_out.usual
+    return usual.nan_to_num(1.0)  # where nothing was observed
 
 
 def observed(truth: Tensor) -> Tensor:

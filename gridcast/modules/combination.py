@@ -97,7 +97,8 @@ class Combination(nn.Module):
         std, mean, truth, linear = (t.flatten(3) for t in (std, mean, truth, linear))
         variance = None if variance is None else variance.flatten(3)
         limits = None if bounds is None else Bounds(*(b.flatten(3) for b in bounds))
-        self.spread.fit(mean, variance, std, truth, limits, cases, activity.flatten(2), linear)
+        earlier = self.linear.spread.found
+        self.spread.fit(mean, variance, std, truth, limits, cases, activity.flatten(2), linear, earlier)
 
     def table(self) -> pd.DataFrame:
         """Return weights, spread and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +44,12 @@ class Spread(nn.Module):
         Of the activity, by which both are multiplied: where much has changed of late, much will.
     usual : Tensor, (n_channels, y, x)
         Mean square of the changes before held-out forecasts, or hindcasts.
+    found : Tensor or None, (horizon, n_channels, n_powers, 2)
+        Negative log-likelihood of a value with each of `POWERS`, and the factor of the paths' variance, as `fit` found
+        them; NaN where it did not. Not saved.
     """
 
+    found: Tensor | None = None
     networks: Tensor
     paths: Tensor
     power: Tensor
@@ -129,6 +134,7 @@ class Spread(nn.Module):
         cases: Tensor,
         activity: Tensor | None = None,
         linear: Tensor | None = None,
+        earlier: Tensor | None = None,
     ) -> None:
         """Take the factors that held-out forecasts ask for.
 
@@ -150,7 +156,10 @@ class Spread(nn.Module):
             Before each forecast.
         linear : Tensor, same shape as `forecast`, optional
             Forecasts of which hindcasts have said how large the paths are; by default it is `forecast` that tells.
+        earlier : Tensor, (horizon, channel, n_powers, 2), optional
+            What was `found` in these hindcasts.
         """
+        self.found = torch.full((*self.power.shape[:2], len(POWERS), 2), torch.nan)
         for lead, channel in itertools.product(range(len(self.paths)), range(self.paths.shape[1])):
             at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
             if not len(at):
@@ -172,13 +181,16 @@ class Spread(nn.Module):
                     if lead + 1 in FITTED:
                         self.censored.fit(lead, channel, f, y, s, limits)
                     continue
+            told = None if earlier is None or earlier[lead, channel].isnan().any() else earlier[lead, channel]
             # what can not be told from few cases stays out
             few = bool(cases[lead] < LEAST_CASES)
             v = None if variance is None or few else pick(variance)
-            active = None if activity is None or few else pick(activity[:, None].expand(forecast.shape))
-            squared, paths = (y - f).square(), s.square()
+            unknown = activity is None or (few and told is None)
+            active = None if unknown else pick(activity[:, None].expand(forecast.shape))
             of_paths = None if linear is None else (y - pick(linear)).square()
-            factors = _fit_shares(squared, v, paths, float(cases[lead]), active, of_paths)
+            seen = _Seen((y - f).square(), v, s.square(), float(cases[lead]), active, of_paths)
+            factors, powers = seen.best(told)
+            self.found[lead, channel, : len(powers)] = powers
             for buffer, factor in zip((self.networks, self.paths, self.power), factors, strict=True):
                 # later leads, which held-out forecasts may not reach, take it too
                 buffer[lead:, channel] = factor
@@ -201,40 +213,80 @@ def activity_of(before: Tensor, usual: Tensor) -> Tensor:
     return (before / usual.clamp(min=FLOOR)).clamp(*ACTIVITY).sqrt().nan_to_num(1.0)
 
 
-def _fit_shares(
-    squared: Tensor,
-    networks: Tensor | None,
-    paths: Tensor,
-    cases: float,
-    activity: Tensor | None,
-    squared_of_paths: Tensor | None,
-) -> tuple[float, float, float]:
-    """Return factors of both deviations and the power of the activity; 0 for what is not given."""
-    least = 1e-4 * squared.mean() + 1e-12  # a spread of no more than this is none
+@dataclass(frozen=True)
+class _Seen:
+    """What held-out forecasts say of a lead and channel.
 
-    def level(variance: Tensor, expected: float, prior: float) -> Tensor:
+    Parameters
+    ----------
+    squared : Tensor, (value,)
+        Squared errors.
+    networks : Tensor or None, (value,)
+        Variance of the networks' members.
+    paths : Tensor, (value,)
+        That of the paths.
+    cases : float
+    activity : Tensor or None, (value,)
+    squared_of_paths : Tensor or None, (value,)
+        Squared errors of what the paths are of, of which more is known.
+    """
+
+    squared: Tensor
+    networks: Tensor | None
+    paths: Tensor
+    cases: float
+    activity: Tensor | None
+    squared_of_paths: Tensor | None
+
+    def best(self, earlier: Tensor | None) -> tuple[tuple[float, float, float], Tensor]:
+        """Return factors of both deviations and the power of the activity, and what was found of each power.
+
+        What is not given has the factor 0. `earlier` was found in as many forecasts as the prior has.
+        """
+        powers = POWERS if self.activity is not None else POWERS[:1]
+        each = [self._with(power, None if earlier is None else float(earlier[i, 1])) for i, power in enumerate(powers)]
+        found = torch.tensor([(cost, level) for cost, level, *_ in each])
+        costs = found[:, 0]
+        if earlier is not None:
+            # as far as the errors are those of the paths
+            prior = PRIOR_OF_PATHS * min(1.0, self._left(torch.ones_like(self.paths)))
+            costs = torch.lerp(costs, earlier[: len(powers), 0], prior / (prior + self.cases))
+        chosen = int((costs + POWER_COST * torch.tensor(powers)).argmin())
+        return (*each[chosen][2:], powers[chosen]), found
+
+    def _with(self, power: float, told: float | None) -> tuple[float, float, float, float]:
+        """Return the least cost with a power, the paths' level, and the factors; `told` is a level found before."""
+        by = torch.ones_like(self.paths) if self.activity is None else self.activity ** (2 * power)
+        expected, prior = 1 / float(by.mean()) if told is None else told, PRIOR_CASES
+        if self.squared_of_paths is not None:
+            expected, prior = expected * self._left(by), PRIOR_OF_PATHS
+        networks, shares = self.networks, SHARES
+        if networks is None:
+            networks, shares = torch.zeros_like(self.paths), [0.0]
+        first = self._level(by * networks, 1.0, PRIOR_CASES)
+        second = self._level(by * self.paths, expected, prior)
+        made = []
+        for share in shares:
+            variance = by * (share * first * networks + (1 - share) * second * self.paths) + self._least
+            cost = float((variance.log() + self.squared / variance).mean())  # the negative log-likelihood
+            made.append((cost, float(second), (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5))
+        return min(made)
+
+    def _left(self, by: Tensor) -> float:
+        """Return the share of the squared errors of what the paths are of that is left, 1 where it is all.
+
+        In the same forecasts, so that it does not matter how hard these are.
+        """
+        both = (self.squared, self.squared if self.squared_of_paths is None else self.squared_of_paths)
+        ratios = [(each / (by * self.paths + self._least)).mean().clamp(min=LEAST) for each in both]
+        return float(ratios[0] / ratios[1])
+
+    def _level(self, variance: Tensor, expected: float, prior: float) -> Tensor:
         # Of the likelihood, which asks for the mean of the ratios: the few largest variances would else decide alone.
         # Towards what is expected where held-out forecasts are few.
-        found = (squared / (variance + least)).mean()
-        return ((found * cases + expected * prior) / (cases + prior)).clamp(MOST**-2, MOST**2)
+        found = (self.squared / (variance + self._least)).mean()
+        return ((found * self.cases + expected * prior) / (self.cases + prior)).clamp(MOST**-2, MOST**2)
 
-    def cost(variance: Tensor) -> float:
-        return float((variance.log() + squared / variance).mean())  # the negative log-likelihood
-
-    shares = SHARES
-    if networks is None:
-        networks, shares = torch.zeros_like(paths), [0.0]
-    found = []
-    for power in POWERS if activity is not None else (0.0,):
-        by = torch.ones_like(paths) if activity is None else activity ** (2 * power)
-        expected, prior = 1 / float(by.mean()), PRIOR_CASES
-        if squared_of_paths is not None:
-            # in the same forecasts, so that it does not matter how hard these are
-            ratios = [(each / (by * paths + least)).mean().clamp(min=LEAST) for each in (squared, squared_of_paths)]
-            expected, prior = expected * float(ratios[0] / ratios[1]), PRIOR_OF_PATHS
-        first, second = level(by * networks, 1.0, PRIOR_CASES), level(by * paths, expected, prior)
-        for share in shares:
-            variance = by * (share * first * networks + (1 - share) * second * paths) + least
-            score = cost(variance) + POWER_COST * power
-            found.append((score, (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5, power))
-    return min(found)[1:]
+    @property
+    def _least(self) -> Tensor:
+        return 1e-4 * self.squared.mean() + 1e-12  # a spread of no more than this is none

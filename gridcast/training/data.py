@@ -18,6 +18,7 @@ from gridcast.training.streaming import Cycle, Noise
 from gridcast.transformers.scaling import Scaling
 
 N_VALIDATION = 32  # held-out forecasts: enough to tell epochs apart, cheap beside an epoch
+LEAST_ORIGINS = 3  # of a held-out sample: its beginning, middle and end
 N_CHANGES = 500  # pairs of steps from which the size of a change is told
 READ_TOGETHER = 32  # blocks in one call of dask
 RUN_CELLS = 2**26  # values of all runs: 256 MiB
@@ -349,6 +350,9 @@ def divide(
         n_held = min(n_held, n_samples - 1)
         held, samples = samples[n_samples - n_held :], samples[: n_samples - n_held]
         origins = np.arange(context - 1, n_times - 1)  # the last observed step
+        # the first origin of each among them: it alone may reach the last lead
+        n_origins = max(LEAST_ORIGINS, N_VALIDATION // n_held)
+        held, origins = thinned(held, max(1, N_VALIDATION // n_origins)), thinned(origins, n_origins)
     else:
         # of few samples the end of each, as of a single series
         # a window must end before the held-out steps; their contexts may reach into the training part

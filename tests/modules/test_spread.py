@@ -16,10 +16,10 @@ def errors(std):
     return std * torch.randn(N, HORIZON, 1, CELLS)
 
 
-def fitted(truth, variance, std=1.0, cases=MANY, bounds=None, activity=None, linear=None):
+def fitted(truth, variance, std=1.0, cases=MANY, bounds=None, activity=None, linear=None, earlier=None):
     spread = Spread(HORIZON, (1, 3, 4))
     std = torch.full((HORIZON, 1, CELLS), std)
-    spread.fit(torch.zeros_like(truth), variance, std, truth, bounds, cases, activity, linear)
+    spread.fit(torch.zeros_like(truth), variance, std, truth, bounds, cases, activity, linear, earlier)
     return spread
 
 
@@ -110,6 +110,28 @@ def test_a_season_is_not_taken_for_the_year_and_what_the_sum_gains_in_it_counts(
     linear = truth + hard * torch.randn_like(truth)
     paths = fitted(truth, None, cases=torch.full((HORIZON,), 4.0), linear=linear).paths
     assert float(paths.mean()) == pytest.approx(0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("activity", [0.5, 2.0])
+def test_what_hindcasts_of_the_year_say_of_the_activity_holds_in_a_season(activity):
+    """Errors as large as the activity; few forecasts, all of a quiet or of a lively season, do not show it."""
+    torch.manual_seed(5)
+    of_the_year = torch.exp(torch.randn(N, 1, CELLS))
+    hindcasts = fitted(errors(of_the_year[:, None]), None, activity=of_the_year)
+    truth, cases, season = errors(activity), torch.full((HORIZON,), 4.0), torch.full((N, 1, CELLS), activity)
+    spread = fitted(truth, None, 1.0, cases, None, season, torch.zeros_like(truth), hindcasts.found)
+    assert torch.equal(spread.power, torch.ones_like(spread.power))
+    assert spread.paths.flatten().tolist() == pytest.approx([1.0] * HORIZON, rel=0.15)
+
+
+def test_hindcasts_of_others_errors_do_not_say_how_these_depend_on_the_activity():
+    torch.manual_seed(6)
+    activity = torch.exp(torch.randn(N, 1, CELLS))
+    linear = errors(activity[:, None])
+    hindcasts = fitted(linear, None, activity=activity)
+    few = torch.full((HORIZON,), 8.0)
+    spread = fitted(0.5 * torch.randn_like(linear), None, 1.0, few, None, activity, linear, hindcasts.found)
+    assert spread.power.max() <= 0.25
 
 
 def test_a_lead_that_no_case_reached_has_the_factors_before_it():

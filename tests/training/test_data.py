@@ -101,6 +101,14 @@ def test_held_out_forecasts_tell_epochs_apart_and_are_few_beside_an_epoch(shape)
     assert gaps.max() - gaps.min() <= (1 if shape[0] == 1 else 5)  # evenly spaced; a sample begins with a context
 
 
+@pytest.mark.parametrize(("n_samples", "n_held", "n_origins"), [(64, 6, 5), (160, 10, 3), (300, 10, 3), (20, 2, 16)])
+def test_of_held_out_samples_each_has_the_origin_that_reaches_the_last_lead(n_samples, n_held, n_origins):
+    _, held = divide((n_samples, 30), window=12, stride=1, context=10, validation_fraction=0.1)
+    origins = [held[held[:, 0] == sample, 1].tolist() for sample in np.unique(held[:, 0])]
+    assert [len(each) for each in origins] == [n_origins] * n_held
+    assert {(each[0], each[-1]) for each in origins} == {(9, 28)}
+
+
 def test_a_series_without_room_for_a_window_is_an_error():
     with pytest.raises(ValueError, match=r"validation_fraction=0\.5 leaves 5 for training, shorter than window=6"):
         divide((1, 10), window=6, stride=1, context=3, validation_fraction=0.5)
