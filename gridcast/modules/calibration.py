@@ -147,7 +147,7 @@ def some_forecasts(truth: Tensor, most: int) -> list[int]:
 def _usual(combination: Combination, held_out: HeldOut) -> Tensor:
     """Return the changes that are usual around each cell, of all seasons where hindcasts know them."""
     hindcasts = combination.linear.spread
-    if hindcasts.found is not None:
+    if hindcasts.found.any():
         return hindcasts.usual
     usual = changes(held_out.x, held_out.mask).nanmean(0) if held_out.usual is None else held_out.usual
     return usual.nan_to_num(1.0)  # where nothing was observed

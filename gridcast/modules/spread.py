@@ -44,16 +44,16 @@ class Spread(nn.Module):
         Of the activity, by which both are multiplied: where much has changed of late, much will.
     usual : Tensor, (n_channels, y, x)
         Mean square of the changes before held-out forecasts, or hindcasts.
-    found : Tensor or None, (horizon, n_channels, n_powers, 2)
+    found : Tensor, (horizon, n_channels, n_powers, 2)
         Negative log-likelihood of a value with each of `POWERS`, and the factor of the paths' variance, as `fit` found
-        them; NaN where it did not. Not saved.
+        them; 0 where it did not.
     """
 
-    found: Tensor | None = None
     networks: Tensor
     paths: Tensor
     power: Tensor
     usual: Tensor
+    found: Tensor
 
     def __init__(self, horizon: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -61,6 +61,7 @@ class Spread(nn.Module):
         for name in ("networks", "paths", "power"):
             self.register_buffer(name, torch.empty(horizon, n_channels, 1, 1))
         self.register_buffer("usual", torch.ones(shape))
+        self.register_buffer("found", torch.zeros(horizon, n_channels, len(POWERS), 2))
         self.censored = CensoredForecast(horizon, n_channels)
         self.reset()
 
@@ -69,6 +70,7 @@ class Spread(nn.Module):
         self.networks.zero_()
         self.paths.fill_(1.0)
         self.power.zero_()
+        self.found.zero_()
         self.censored.reset()
 
     def activity(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -159,7 +161,7 @@ class Spread(nn.Module):
         earlier : Tensor, (horizon, channel, n_powers, 2), optional
             What was `found` in these hindcasts.
         """
-        self.found = torch.full((*self.power.shape[:2], len(POWERS), 2), torch.nan)
+        self.found.zero_()
         for lead, channel in itertools.product(range(len(self.paths)), range(self.paths.shape[1])):
             at = truth[:, lead, channel].isfinite().flatten().nonzero()[:, 0]
             if not len(at):
@@ -181,12 +183,13 @@ class Spread(nn.Module):
                     if lead + 1 in FITTED:
                         self.censored.fit(lead, channel, f, y, s, limits)
                     continue
-            told = None if earlier is None or earlier[lead, channel].isnan().any() else earlier[lead, channel]
+            told = None if earlier is None or not earlier[lead, channel, :, 1].all() else earlier[lead, channel].cpu()
             # what can not be told from few cases stays out
             few = bool(cases[lead] < LEAST_CASES)
             v = None if variance is None or few else pick(variance)
-            unknown = activity is None or (few and told is None)
-            active = None if unknown else pick(activity[:, None].expand(forecast.shape))
+            active = None
+            if activity is not None and not (few and told is None):
+                active = pick(activity[:, None].expand(forecast.shape))
             of_paths = None if linear is None else (y - pick(linear)).square()
             seen = _Seen((y - f).square(), v, s.square(), float(cases[lead]), active, of_paths)
             factors, powers = seen.best(told)
