@@ -12,6 +12,7 @@ from torch import nn
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures
+from gridcast.data.drivers import FIELDS, Drivers
 from gridcast.data.grid import Series
 from gridcast.data.parameters import shown
 from gridcast.forecasters.decisions import LEAST_FORECASTS
@@ -72,7 +73,8 @@ class Earlier:
         Raises
         ------
         ValueError
-            If the series is of another grid or time step, or a parameter on which the weights depend is another one.
+            If the series is of another grid or time step, has other covariates, or a parameter on which the weights
+            depend is another one.
         """
         warm = forecaster.training.warm_start
         if not warm or "module_" not in vars(forecaster):
@@ -82,6 +84,7 @@ class Earlier:
             forecaster.grid_.check_same(series.grid)
             if series.has_times and forecaster.recent_.has_times:
                 forecaster.calendar_.settle(series.times)
+            _check_covariates(series.drivers, forecaster.drivers_)
         except ValueError as error:
             goes_on = f"training__warm_start={warm!r} goes on with the weights of the earlier fit"
             raise ValueError(f"{goes_on}: {error}; {way_out}") from error
@@ -141,3 +144,13 @@ class Earlier:
         if not series.has_times or not isinstance(series.times[0], type(first)):
             return {}
         return {"trained_on_": (min(first, series.times[0]), max(last, series.times[-1]))}
+
+
+def _check_covariates(given: Drivers | None, known: Drivers | None) -> None:
+    """Raise a ValueError where covariates are not as many, of the same kinds, as those of the earlier fit."""
+    now, then = ({} if drivers is None else drivers.parts for drivers in (given, known))
+    for name in (*then, *now):
+        n, expected = (parts[name].grid.shape[0] if name in parts else 0 for parts in (now, then))
+        if n != expected:
+            what = "gridded" if name.endswith(FIELDS) else "area-wide"
+            raise ValueError(f"{name.partition('/')[0]} holds {n} {what} series, that fit had {expected}")

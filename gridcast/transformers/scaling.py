@@ -100,8 +100,13 @@ class Scaling:
         return cls(transformer, anomaly, sums.statistics(), calendar), replace(scaled, n_observed=sums.n_observed)
 
     def again(self, series: Series, calendar: Calendar | None) -> tuple[Self, Series]:
-        """Return the scaling as it is, for another series of the grid, and that series scaled as by `fit`."""
+        """Return the scaling as it is, for another series of the grid, and that series in its units.
+
+        Where the scaling has a response, `series` has drivers, and the scaled one is without the response.
+        """
         scaled = replace(series, values=_transformed(self.transformer, series.values, series.times, series))
+        if self.response is not None:
+            scaled = self.response.subtracted(scaled)
         sums = field_sums(scaled.values)
         statistics = replace(self.statistics, missing=sums.statistics().missing)
         return replace(self, statistics=statistics, calendar=calendar), replace(scaled, n_observed=sums.n_observed)

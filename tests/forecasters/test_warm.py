@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -168,6 +169,41 @@ def test_what_the_weights_do_not_fit_is_named(fitted):
     xr.testing.assert_identical(model.predict(2), first.predict(2))
     free = {"batch_size": 4, "learning_rate": 1e-4, "max_steps": 2, "training__gradient_clip": 0.5}
     model.set_params(**free).fit(later)
+
+
+@pytest.fixture(scope="module")
+def driven():
+    """A forecaster of a series that follows a tide and an index, the series and both of them."""
+    X, rng = make_series(2 * N), np.random.default_rng(1)
+    tide, index = (xr.DataArray(rng.normal(size=2 * N), dims="time", coords={"time": X.time}) for _ in range(2))
+    X = X + 20 * tide + 20 * index.shift(time=1, fill_value=0.0)
+    model = small("convlstm", max_steps=4, climatology="mean")
+    model.fit(X[:N], covariates=tide[:N], past_covariates=index[:N])
+    assert model.covariates_.chosen.to_dict() == {"none": False, "covariates": True, "past_covariates": True}
+    return model.set_params(training__warm_start=True), X, tide, index
+
+
+def test_other_covariates_than_the_earlier_fit_had_are_refused(driven):
+    model, X, tide, index = driven
+    later, tide, index = X[N:], tide[N:], index[N:]
+    for given, message in (
+        ({}, "covariates holds 0 area-wide series, that fit had 1"),
+        ({"covariates": tide}, "past_covariates holds 0 area-wide series, that fit had 1"),
+        ({"covariates": [tide, tide], "past_covariates": index}, "covariates holds 2 area-wide series, that fit had 1"),
+        ({"covariates": [tide, later], "past_covariates": index}, "covariates holds 1 gridded series, that fit had 0"),
+    ):
+        with pytest.raises(ValueError, match=rf"warm_start=True goes on .* earlier fit: {message}; .*=False fits"):
+            copy.deepcopy(model).fit(later, **given)
+    going_on = copy.deepcopy(model).fit(later, covariates=tide, past_covariates=index)
+    after = xr.DataArray(np.zeros(2), dims="time", coords={"time": X.indexes["time"][-2:] + pd.Timedelta("2D")})
+    assert np.isfinite(going_on.predict(2, covariates=after)).all()
+
+
+def test_covariates_of_the_past_that_no_longer_tell_are_left_out(driven):
+    model, X, tide, index = driven
+    noise = index.copy(data=np.random.default_rng(2).normal(size=2 * N))
+    model = copy.deepcopy(model).fit(X[N:], covariates=tide[N:], past_covariates=noise[N:])
+    assert not model.covariates_.chosen["past_covariates"]
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, "yes", None])
