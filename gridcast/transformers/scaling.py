@@ -140,6 +140,13 @@ class Scaling:
         # anomalies have mean zero
         return self.statistics.mean if self.climatology is None else np.zeros_like(self.statistics.mean)
 
+    @property
+    def natural_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The bounds of the scaled series, each (channel,), infinite where there are none."""
+        # what a response leaves of a series has none
+        known = self.statistics if self.response is None else self.response
+        return known.low, known.high
+
     def subtract(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
         """Return scaled `values` (..., time, channel, y, x) as anomalies."""
         return values if self.climatology is None else values - self.climatology.climatology(times)
@@ -194,9 +201,9 @@ class Scaling:
 
     def limits(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the bounds of anomalies of a sample that `restore` keeps to, each (time, channel, y, x)."""
-        known = self.statistics if self.response is None else self.response
+        low, high = self.natural_bounds
         zero = self._zero(times, series, sample)
-        return known.low[:, None, None] - zero, known.high[:, None, None] - zero
+        return low[:, None, None] - zero, high[:, None, None] - zero
 
     def _zero(self, times: pd.Index, series: Series, sample: int) -> np.ndarray:
         """Return the scaled values of anomalies of zero, (time, channel, y, x)."""
@@ -238,8 +245,7 @@ class Scaling:
         Both are (time, lead, channel, y, x), infinite in channels without. None too where each sample has others, of
         `drivers` of its own.
         """
-        known = self.statistics if self.response is None else self.response
-        limits = tuple(b[:, None, None] for b in (known.low, known.high))
+        limits = tuple(bound[:, None, None] for bound in self.natural_bounds)
         if not any(np.isfinite(limit).any() for limit in limits):
             return None
         effects = [] if self.response is None or drivers is None else [self.response.at(drivers, t) for t in leads]
@@ -273,8 +279,7 @@ class Scaling:
             if self.response is not None:
                 values[:, :, :, lead] += self.response.at(history.drivers, times)
             if bounded:
-                limits = self.statistics if self.response is None else self.response
-                low, high = (b[:, None, None] for b in (limits.low, limits.high))
+                low, high = (bound[:, None, None] for bound in self.natural_bounds)
                 part = np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
                 # the climatology, taken away and added again, has rounded what was at a bound
                 for limit in (low, high):

@@ -134,6 +134,7 @@ def test_a_bounded_series_stays_within_its_bounds():
     model = small("linear").fit(rain[:N_TRAIN], covariates=tide[:N_TRAIN])
     assert model.covariates_["chosen"]["covariates"]
     assert (model.predict_samples(5, n_samples=20, covariates=tide) >= 0).all()
+    assert (model.predict_quantiles(5, q=[0.001, 0.5], n_samples=20, covariates=tide) >= 0).all()
 
 
 # The contract
