@@ -241,7 +241,8 @@ def _gap(move: _Move, runs: torch.Tensor) -> float:
 
 
 def _sums(x: torch.Tensor) -> np.ndarray:
-    return x.sum((1, 2, 3, 4), dtype=torch.float64).cpu().numpy()
+    # on the CPU: not all devices know double precision
+    return x.cpu().sum((1, 2, 3, 4), dtype=torch.float64).numpy()
 
 
 def _of_members(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:

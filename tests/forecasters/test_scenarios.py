@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from linear_processes import labelled, linear_field
+from single import on_device
 
 import gridcast as gc
+from gridcast.forecasters import scenarios
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +142,12 @@ def test_a_mean_of_rain_is_that_of_members_that_are_never_below_zero(rain_model,
     members = rain_model.predict_samples(3, n_samples=30, given=gc.AreaMean(box, (level, level)))
     assert float(members.min()) == 0
     np.testing.assert_allclose(mean_of(members, box), level, rtol=0.01)
+
+
+def test_means_are_summed_in_double_precision_on_any_device():
+    fields = torch.full((2, 3, 1, 40, 50), 1 / 3)
+    exact = fields[0].numel() * float(fields[0, 0, 0, 0, 0])
+    np.testing.assert_allclose(scenarios._sums(on_device(fields)), exact, rtol=1e-12)
 
 
 def test_less_than_no_rain_is_refused(rain_model, box):
