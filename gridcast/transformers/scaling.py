@@ -156,8 +156,7 @@ class Scaling:
         scaled = np.asarray(_transformed(self.transformer, values, times, series), dtype=np.float32)
         scaled = self.subtract(scaled, times)
         if self.response is not None:
-            response = self.response.at(series.drivers, times)
-            scaled = scaled - np.tile(response, (len(scaled) // len(response), 1, 1, 1, 1))
+            scaled = scaled - self.response.at(series.drivers, times)
         return fill_missing(scaled, self.default)
 
     def scaled_errors(self, values: np.ndarray, errors: np.ndarray, times: pd.Index, series: Series) -> np.ndarray:
@@ -177,17 +176,17 @@ class Scaling:
         above, below = (_restored(self.transformer, (scaled + s)[None], times, series)[0] for s in (STEP, -STEP))
         return 2 * STEP / (above.astype(np.float64) - below.astype(np.float64))
 
-    def linear(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the physical values of anomalies of zero of a sample, and by how much they change with anomalies.
+    def linear(self, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return the physical values of anomalies of zero, and by how much they change with anomalies.
 
-        Both are (time, channel, y, x).
+        Of a series of one sample; both are (time, channel, y, x).
 
         Raises
         ------
         ValueError
             If the transformer is not linear.
         """
-        zero = self._zero(times, series, sample)
+        zero = self._zero(times, series)
         base, one, two = (
             _restored(self.transformer, (zero + v)[None, None], times, series)[0, 0].astype(np.float64)
             for v in (0.0, 1.0, 2.0)
@@ -199,20 +198,19 @@ class Scaling:
             )
         return np.nan_to_num(base), np.nan_to_num(one - base)
 
-    def limits(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bounds of anomalies of a sample that `restore` keeps to, each (time, channel, y, x)."""
+    def limits(self, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bounds of anomalies of one sample that `restore` keeps to, each (time, channel, y, x)."""
         low, high = self.natural_bounds
-        zero = self._zero(times, series, sample)
+        zero = self._zero(times, series)
         return low[:, None, None] - zero, high[:, None, None] - zero
 
-    def _zero(self, times: pd.Index, series: Series, sample: int) -> np.ndarray:
-        """Return the scaled values of anomalies of zero, (time, channel, y, x)."""
+    def _zero(self, times: pd.Index, series: Series) -> np.ndarray:
+        """Return the scaled values of anomalies of zero of one sample, (time, channel, y, x)."""
         zero = np.zeros((len(times), *series.grid.shape), dtype=np.float32)
         if self.climatology is not None:
             zero = zero + self.climatology.climatology(times).astype(np.float32)
         if self.response is not None:
-            effects = self.response.at(series.drivers, times)
-            zero = zero + effects[sample if len(effects) > 1 else 0]
+            zero = zero + self.response.at(series.drivers, times)[0]
         return zero
 
     def contexts(

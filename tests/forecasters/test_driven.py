@@ -215,6 +215,21 @@ def test_samples_share_covariates_or_have_their_own():
     assert shared.shape == forecast.shape
 
 
+def test_the_gaps_of_samples_are_filled_with_covariates_of_their_own():
+    parts = [make_driven(60, seed) for seed in range(3)]
+    series, tide = (xr.concat(each, "sample") for each in list(zip(*parts, strict=True))[:2])
+    model = small("linear").fit(series, covariates=tide)
+    assert model.covariates_["chosen"]["covariates"]
+    gapped = series.where(series.time != series.time[30])
+    error = xr.zeros_like(series).where(series.time != series.time[40], np.inf)
+    found = model.reconstruct(gapped, covariates=tide, observation_error=error)
+    hidden = found.isel(time=[30, 40]) - series.isel(time=[30, 40])
+    assert np.square(hidden).mean() < 2  # the tide alone makes 4 of the variance, the index that is not given 1
+    for sample in range(3):
+        alone = model.reconstruct(gapped[[sample]], covariates=tide[[sample]], observation_error=error[[sample]])
+        np.testing.assert_allclose(found[[sample]], alone, rtol=1e-6)
+
+
 def test_plain_arrays_go_by_their_place():
     series, tide, index = (part.values for part in make_driven())
     model = small("linear").fit(series[:N_TRAIN], covariates=tide[:N_TRAIN], past_covariates=index[:N_TRAIN])

@@ -88,6 +88,23 @@ def test_what_is_given_in_other_units_is_told(linear_train):
     assert told[0].filename == __file__
 
 
+class Labelled(gc.MinMaxTransformer):
+    """A transformer of the user's, which knows labels only."""
+
+
+@pytest.mark.parametrize("n_samples", [1, 2])
+def test_a_transformer_of_the_users_meets_what_is_given(linear_train, box, n_samples):
+    train = xr.concat([linear_train[:200], linear_train[200:400].assign_coords(time=linear_train.time[:200])], "sample")
+    train = train if n_samples == 2 else train[0]
+    members = []
+    for transformer in (gc.MinMaxTransformer(), Labelled()):
+        model = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0, transformer=transformer)
+        known = (model.fit(train).predict(3)[..., :1, :, :] + 1).where(box > 0)
+        given = [known, gc.AreaMean(box.roll(x=6), (281.0, 281.0))]
+        members.append(model.predict_samples(3, n_samples=4, given=given))
+    np.testing.assert_allclose(*members, rtol=1e-6)
+
+
 def test_what_no_member_meets_is_refused(linear_model, box):
     with pytest.raises(ValueError, match=r"no member meets AreaMean\(between=\(400, 401\)\)"):
         linear_model.predict_samples(2, n_samples=10, given=gc.AreaMean(box, between=(400, 401)))
