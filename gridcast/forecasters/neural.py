@@ -232,7 +232,7 @@ class NeuralForecaster(ScaledForecaster):
             scaling, scaled, table = earlier.scale(series, calendar)
         regional = self._patch(series.grid.shape) is not None
         parts = windows, held_out, time_features, regional, series.grid.around(self.periodic)
-        data = TrainingData(scaled, scaling, self.window, self.context, *parts)
+        data = TrainingData(scaled, scaling, self.window, self.context, *parts, settled=earlier is not None)
         # one seed for all processes, whose modules must start alike
         seed = int(fabric.broadcast(draw_seed(self.random_state)))
         checkpoints = self._checkpoints(series, scaling, seed, fabric, {} if earlier is None else earlier.identity())

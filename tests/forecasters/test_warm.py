@@ -12,7 +12,7 @@ from sklearn.base import clone
 from small import NEURAL, small
 
 import gridcast as gc
-from gridcast.forecasters import neural
+from gridcast.forecasters import decisions, neural
 from gridcast.training.plan import TrainingPlan
 
 pytestmark = pytest.mark.slow
@@ -87,6 +87,20 @@ def test_steps_that_the_linear_model_has_learned_do_not_judge_it(fitted, monkeyp
     assert len(origins) == n_judged
     assert origins[-1] == len(grown) - 2
     assert (origins >= N - 1).all() == (n_new == n_judged)
+
+
+def test_what_is_held_out_is_judged_with_the_climatology_that_stays(fitted, monkeypatch):
+    first, _, later = fitted
+    cycles, regions = [], decisions.regions
+    monkeypatch.setattr(
+        decisions,
+        "regions",
+        lambda data, multiple: (cycles.append(data.scaling.climatology.cycle_), regions(data, multiple))[1],
+    )
+    copy.deepcopy(first).set_params(training__warm_start=True).fit(later)
+    assert cycles
+    for cycle in cycles:
+        np.testing.assert_array_equal(cycle, first.scaling_.climatology.cycle_)
 
 
 def test_it_takes_the_share_of_the_steps_at_a_lower_rate(fitted):
