@@ -35,7 +35,7 @@ from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.data import TrainingData, divide
 from gridcast.training.engine import compiled, give_back_memory, make_fabric, place, seeded
 from gridcast.training.history import History
-from gridcast.training.identity import describe, digest, digest_labels, digest_series
+from gridcast.training.identity import describe, describe_series, digest
 from gridcast.training.loop import train
 from gridcast.training.plan import PROBE, TrainingPlan
 from gridcast.training.settings import Training, checkpoint_interval
@@ -334,17 +334,8 @@ class NeuralForecaster(ScaledForecaster):
         learned = [
             v for k, v in sorted(vars(scaling.transformer).items()) if k.endswith("_") and isinstance(v, np.ndarray)
         ]
-        chunks = getattr(series.values, "chunks", None)
-        identity |= further | {
-            "forecaster": type(self).__name__,
-            "the shape of X": str(tuple(series.values.shape)),
-            "the period of X": f"{series.times[0]} to {series.times[-1]}",
-            "the coordinates of X": digest_labels(series),
-            "the values of X": digest_series(series),
-            "the scaled values of X": digest(scaling.statistics.mean, scaling.statistics.std, *learned),
-            # chunks decide the order of the windows, and so what a resumed training would see
-            "the chunks of X": "none, in memory" if chunks is None else str(chunks[:2]),
-        }
+        identity |= further | {"forecaster": type(self).__name__} | describe_series(series)
+        identity["the scaled values of X"] = digest(scaling.statistics.mean, scaling.statistics.std, *learned)
         steps, seconds = checkpoint_interval(settings.checkpoint_every)
         return Checkpoints(Path(settings.checkpoint_dir), identity, seed, steps, seconds, fabric.is_global_zero)
 
