@@ -220,8 +220,9 @@ class NeuralForecaster(ScaledForecaster):
             context=self.context,
             validation_fraction=self.training.validation_fraction,
         )
-        earlier = Earlier.of(self, series)
-        held_out = earlier.unseen(held_out, series) if earlier else held_out
+        earlier = Earlier.of(self, series, calendar)
+        if earlier is not None:
+            calendar, held_out = earlier.calendar, earlier.unseen(held_out, series)
         wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
         time_features = earlier.time_features if earlier else make_time_features(wanted, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
@@ -229,7 +230,7 @@ class NeuralForecaster(ScaledForecaster):
         if earlier is None:
             scaling, scaled, table = self._scale(series, calendar, windows, self.window)
         else:
-            scaling, scaled, table = earlier.scale(series, calendar)
+            scaling, scaled, table = earlier.scale(series)
         regional = self._patch(series.grid.shape) is not None
         parts = windows, held_out, time_features, regional, series.grid.around(self.periodic)
         data = TrainingData(scaled, scaling, self.window, self.context, *parts, settled=earlier is not None)
@@ -237,6 +238,7 @@ class NeuralForecaster(ScaledForecaster):
         seed = int(fabric.broadcast(draw_seed(self.random_state)))
         checkpoints = self._checkpoints(series, scaling, seed, fabric, {} if earlier is None else earlier.identity())
         learned = {
+            "calendar_": calendar,
             "transformer_": scaling.transformer,
             "scaling_": scaling,
             "climatology_": table,

@@ -54,6 +54,8 @@ class Earlier:
     n_windows : int
         Of the fit that began.
     trained_on : (label, label)
+    calendar : Calendar
+        By which the series that is given now goes on.
     share : float
         Of the steps of a training from scratch that are taken now.
     """
@@ -64,11 +66,19 @@ class Earlier:
     time_features: TimeFeatures | None
     n_windows: int
     trained_on: tuple[Any, Any]
+    calendar: Calendar
     share: float
 
     @classmethod
-    def of(cls, forecaster: Any, series: Series) -> Self | None:
+    def of(cls, forecaster: Any, series: Series, calendar: Calendar) -> Self | None:
         """Return what a fit on `series` goes on from; None where it is to begin from scratch.
+
+        Parameters
+        ----------
+        forecaster : NeuralForecaster
+        series : Series
+        calendar : Calendar
+            Of the series, where the earlier fit knew no times.
 
         Raises
         ------
@@ -83,7 +93,8 @@ class Earlier:
         try:
             forecaster.grid_.check_same(series.grid)
             if series.has_times and forecaster.recent_.has_times:
-                forecaster.calendar_.settle(series.times)
+                # not the calendar of fewer steps, which may follow simpler rules too
+                calendar = forecaster.calendar_.settle(series.times)
             _check_covariates(series.drivers, forecaster.drivers_)
         except ValueError as error:
             goes_on = f"training__warm_start={warm!r} goes on with the weights of the earlier fit"
@@ -102,12 +113,13 @@ class Earlier:
             forecaster.time_features_,
             forecaster.n_windows_,
             forecaster.trained_on_,
+            calendar,
             SHARE if warm is True else float(warm),
         )
 
-    def scale(self, series: Series, calendar: Calendar) -> tuple[Scaling, Series, pd.DataFrame]:
+    def scale(self, series: Series) -> tuple[Scaling, Series, pd.DataFrame]:
         """Return the scaling as it is, the series in its units, and what once decided the climatology."""
-        return *self.scaling.again(series, calendar), self.climatology
+        return *self.scaling.again(series, self.calendar), self.climatology
 
     def module(self) -> Any:
         """Return a copy of the trained module whose forecast is that of its networks alone, as while it was trained."""

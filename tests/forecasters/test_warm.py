@@ -185,6 +185,16 @@ def test_what_the_weights_do_not_fit_is_named(fitted):
     model.set_params(**free).fit(later)
 
 
+def test_a_calendar_that_fewer_steps_do_not_tell_stays():
+    times = pd.date_range("2004-02-01", periods=2 * N + 1)
+    X = make_series(2 * N, time=times[times != "2004-02-29"])
+    first = small("convlstm", max_steps=2, climatology="mean").fit(X[:N])
+    assert first.calendar_.kind == "noleap"
+    assert gc.NaiveForecaster().fit(X[N:]).calendar_.kind == "equal"  # without a 29 February
+    model = copy.deepcopy(first).set_params(training__warm_start=True).fit(X[N:])
+    assert model.calendar_ == first.calendar_
+
+
 @pytest.fixture(scope="module")
 def driven():
     """A forecaster of a series that follows a tide and an index, the series and both of them."""
