@@ -250,7 +250,6 @@ class NeuralForecaster(ScaledForecaster):
         } | ({} if earlier is None else earlier.period(series))
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
             self._train(series, calendar, data, learned, seed, fabric, checkpoints, began, earlier)
-        learned["scaling_"] = self._nowcasting(scaling, data, calendar, learned["module_"])
         return learned | {"n_observed": scaled.n_observed}
 
     def _train(
@@ -304,7 +303,8 @@ class NeuralForecaster(ScaledForecaster):
             give_back_memory()
             if earlier is None:  # a linear model of the new series alone would forget the old one
                 learn_held_out(module, data)
-        watch.on_fit_end(learned["history_"])
+        learned["scaling_"] = self._nowcasting(scaling, data, calendar, learned["module_"])
+        watch.on_fit_end(learned)
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         for record in check(history, list, "learned/history"):
