@@ -40,6 +40,16 @@ class Drivers:
         """Return the parts of a kind, `AHEAD` or `PAST`."""
         return {name: part for name, part in self.parts.items() if name.partition("/")[0] == kind}
 
+    def of_sample(self, sample: int) -> Drivers:
+        """Return them for one sample, which has its own or shares those of all."""
+        at = slice(sample, sample + 1)
+        return Drivers(
+            {
+                name: part if len(part.values) == 1 else replace(part, values=part.values[at])
+                for name, part in self.parts.items()
+            }
+        )
+
     def merged(self, later: Drivers, calendar: Calendar) -> Drivers:
         """Return them with those of `later` in place of their own and behind them, where it goes on without a gap."""
         return Drivers({name: _merged(part, later.parts.get(name), calendar) for name, part in self.parts.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import dask.array as da
@@ -42,6 +42,18 @@ class NoisySeries(Series):
                 "in the units of X"
             )
         return np.where(np.isnan(block), np.float32(np.inf), block)
+
+
+def of_sample(series: Series, sample: int) -> Series:
+    """Return a series of one sample, with its own covariates and errors; lazy if it was."""
+    at = slice(sample, sample + 1)
+    own = {
+        "values": series.values[at],
+        "samples": None if series.samples is None else series.samples[at],
+        "n_observed": None if series.n_observed is None else series.n_observed[at],
+        "drivers": None if series.drivers is None else series.drivers.of_sample(sample),
+    }
+    return replace(series, **own, **({"errors": series.errors[at]} if isinstance(series, NoisySeries) else {}))
 
 
 def tail(series: Series, n: int, needed: np.ndarray | None = None) -> Series:

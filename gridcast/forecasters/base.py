@@ -305,7 +305,7 @@ class BaseForecaster(PredictingForecaster, SavedForecaster):
 
     def _origin(self, learned: dict[str, Any], series: Series, calendar: Calendar) -> dict[str, Any]:
         """Return the learned attributes that say what a forecast starts from."""
-        fitted = self._as_fitted(learned)
+        fitted, calendar = self._as_fitted(learned), learned.get("calendar_", calendar)
         return {
             "grid_": series.grid,
             "calendar_": calendar,

@@ -54,7 +54,8 @@ def decide(module: CombinedModule, data: TrainingData, bounded: bool, *, network
         return Recalibration.identity(data.scaled.grid.shape[0])
     with seeded(0):  # processes that train together have drawn apart, and are to end alike
         held_out = _held_out(module.combination, data, bounded)
-        scores = calibrate(module, held_out, networks=networks)
+        with module.with_noise_apart():
+            scores = calibrate(module, held_out, networks=networks)
     return Recalibration.learn(scores.cpu().numpy(), held_out.cases.cpu().numpy())
 
 

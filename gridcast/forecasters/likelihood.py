@@ -40,7 +40,7 @@ def densities(forecaster: Any, history: Series, origins: np.ndarray) -> np.ndarr
             None if clock is None else torch.as_tensor(clock, device=device),
         )
         mean, std = (
-            part.double().cpu().numpy().reshape(n_series, len(batch), *shape)
+            part.cpu().double().numpy().reshape(n_series, len(batch), *shape)
             for part in forecaster.module_.predictive(contexts)
         )
         truth = history.load(int(batch[0]) + 1, int(batch[-1]) + 2)

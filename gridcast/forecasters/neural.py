@@ -35,7 +35,7 @@ from gridcast.training.checkpoints import Checkpoints
 from gridcast.training.data import TrainingData, divide
 from gridcast.training.engine import compiled, give_back_memory, make_fabric, place, seeded
 from gridcast.training.history import History
-from gridcast.training.identity import describe, digest, digest_labels, digest_series
+from gridcast.training.identity import describe, describe_series, digest
 from gridcast.training.loop import train
 from gridcast.training.plan import PROBE, TrainingPlan
 from gridcast.training.settings import Training, checkpoint_interval
@@ -220,8 +220,9 @@ class NeuralForecaster(ScaledForecaster):
             context=self.context,
             validation_fraction=self.training.validation_fraction,
         )
-        earlier = Earlier.of(self, series)
-        held_out = earlier.unseen(held_out, series) if earlier else held_out
+        earlier = Earlier.of(self, series, calendar)
+        if earlier is not None:
+            calendar, held_out = earlier.calendar, earlier.unseen(held_out, series)
         wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
         time_features = earlier.time_features if earlier else make_time_features(wanted, series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
@@ -229,14 +230,15 @@ class NeuralForecaster(ScaledForecaster):
         if earlier is None:
             scaling, scaled, table = self._scale(series, calendar, windows, self.window)
         else:
-            scaling, scaled, table = earlier.scale(series, calendar)
+            scaling, scaled, table = earlier.scale(series)
         regional = self._patch(series.grid.shape) is not None
         parts = windows, held_out, time_features, regional, series.grid.around(self.periodic)
-        data = TrainingData(scaled, scaling, self.window, self.context, *parts)
+        data = TrainingData(scaled, scaling, self.window, self.context, *parts, settled=earlier is not None)
         # one seed for all processes, whose modules must start alike
         seed = int(fabric.broadcast(draw_seed(self.random_state)))
         checkpoints = self._checkpoints(series, scaling, seed, fabric, {} if earlier is None else earlier.identity())
         learned = {
+            "calendar_": calendar,
             "transformer_": scaling.transformer,
             "scaling_": scaling,
             "climatology_": table,
@@ -248,7 +250,6 @@ class NeuralForecaster(ScaledForecaster):
         } | ({} if earlier is None else earlier.period(series))
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
             self._train(series, calendar, data, learned, seed, fabric, checkpoints, began, earlier)
-        learned["scaling_"] = self._nowcasting(scaling, data, calendar, learned["module_"])
         return learned | {"n_observed": scaled.n_observed}
 
     def _train(
@@ -302,7 +303,8 @@ class NeuralForecaster(ScaledForecaster):
             give_back_memory()
             if earlier is None:  # a linear model of the new series alone would forget the old one
                 learn_held_out(module, data)
-        watch.on_fit_end(learned["history_"])
+        learned["scaling_"] = self._nowcasting(scaling, data, calendar, learned["module_"])
+        watch.on_fit_end(learned)
 
     def _remember(self, history: Any, module: nn.Module) -> dict[str, Any]:
         for record in check(history, list, "learned/history"):
@@ -334,17 +336,8 @@ class NeuralForecaster(ScaledForecaster):
         learned = [
             v for k, v in sorted(vars(scaling.transformer).items()) if k.endswith("_") and isinstance(v, np.ndarray)
         ]
-        chunks = getattr(series.values, "chunks", None)
-        identity |= further | {
-            "forecaster": type(self).__name__,
-            "the shape of X": str(tuple(series.values.shape)),
-            "the period of X": f"{series.times[0]} to {series.times[-1]}",
-            "the coordinates of X": digest_labels(series),
-            "the values of X": digest_series(series),
-            "the scaled values of X": digest(scaling.statistics.mean, scaling.statistics.std, *learned),
-            # chunks decide the order of the windows, and so what a resumed training would see
-            "the chunks of X": "none, in memory" if chunks is None else str(chunks[:2]),
-        }
+        identity |= further | {"forecaster": type(self).__name__} | describe_series(series)
+        identity["the scaled values of X"] = digest(scaling.statistics.mean, scaling.statistics.std, *learned)
         steps, seconds = checkpoint_interval(settings.checkpoint_every)
         return Checkpoints(Path(settings.checkpoint_dir), identity, seed, steps, seconds, fabric.is_global_zero)
 

@@ -90,7 +90,7 @@ def fit_nowcast(
     scaling = replace(scaling, compared=compared)
     # of the first lead: later ones see less of it, and their weights are never negative
     if not ratio[0] < 1 - MARGIN:
-        return scaling
+        return replace(scaling, nowcast=None)  # an earlier fit may have had one
     nowcast = replace(
         learn(stop), weight=weight.astype(np.float32), spread=np.sqrt(np.minimum(ratio, 1)).astype(np.float32)
     )

@@ -192,8 +192,7 @@ class ScaledForecaster(SmoothingForecaster):
         return replace(scaling, compared=responses.scores), scaled, table
 
     def _closed_sides(self) -> np.ndarray:
-        limits = np.array([self.scaling_.statistics.low, self.scaling_.statistics.high])
-        return np.isfinite(limits) & self.bounded
+        return np.isfinite(self.scaling_.natural_bounds) & self.bounded
 
     def _n_context(self) -> int:
         return self.context

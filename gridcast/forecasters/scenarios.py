@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.stats import norm
 
 from gridcast.data.grid import Series
+from gridcast.data.observation_errors import of_sample
 from gridcast.forecasters.conditions import AreaMean, known_future
 from gridcast.modules.smoother import Smoother
 from gridcast.transformers.scaling import ROUNDED, Scaling
@@ -24,20 +25,19 @@ LEAST_SLOPE = 0.05  # of that of all cells, where nearly all are at their bound
 
 @dataclass(frozen=True)
 class _Future:
-    """The steps of a sample that are forecast: `times`, after `history`."""
+    """The steps that are forecast: `times`, after a `history` of one sample."""
 
     scaling: Scaling
     times: pd.Index
     history: Series
-    sample: int
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the natural bounds of anomalies, (time, channel, y, x)."""
-        return self.scaling.limits(self.times, self.history, self.sample)
+        return self.scaling.limits(self.times, self.history)
 
     def linear(self) -> tuple[np.ndarray, np.ndarray]:
         """Return base and slope of physical values in anomalies, (time, channel, y, x)."""
-        return self.scaling.linear(self.times, self.history, self.sample)
+        return self.scaling.linear(self.times, self.history)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def conditioned(
             torch.as_tensor(np.ascontiguousarray(a), device=smoother.device)
             for a in (members[:, sample], known[sample : sample + 1], wanted[sample : sample + 1], ever)
         )
-        future = _Future(scaling, times, history, sample)
+        future = _Future(scaling, times, of_sample(history, sample))
         limits = None if std is None else _Limits.of(future, runs, std)
         if limits is not None:
             runs, there = limits.beyond(runs), limits.beyond(there)
@@ -241,7 +241,8 @@ def _gap(move: _Move, runs: torch.Tensor) -> float:
 
 
 def _sums(x: torch.Tensor) -> np.ndarray:
-    return x.sum((1, 2, 3, 4), dtype=torch.float64).cpu().numpy()
+    # on the CPU: not all devices know double precision
+    return x.cpu().sum((1, 2, 3, 4), dtype=torch.float64).numpy()
 
 
 def _of_members(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from gridcast.data.checks import check_positive_integer
 from gridcast.data.grid import Series, wrap
-from gridcast.data.observation_errors import NoisySeries, with_errors
+from gridcast.data.observation_errors import NoisySeries, of_sample, with_errors
 from gridcast.data.random import draw_seed
 from gridcast.data.windows import near
 from gridcast.forecasters.base import BaseForecaster
@@ -116,20 +116,20 @@ class SmoothingForecaster(BaseForecaster):
             seeded(draw_seed(self.random_state)) if n else nullcontext(),
         ):
             for sample in range(series.values.shape[0]):
-                self._reconstruct(smoother, series, sample, n, keep_observed, out[:, sample : sample + 1])
+                self._reconstruct(smoother, of_sample(series, sample), n, keep_observed, out[:, sample : sample + 1])
         if n is None:
             return wrap(out[0], series.times, series)
         return wrap(out, series.times, series, {"member": np.arange(n)})
 
     def _reconstruct(
-        self, smoother: Smoother, series: Series, sample: int, n: int | None, keep_observed: bool, out: np.ndarray
+        self, smoother: Smoother, series: Series, n: int | None, keep_observed: bool, out: np.ndarray
     ) -> None:
-        """Write the estimates of a sample to `out`, (member, 1, time, channel, y, x)."""
+        """Write the estimates of a series of one sample to `out`, (member, 1, time, channel, y, x)."""
         noisy, ever = isinstance(series, NoisySeries), self.scaling_.statistics.observed
         unknown, blank = (np.zeros(len(series), dtype=bool) for _ in range(2))
         step = max(1, READ_VALUES // int(np.prod(series.grid.shape)))
         for first in range(0, len(series), step):
-            block = self._counting(series, first, first + step, sample)
+            block = self._counting(series, first, first + step)
             out[:, 0, first : first + step] = block if keep_observed else np.where(ever, block, np.float32(np.nan))
             missing = np.isnan(block)[:, ever]
             unknown[first : first + step] = missing.any(1) | noisy | (not keep_observed)
@@ -138,7 +138,7 @@ class SmoothingForecaster(BaseForecaster):
         carried: tuple[int, torch.Tensor] | None = None
         quiet = len(planned) * (n or 1) < FEW or not getattr(self, "verbose", True)
         for stretch in tqdm(planned, disable=quiet or None, unit="stretch"):
-            observed, raw = self._observed(smoother, series, sample, stretch)
+            observed, raw = self._observed(smoother, series, stretch)
             found, carried = self._estimate(smoother, observed, stretch, n, carried)
             if not keep_observed:
                 floor = smoother.noise_floor()[:, None, None]
@@ -153,25 +153,23 @@ class SmoothingForecaster(BaseForecaster):
                 restored = np.where(np.isnan(raw[kept]), restored, raw[kept])
             out[:, :, stretch.first : stretch.last] = restored
 
-    def _counting(self, series: Series, first: int, stop: int, sample: int) -> np.ndarray:
+    def _counting(self, series: Series, first: int, stop: int) -> np.ndarray:
         """Return the observations of steps that count, (time, channel, y, x): an error without limit is none."""
-        raw = series.load(first, stop)[sample]
+        raw = series.load(first, stop)[0]
         if isinstance(series, NoisySeries):
-            raw = np.where(np.isfinite(series.load_errors(first, stop)[sample]), raw, np.float32(np.nan))
+            raw = np.where(np.isfinite(series.load_errors(first, stop)[0]), raw, np.float32(np.nan))
         return raw
 
-    def _observed(
-        self, smoother: Smoother, series: Series, sample: int, stretch: Stretch
-    ) -> tuple[Observed, np.ndarray]:
+    def _observed(self, smoother: Smoother, series: Series, stretch: Stretch) -> tuple[Observed, np.ndarray]:
         """Return the scaled anomalies of a stretch with a batch of 1, and its values in physical units."""
-        raw = self._counting(series, stretch.start, stretch.stop, sample)
+        raw = self._counting(series, stretch.start, stretch.stop)
         times = series.times[stretch.start : stretch.stop]
         values, mask = self.scaling_.anomalies(raw[None], times, series)
         # land is known: it has no anomaly
         mask = np.where(self.scaling_.statistics.observed, mask, np.float32(1))
         variance = np.zeros_like(values)
         if isinstance(series, NoisySeries):
-            errors = series.load_errors(stretch.start, stretch.stop)[sample : sample + 1]
+            errors = series.load_errors(stretch.start, stretch.stop)
             variance = self._variance(smoother, raw[None], errors, times, series)
         return self._as_observed(values, mask, variance), raw
 
@@ -274,9 +272,9 @@ class SmoothingForecaster(BaseForecaster):
     def _given(self, values: np.ndarray, times: pd.Index, history: Series, given: Any, mode: str) -> np.ndarray:
         if mode != "multi_step":
             raise ValueError(f'given: mode={mode!r} forecasts what is observed already; use mode="multi_step"')
-        anomalies, _ = self.scaling_.anomalies(values.reshape(-1, *values.shape[2:]), times, history)
         smoother = Smoother(self._dynamics())
-        of = anomalies.reshape(values.shape)
+        # one by one: a transformer that knows labels takes a series
+        of = np.stack([self.scaling_.anomalies(member, times, history)[0] for member in values])
         std = by_lead(self._dynamics().std, len(times)) if self.bounded else None
         moved = conditioned(smoother, self.scaling_, of, given, times, history, std=std)
         leads = [times[i : i + 1] for i in range(len(times))]

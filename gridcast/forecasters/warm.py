@@ -12,6 +12,7 @@ from torch import nn
 
 from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures
+from gridcast.data.drivers import FIELDS, Drivers
 from gridcast.data.grid import Series
 from gridcast.data.parameters import shown
 from gridcast.forecasters.decisions import LEAST_FORECASTS
@@ -53,6 +54,8 @@ class Earlier:
     n_windows : int
         Of the fit that began.
     trained_on : (label, label)
+    calendar : Calendar
+        By which the series that is given now goes on.
     share : float
         Of the steps of a training from scratch that are taken now.
     """
@@ -63,16 +66,25 @@ class Earlier:
     time_features: TimeFeatures | None
     n_windows: int
     trained_on: tuple[Any, Any]
+    calendar: Calendar
     share: float
 
     @classmethod
-    def of(cls, forecaster: Any, series: Series) -> Self | None:
+    def of(cls, forecaster: Any, series: Series, calendar: Calendar) -> Self | None:
         """Return what a fit on `series` goes on from; None where it is to begin from scratch.
+
+        Parameters
+        ----------
+        forecaster : NeuralForecaster
+        series : Series
+        calendar : Calendar
+            Of the series, where the earlier fit knew no times.
 
         Raises
         ------
         ValueError
-            If the series is of another grid or time step, or a parameter on which the weights depend is another one.
+            If the series is of another grid or time step, has other covariates, or a parameter on which the weights
+            depend is another one.
         """
         warm = forecaster.training.warm_start
         if not warm or "module_" not in vars(forecaster):
@@ -81,7 +93,9 @@ class Earlier:
         try:
             forecaster.grid_.check_same(series.grid)
             if series.has_times and forecaster.recent_.has_times:
-                forecaster.calendar_.settle(series.times)
+                # not the calendar of fewer steps, which may follow simpler rules too
+                calendar = forecaster.calendar_.settle(series.times)
+            _check_covariates(series.drivers, forecaster.drivers_)
         except ValueError as error:
             goes_on = f"training__warm_start={warm!r} goes on with the weights of the earlier fit"
             raise ValueError(f"{goes_on}: {error}; {way_out}") from error
@@ -99,12 +113,13 @@ class Earlier:
             forecaster.time_features_,
             forecaster.n_windows_,
             forecaster.trained_on_,
+            calendar,
             SHARE if warm is True else float(warm),
         )
 
-    def scale(self, series: Series, calendar: Calendar) -> tuple[Scaling, Series, pd.DataFrame]:
+    def scale(self, series: Series) -> tuple[Scaling, Series, pd.DataFrame]:
         """Return the scaling as it is, the series in its units, and what once decided the climatology."""
-        return *self.scaling.again(series, calendar), self.climatology
+        return *self.scaling.again(series, self.calendar), self.climatology
 
     def module(self) -> Any:
         """Return a copy of the trained module whose forecast is that of its networks alone, as while it was trained."""
@@ -141,3 +156,13 @@ class Earlier:
         if not series.has_times or not isinstance(series.times[0], type(first)):
             return {}
         return {"trained_on_": (min(first, series.times[0]), max(last, series.times[-1]))}
+
+
+def _check_covariates(given: Drivers | None, known: Drivers | None) -> None:
+    """Raise a ValueError where covariates are not as many, of the same kinds, as those of the earlier fit."""
+    now, then = ({} if drivers is None else drivers.parts for drivers in (given, known))
+    for name in (*then, *now):
+        n, expected = (parts[name].grid.shape[0] if name in parts else 0 for parts in (now, then))
+        if n != expected:
+            what = "gridded" if name.endswith(FIELDS) else "area-wide"
+            raise ValueError(f"{name.partition('/')[0]} holds {n} {what} series, that fit had {expected}")

@@ -189,12 +189,12 @@ class Blend(nn.Module):
 
         NaN where no held-out forecast tells.
         """
-        known = self.errors[self.errors[:, -1].isfinite(), -2:].double().clamp(min=ERROR_FLOOR)
+        known = self.errors[self.errors[:, -1].isfinite(), -2:].cpu().double().clamp(min=ERROR_FLOOR)
         return 1 - float((known[:, 1] / known[:, 0]).log().mean().exp())
 
     def table(self) -> pd.DataFrame:
         """Return weights and errors of each lead, see `gridcast.CNMMForecaster.decisions_`."""
-        errors = self.errors.double().cpu().numpy()
+        errors = self.errors.cpu().double().numpy()
         n = len(self.sources)
         columns = dict(zip(self.sources, self.weights.cpu().numpy().T, strict=True))
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -167,13 +167,17 @@ class ConvLSTMModule(CombinedModule):
     def begin(self, x: Tensor, mask: Tensor, horizon: int, clock: Tensor | None) -> tuple[Tensor, Tensor, Draw]:
         """Return the mean, its scale and what draws members; see `CombinedModule`.
 
-        The mean feeds itself back, a member a draw around it.
+        The mean feeds itself back, a member a draw around it, which is in the member as well: its leads agree.
         """
 
         def draw(n: int) -> tuple[Tensor, Tensor]:
             loc = self._fed_back(x, mask, horizon, n, clock)
             # of one step: what noise grows to later is in the members
-            return loc, self.scale.expand(loc.shape)
+            scale = self.scale.expand(loc.shape)
+            if n and not self.noise_apart:
+                scale = scale.clone()
+                scale[:, :, :-1] = 0.0  # drawn already
+            return loc, scale
 
         mean, scale = draw(0)
         return mean[0], scale[0], draw
@@ -212,15 +216,17 @@ class ConvLSTMModule(CombinedModule):
         # only the states that a later forecast still sees, the oldest first
         lags = [repeat(p) for p in parts[:, -self.n_states :].unbind(1)]
         hidden_state, cell = (repeat(s) for s in state)
-        # members share the context, and so the first forecast; noise is added when it is fed back
+        # members share the context, and so the first forecast but for its noise
         frame, forecasts = repeat(inside[:, -1]), []
         ones = torch.ones_like(frame)[:, None]  # the mask: a forecast has no gaps
         for lead in range(horizon):
-            forecasts.append(frame)
             # the last forecast is fed to nothing
             if lead == horizon - 1:
+                forecasts.append(frame)
                 break
-            frame = frame + self.scale * torch.randn_like(frame) if noisy else frame
+            fed_back = frame + self.scale * torch.randn_like(frame) if noisy else frame
+            forecasts.append(frame if self.noise_apart else fed_back)
+            frame = fed_back
             # the clock of the step whose frame is now fed back
             later = None if clocks is None else repeat(clocks[:, x.shape[1] + lead :])
             folded = self._fold(frame[:, None], ones, static, later)[:, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -32,6 +33,20 @@ class Contexts(NamedTuple):
 
 class ForecastModule(nn.Module, ABC):
     """Base of the modules that forecast from contexts."""
+
+    noise_apart = False
+
+    @contextmanager
+    def with_noise_apart(self) -> Iterator[None]:
+        """Leave the noise of its own step out of each member, where only its scale is asked for.
+
+        The scale tells more of a variance than the noise of a few members does.
+        """
+        self.noise_apart = True
+        try:
+            yield
+        finally:
+            self.noise_apart = False
 
     @abstractmethod
     def forecasts(self, contexts: Contexts, horizon: int, sizes: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:

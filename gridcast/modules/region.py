@@ -59,7 +59,9 @@ class Places:
                     if buffer.ndim > 2 and shape in (self.grid, blocks):
                         n = 1 if shape == self.grid else self.multiple
                         rows, columns = (
-                            slice(p // n, (p + side) // n) for p, side in zip(self.first[i], self.size, strict=True)
+                            # a side of less than a block is in one all the same
+                            slice(p // n, -(-(p + side) // n))
+                            for p, side in zip(self.first[i], self.size, strict=True)
                         )
                         replace(part, name, buffer[..., rows, columns])
                 if isinstance(part, LinearInverseModel):

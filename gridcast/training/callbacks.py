@@ -39,7 +39,7 @@ class Callback:
         """After an epoch, with its record in ``est.history_``; the training ends where this returns True."""
 
     def on_fit_end(self, est: Any) -> None:
-        """After the last epoch; `est` has the best weights."""
+        """After the last epoch and all decisions; `est` is what `fit` will return, with the best weights."""
 
 
 class CSVLogger(Callback):
@@ -110,9 +110,9 @@ class Watch:
         self.est.history_ = History(history)
         return _call(self.callbacks, "on_epoch_end", self.est, history[-1])
 
-    def on_fit_end(self, history: History) -> None:
-        """Tell of the end, with the best weights in the module."""
-        self.est.history_ = history
+    def on_fit_end(self, learned: dict[str, Any]) -> None:
+        """Tell of the end, with the best weights in the module and all that is learned."""
+        vars(self.est).update(learned)
         _call(self.callbacks, "on_fit_end", self.est)
 
 

@@ -66,6 +66,8 @@ class TrainingData:
         Whether rows and columns of the grid go around.
     beside : sequence of Part
         The parts of the training part beside what is left out of its middle; itself, where there are none.
+    settled : bool
+        Whether the climatology is that of an earlier fit, and stays.
     """
 
     scaled: Series
@@ -78,6 +80,7 @@ class TrainingData:
     regional: bool = False
     periodic: tuple[bool, bool] = (False, False)
     beside: Sequence[Part] = ()
+    settled: bool = False
 
     @property
     def clock(self) -> np.ndarray | None:
@@ -112,10 +115,10 @@ class TrainingData:
 
         What is held out would else be judged against a climatology that has seen it; one of a long series has hardly.
         """
+        if self.settled or not self.is_small:
+            return self
         samples, _, stop = self.part
         values = self.scaled.values[samples.min() : samples.max() + 1, :stop]
-        if not self.is_small:
-            return self
         return replace(self, scaling=self.scaling.refitted(Series(values, self.scaled.times[:stop], self.scaled.grid)))
 
     def whole(self) -> TrainingData:

@@ -33,6 +33,19 @@ def describe(value: Any) -> str:
     return repr(value)
 
 
+def describe_series(series: Series) -> dict[str, str]:
+    """Return what tells a training series from another, by the names that a message has for it."""
+    chunks = getattr(series.values, "chunks", None)
+    return {
+        "the shape of X": str(tuple(series.values.shape)),
+        "the period of X": f"{series.times[0]} to {series.times[-1]}",
+        "the coordinates of X": digest_labels(series),
+        "the values of X": digest_series(series),
+        # chunks decide the order of the windows, and so what a resumed training would see
+        "the chunks of X": "none, in memory" if chunks is None else str(chunks[:2]),
+    }
+
+
 def digest(*arrays: np.ndarray) -> str:
     """Return a digest of the values of arrays."""
     found = hashlib.sha256()

@@ -197,6 +197,8 @@ class _Run:
         checkpoints: Checkpoints | None,
     ) -> None:
         self.raw, self.stream, self.plan, self.fabric, self.checkpoints = module, stream, plan, fabric, checkpoints
+        # what the last stage of an earlier training kept too: several processes would never average its gradients
+        module.requires_grad_(True)
         make = Muon if plan.optimizer == "muon" else torch.optim.AdamW
         optimizer = make(module.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
         self.module: Any

@@ -48,8 +48,8 @@ def regions(data: TrainingData, multiple: int) -> tuple[list[Region], Places | N
     grid = data.scaled.grid.shape[1:]
     if not data.regional or max(grid) <= SIZE:
         return [Region((0, 0), data, np.ones(grid, dtype=bool))], None
-    # a side that is no longer than a region is whole, but for a part of a block
-    size = tuple(min(SIZE, n) // multiple * multiple for n in grid)
+    # a side that is no longer than a region is whole, but for a part of a block; one of less than a block all the same
+    size = tuple(min(SIZE, n) // multiple * multiple or n for n in grid)
     found = []
     for i, held_out in enumerate(data.held_out):
         place = tuple(

@@ -100,8 +100,13 @@ class Scaling:
         return cls(transformer, anomaly, sums.statistics(), calendar), replace(scaled, n_observed=sums.n_observed)
 
     def again(self, series: Series, calendar: Calendar | None) -> tuple[Self, Series]:
-        """Return the scaling as it is, for another series of the grid, and that series scaled as by `fit`."""
+        """Return the scaling as it is, for another series of the grid, and that series in its units.
+
+        Where the scaling has a response, `series` has drivers, and the scaled one is without the response.
+        """
         scaled = replace(series, values=_transformed(self.transformer, series.values, series.times, series))
+        if self.response is not None:
+            scaled = self.response.subtracted(scaled)
         sums = field_sums(scaled.values)
         statistics = replace(self.statistics, missing=sums.statistics().missing)
         return replace(self, statistics=statistics, calendar=calendar), replace(scaled, n_observed=sums.n_observed)
@@ -135,6 +140,13 @@ class Scaling:
         # anomalies have mean zero
         return self.statistics.mean if self.climatology is None else np.zeros_like(self.statistics.mean)
 
+    @property
+    def natural_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The bounds of the scaled series, each (channel,), infinite where there are none."""
+        # what a response leaves of a series has none
+        known = self.statistics if self.response is None else self.response
+        return known.low, known.high
+
     def subtract(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
         """Return scaled `values` (..., time, channel, y, x) as anomalies."""
         return values if self.climatology is None else values - self.climatology.climatology(times)
@@ -144,8 +156,7 @@ class Scaling:
         scaled = np.asarray(_transformed(self.transformer, values, times, series), dtype=np.float32)
         scaled = self.subtract(scaled, times)
         if self.response is not None:
-            response = self.response.at(series.drivers, times)
-            scaled = scaled - np.tile(response, (len(scaled) // len(response), 1, 1, 1, 1))
+            scaled = scaled - self.response.at(series.drivers, times)
         return fill_missing(scaled, self.default)
 
     def scaled_errors(self, values: np.ndarray, errors: np.ndarray, times: pd.Index, series: Series) -> np.ndarray:
@@ -165,17 +176,17 @@ class Scaling:
         above, below = (_restored(self.transformer, (scaled + s)[None], times, series)[0] for s in (STEP, -STEP))
         return 2 * STEP / (above.astype(np.float64) - below.astype(np.float64))
 
-    def linear(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the physical values of anomalies of zero of a sample, and by how much they change with anomalies.
+    def linear(self, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return the physical values of anomalies of zero, and by how much they change with anomalies.
 
-        Both are (time, channel, y, x).
+        Of a series of one sample; both are (time, channel, y, x).
 
         Raises
         ------
         ValueError
             If the transformer is not linear.
         """
-        zero = self._zero(times, series, sample)
+        zero = self._zero(times, series)
         base, one, two = (
             _restored(self.transformer, (zero + v)[None, None], times, series)[0, 0].astype(np.float64)
             for v in (0.0, 1.0, 2.0)
@@ -187,20 +198,19 @@ class Scaling:
             )
         return np.nan_to_num(base), np.nan_to_num(one - base)
 
-    def limits(self, times: pd.Index, series: Series, sample: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bounds of anomalies of a sample that `restore` keeps to, each (time, channel, y, x)."""
-        known = self.statistics if self.response is None else self.response
-        zero = self._zero(times, series, sample)
-        return known.low[:, None, None] - zero, known.high[:, None, None] - zero
+    def limits(self, times: pd.Index, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bounds of anomalies of one sample that `restore` keeps to, each (time, channel, y, x)."""
+        low, high = self.natural_bounds
+        zero = self._zero(times, series)
+        return low[:, None, None] - zero, high[:, None, None] - zero
 
-    def _zero(self, times: pd.Index, series: Series, sample: int) -> np.ndarray:
-        """Return the scaled values of anomalies of zero, (time, channel, y, x)."""
+    def _zero(self, times: pd.Index, series: Series) -> np.ndarray:
+        """Return the scaled values of anomalies of zero of one sample, (time, channel, y, x)."""
         zero = np.zeros((len(times), *series.grid.shape), dtype=np.float32)
         if self.climatology is not None:
             zero = zero + self.climatology.climatology(times).astype(np.float32)
         if self.response is not None:
-            effects = self.response.at(series.drivers, times)
-            zero = zero + effects[sample if len(effects) > 1 else 0]
+            zero = zero + self.response.at(series.drivers, times)[0]
         return zero
 
     def contexts(
@@ -233,8 +243,7 @@ class Scaling:
         Both are (time, lead, channel, y, x), infinite in channels without. None too where each sample has others, of
         `drivers` of its own.
         """
-        known = self.statistics if self.response is None else self.response
-        limits = tuple(b[:, None, None] for b in (known.low, known.high))
+        limits = tuple(bound[:, None, None] for bound in self.natural_bounds)
         if not any(np.isfinite(limit).any() for limit in limits):
             return None
         effects = [] if self.response is None or drivers is None else [self.response.at(drivers, t) for t in leads]
@@ -268,8 +277,7 @@ class Scaling:
             if self.response is not None:
                 values[:, :, :, lead] += self.response.at(history.drivers, times)
             if bounded:
-                limits = self.statistics if self.response is None else self.response
-                low, high = (b[:, None, None] for b in (limits.low, limits.high))
+                low, high = (bound[:, None, None] for bound in self.natural_bounds)
                 part = np.clip(values[:, :, :, lead], low, high, out=values[:, :, :, lead])
                 # the climatology, taken away and added again, has rounded what was at a bound
                 for limit in (low, high):

@@ -150,6 +150,20 @@ def test_networks_forecast_alike_before_and_after_the_linear_model_learns_what_w
     assert torch.equal(*found)
 
 
+def test_a_spread_is_decided_by_the_scale_of_each_step_and_not_by_a_few_draws(monkeypatch):
+    found, calibrate = [], decisions.calibrate
+
+    def watched(module, held_out, **options):
+        *_, scale = held_out.alone(module, 0, 3)
+        found.append((scale / module.scale).flatten())
+        return calibrate(module, held_out, **options)
+
+    monkeypatch.setattr(decisions, "calibrate", watched)
+    model = small("convlstm", validation_fraction=0.3, max_steps=1).fit(make_series(60))
+    assert (found[0] == 1).all()
+    assert not model.module_.noise_apart
+
+
 def test_a_long_series_keeps_the_linear_model_of_its_training_part(monkeypatch):
     refitted, series = [], make_series(60)
     monkeypatch.setattr(LinearInverseModel, "refit_mean", lambda self, *known: refitted.append(known))

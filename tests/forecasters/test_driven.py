@@ -134,6 +134,7 @@ def test_a_bounded_series_stays_within_its_bounds():
     model = small("linear").fit(rain[:N_TRAIN], covariates=tide[:N_TRAIN])
     assert model.covariates_["chosen"]["covariates"]
     assert (model.predict_samples(5, n_samples=20, covariates=tide) >= 0).all()
+    assert (model.predict_quantiles(5, q=[0.001, 0.5], n_samples=20, covariates=tide) >= 0).all()
 
 
 # The contract
@@ -212,6 +213,21 @@ def test_samples_share_covariates_or_have_their_own():
     assert (abs(forecast - swapped) > 0.01).any(("time", "lat", "lon")).all()
     shared = model.fit(series[:, :50], covariates=tide[0, :50]).predict(2, covariates=tide[0])
     assert shared.shape == forecast.shape
+
+
+def test_the_gaps_of_samples_are_filled_with_covariates_of_their_own():
+    parts = [make_driven(60, seed) for seed in range(3)]
+    series, tide = (xr.concat(each, "sample") for each in list(zip(*parts, strict=True))[:2])
+    model = small("linear").fit(series, covariates=tide)
+    assert model.covariates_["chosen"]["covariates"]
+    gapped = series.where(series.time != series.time[30])
+    error = xr.zeros_like(series).where(series.time != series.time[40], np.inf)
+    found = model.reconstruct(gapped, covariates=tide, observation_error=error)
+    hidden = found.isel(time=[30, 40]) - series.isel(time=[30, 40])
+    assert np.square(hidden).mean() < 2  # the tide alone makes 4 of the variance, the index that is not given 1
+    for sample in range(3):
+        alone = model.reconstruct(gapped[[sample]], covariates=tide[[sample]], observation_error=error[[sample]])
+        np.testing.assert_allclose(found[[sample]], alone, rtol=1e-6)
 
 
 def test_plain_arrays_go_by_their_place():

@@ -150,6 +150,16 @@ def test_a_part_of_a_block_beside_a_region_is_no_side(data):
         assert region.scored[8].all()  # far from the sides above and below
 
 
+@pytest.mark.parametrize("name", ["cnmm", "convlstm"])
+def test_a_strip_narrower_than_a_block_is_learned_from_patches(name, monkeypatch):
+    monkeypatch.setattr(regions_module, "SIZE", 24)
+    monkeypatch.setattr(regions_module, "MARGIN", 4)
+    for grid in ((3, 40), (40, 2)):
+        model = small(name, patch_size=16, validation_fraction=0.2).fit(waves(grid=grid))
+        assert np.isfinite(model.decisions_["error"]).all()
+        assert np.isfinite(model.predict_samples(2, n_samples=3)).all()
+
+
 def test_a_module_on_a_region_forecasts_what_it_does_on_the_grid(little_memory):
     series = waves()
     model = small("cnmm", batch_size=16, lags=2, periodic=("y", "x")).fit(series)

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from linear_processes import labelled, linear_field
 from scipy.stats import norm
+from single import on_device
 from small import small
 
 import gridcast as gc
@@ -50,6 +51,13 @@ def test_networks_have_one_too(linear_train):
         found = cnmm.log_likelihood(linear_train[120:140])
         assert found.notnull().all()
         xr.testing.assert_identical(found, cnmm.log_likelihood(linear_train[120:140]))  # nothing is drawn anew
+
+
+def test_a_device_without_double_precision_has_the_same(linear_model, linear_later, monkeypatch):
+    expected, module = linear_model.log_likelihood(linear_later), type(linear_model.module_)
+    predictive = module.predictive
+    monkeypatch.setattr(module, "predictive", lambda self, of: [on_device(part) for part in predictive(self, of)])
+    xr.testing.assert_identical(linear_model.log_likelihood(linear_later), expected)
 
 
 def test_at_a_natural_bound_it_is_a_probability():

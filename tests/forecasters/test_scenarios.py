@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from linear_processes import labelled, linear_field
+from single import on_device
 
 import gridcast as gc
+from gridcast.forecasters import scenarios
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,23 @@ def test_what_is_given_in_other_units_is_told(linear_train):
     assert told[0].filename == __file__
 
 
+class Labelled(gc.MinMaxTransformer):
+    """A transformer of the user's, which knows labels only."""
+
+
+@pytest.mark.parametrize("n_samples", [1, 2])
+def test_a_transformer_of_the_users_meets_what_is_given(linear_train, box, n_samples):
+    train = xr.concat([linear_train[:200], linear_train[200:400].assign_coords(time=linear_train.time[:200])], "sample")
+    train = train if n_samples == 2 else train[0]
+    members = []
+    for transformer in (gc.MinMaxTransformer(), Labelled()):
+        model = gc.LinearForecaster(climatology="mean", lags=2, context=6, random_state=0, transformer=transformer)
+        known = (model.fit(train).predict(3)[..., :1, :, :] + 1).where(box > 0)
+        given = [known, gc.AreaMean(box.roll(x=6), (281.0, 281.0))]
+        members.append(model.predict_samples(3, n_samples=4, given=given))
+    np.testing.assert_allclose(*members, rtol=1e-6)
+
+
 def test_what_no_member_meets_is_refused(linear_model, box):
     with pytest.raises(ValueError, match=r"no member meets AreaMean\(between=\(400, 401\)\)"):
         linear_model.predict_samples(2, n_samples=10, given=gc.AreaMean(box, between=(400, 401)))
@@ -139,6 +159,12 @@ def test_a_mean_of_rain_is_that_of_members_that_are_never_below_zero(rain_model,
     members = rain_model.predict_samples(3, n_samples=30, given=gc.AreaMean(box, (level, level)))
     assert float(members.min()) == 0
     np.testing.assert_allclose(mean_of(members, box), level, rtol=0.01)
+
+
+def test_means_are_summed_in_double_precision_on_any_device():
+    fields = torch.full((2, 3, 1, 40, 50), 1 / 3)
+    exact = fields[0].numel() * float(fields[0, 0, 0, 0, 0])
+    np.testing.assert_allclose(scenarios._sums(on_device(fields)), exact, rtol=1e-12)
 
 
 def test_less_than_no_rain_is_refused(rain_model, box):

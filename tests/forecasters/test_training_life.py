@@ -86,6 +86,31 @@ def test_callbacks_change_nothing_and_one_that_returns_true_ends_the_training(se
     assert len(make("cnmm", callbacks=[Recorder(stop_after=2)]).fit(series).history_) == 2
 
 
+class Keeper(gc.callbacks.Callback):
+    """Saves the forecaster in the end."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_fit_end(self, est):
+        est.save(self.path)
+
+
+def test_what_is_saved_in_the_end_is_the_fitted_forecaster(tmp_path):
+    rng, time = np.random.default_rng(0), pd.date_range("2001-01-01", periods=120)
+    index = xr.DataArray(rng.normal(size=120), dims="time", coords={"time": time})
+    noise = xr.DataArray(rng.normal(size=(120, 8, 8)), dims=("time", "lat", "lon"), coords={"time": time})
+    series = noise + 3 * index.shift(time=1, fill_value=0.0)
+    options = {"max_steps": 2, "validation_fraction": 0.3, "climatology": "mean"}
+    model = small("convlstm", callbacks=[Keeper(tmp_path / "kept")], **options).fit(series, past_covariates=index)
+    assert model.covariates_.chosen["past_covariates"]
+    assert model.recalibration_.scores.any()
+    saved = gc.load(tmp_path / "kept", device="cpu")
+    xr.testing.assert_identical(saved.predict_quantiles(3, n_samples=9), model.predict_quantiles(3, n_samples=9))
+    np.testing.assert_array_equal(saved.recalibration_.scores, model.recalibration_.scores)
+    pd.testing.assert_frame_equal(saved.covariates_, model.covariates_)
+
+
 def test_an_error_of_a_callback_reaches_the_caller_and_leaves_the_earlier_fit(series):
     model = make("cnmm").fit(series)
     before = model.predict(1)

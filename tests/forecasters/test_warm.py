@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -11,7 +12,7 @@ from sklearn.base import clone
 from small import NEURAL, small
 
 import gridcast as gc
-from gridcast.forecasters import neural
+from gridcast.forecasters import decisions, neural
 from gridcast.training.plan import TrainingPlan
 
 pytestmark = pytest.mark.slow
@@ -86,6 +87,20 @@ def test_steps_that_the_linear_model_has_learned_do_not_judge_it(fitted, monkeyp
     assert len(origins) == n_judged
     assert origins[-1] == len(grown) - 2
     assert (origins >= N - 1).all() == (n_new == n_judged)
+
+
+def test_what_is_held_out_is_judged_with_the_climatology_that_stays(fitted, monkeypatch):
+    first, _, later = fitted
+    cycles, regions = [], decisions.regions
+    monkeypatch.setattr(
+        decisions,
+        "regions",
+        lambda data, multiple: (cycles.append(data.scaling.climatology.cycle_), regions(data, multiple))[1],
+    )
+    copy.deepcopy(first).set_params(training__warm_start=True).fit(later)
+    assert cycles
+    for cycle in cycles:
+        np.testing.assert_array_equal(cycle, first.scaling_.climatology.cycle_)
 
 
 def test_it_takes_the_share_of_the_steps_at_a_lower_rate(fitted):
@@ -168,6 +183,51 @@ def test_what_the_weights_do_not_fit_is_named(fitted):
     xr.testing.assert_identical(model.predict(2), first.predict(2))
     free = {"batch_size": 4, "learning_rate": 1e-4, "max_steps": 2, "training__gradient_clip": 0.5}
     model.set_params(**free).fit(later)
+
+
+def test_a_calendar_that_fewer_steps_do_not_tell_stays():
+    times = pd.date_range("2004-02-01", periods=2 * N + 1)
+    X = make_series(2 * N, time=times[times != "2004-02-29"])
+    first = small("convlstm", max_steps=2, climatology="mean").fit(X[:N])
+    assert first.calendar_.kind == "noleap"
+    assert gc.NaiveForecaster().fit(X[N:]).calendar_.kind == "equal"  # without a 29 February
+    model = copy.deepcopy(first).set_params(training__warm_start=True).fit(X[N:])
+    assert model.calendar_ == first.calendar_
+
+
+@pytest.fixture(scope="module")
+def driven():
+    """A forecaster of a series that follows a tide and an index, the series and both of them."""
+    X, rng = make_series(2 * N), np.random.default_rng(1)
+    tide, index = (xr.DataArray(rng.normal(size=2 * N), dims="time", coords={"time": X.time}) for _ in range(2))
+    X = X + 20 * tide + 20 * index.shift(time=1, fill_value=0.0)
+    model = small("convlstm", max_steps=4, climatology="mean")
+    model.fit(X[:N], covariates=tide[:N], past_covariates=index[:N])
+    assert model.covariates_.chosen.to_dict() == {"none": False, "covariates": True, "past_covariates": True}
+    return model.set_params(training__warm_start=True), X, tide, index
+
+
+def test_other_covariates_than_the_earlier_fit_had_are_refused(driven):
+    model, X, tide, index = driven
+    later, tide, index = X[N:], tide[N:], index[N:]
+    for given, message in (
+        ({}, "covariates holds 0 area-wide series, that fit had 1"),
+        ({"covariates": tide}, "past_covariates holds 0 area-wide series, that fit had 1"),
+        ({"covariates": [tide, tide], "past_covariates": index}, "covariates holds 2 area-wide series, that fit had 1"),
+        ({"covariates": [tide, later], "past_covariates": index}, "covariates holds 1 gridded series, that fit had 0"),
+    ):
+        with pytest.raises(ValueError, match=rf"warm_start=True goes on .* earlier fit: {message}; .*=False fits"):
+            copy.deepcopy(model).fit(later, **given)
+    going_on = copy.deepcopy(model).fit(later, covariates=tide, past_covariates=index)
+    after = xr.DataArray(np.zeros(2), dims="time", coords={"time": X.indexes["time"][-2:] + pd.Timedelta("2D")})
+    assert np.isfinite(going_on.predict(2, covariates=after)).all()
+
+
+def test_covariates_of_the_past_that_no_longer_tell_are_left_out(driven):
+    model, X, tide, index = driven
+    noise = index.copy(data=np.random.default_rng(2).normal(size=2 * N))
+    model = copy.deepcopy(model).fit(X[N:], covariates=tide[N:], past_covariates=noise[N:])
+    assert not model.covariates_.chosen["past_covariates"]
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, "yes", None])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from single import on_device
 
 from gridcast.modules.blend import Blend, Products
 
@@ -112,6 +113,14 @@ def test_the_gain_is_what_the_first_source_takes_off_the_error():
     assert fitted(forecasts, truth + 0.01 * torch.randn_like(truth)).gain() > 0.99
     assert fitted(forecasts, forecasts[1] + forecasts[2]).gain() == pytest.approx(0.0, abs=0.02)
     assert np.isnan(Blend(SOURCES, "linear", HORIZON).gain())  # nothing was held out
+
+
+def test_a_device_without_double_precision_tells_the_gain_and_the_table():
+    blend = fitted(*made((0.3, 0.6, 0.1), noise=0.5))
+    gain, table = blend.gain(), blend.table()
+    blend.errors, blend.weights = on_device(blend.errors), on_device(blend.weights)
+    assert blend.gain() == gain
+    assert blend.table().equals(table)
 
 
 def test_errors_are_those_of_each_source_of_the_climatology_and_of_the_sums():

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gridcast.modules.convlstm import ConvLSTMModule
+from gridcast.modules.forecasting import Contexts
 from gridcast.modules.frames import Frames
 from gridcast.modules.recurrent import ConvLSTM
 
@@ -57,14 +58,29 @@ def test_feeding_back_equals_reading_the_forecast_as_an_observation(downsampling
     assert torch.allclose(one[0, :, 0], two[0, :, 1], atol=1e-4)
 
 
-def test_spread_grows_with_lead_time():
+def test_members_of_persistence_are_random_walks():
     m = module(residual=True)
     x = torch.zeros(1, 5, 1, 6, 7)
     loc, scale = m.forecast(x, torch.ones_like(x), 6, 200)
+    members = (loc + scale * torch.randn_like(loc)).transpose(0, 2).flatten(1)  # (lead, value)
+    steps, exact = torch.arange(1.0, 7.0), m.scale.item()
+    torch.testing.assert_close(members.std(1), exact * steps.sqrt(), rtol=0.05, atol=0)
+    ratio = steps[:, None] / steps  # of a step to another
+    torch.testing.assert_close(torch.corrcoef(members), torch.minimum(ratio, 1 / ratio).sqrt(), rtol=0, atol=0.05)
+
+
+def test_the_noise_of_the_own_step_stands_apart_where_a_variance_is_asked_for():
+    m = module(residual=True)
+    x = torch.zeros(1, 5, 1, 6, 7)
+    with m.with_noise_apart():
+        loc, scale = m.forecast(x, torch.ones_like(x), 6, 200)
     spread = loc.std(0).mean((0, 2, 3, 4))
-    assert spread[0] == 0  # the first forecast is certain up to its scale
-    assert (spread[1:].diff() > 0).all()
-    assert scale.min() > 0
+    assert spread[0] == 0
+    torch.testing.assert_close(spread[1:], m.scale.item() * torch.arange(1.0, 6.0).sqrt(), rtol=0.05, atol=0)
+    assert (scale == m.scale).all()
+    # one step ahead all members are one, and the scale says how wide they are
+    _, std = m.predictive(Contexts(x, torch.ones_like(x)))
+    torch.testing.assert_close(std, m.scale.expand(std.shape))
 
 
 @pytest.mark.parametrize("teacher_forcing", [True, False])

@@ -1,5 +1,6 @@
 """What a training sees: windows and held-out forecasts counted by hand, runs, divisions, hindcasts and noise."""
 
+import dataclasses
 import warnings
 
 import dask.array as da
@@ -259,6 +260,9 @@ def test_what_is_held_out_is_judged_against_a_climatology_that_has_not_seen_it(m
     cycle = data.unseen().scaling.climatology.climatology(data.scaled.times[:1])
     np.testing.assert_allclose(cycle, np.arange(last).mean())
     assert data.scaling.climatology.climatology(data.scaled.times[:1]).mean() > cycle.mean()
+    # one that stays is that of the forecasts
+    settled = dataclasses.replace(data, settled=True)
+    assert settled.unseen() is settled
     # a large series is not read again for it
     monkeypatch.setattr(data_module, "RUN_CELLS", 10)
     assert data.unseen() is data

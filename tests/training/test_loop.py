@@ -52,6 +52,12 @@ def test_training_minimises_the_loss_and_records_every_epoch(stream, fabric):
     assert set(history[0]) == {"epoch", "loss", "nll", "gradient_norm", "learning_rate", "seconds"}
 
 
+def test_weights_that_the_end_of_an_earlier_training_kept_are_trained(stream, fabric):
+    module = Mean().requires_grad_(False)
+    train(module, stream, None, plan(), fabric)
+    assert float(module.mean.detach()) == pytest.approx(3.0, abs=0.5)
+
+
 def test_max_steps_ends_the_last_pass_early(stream, fabric):
     module = Mean()
     history = train(module, stream, None, plan(max_steps=10, schedule="one_cycle"), fabric)

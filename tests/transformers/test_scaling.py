@@ -1,6 +1,7 @@
 """There and back: transformer and climatology together."""
 
 import contextlib
+import dataclasses
 import importlib
 
 import dask.array as da
@@ -10,7 +11,9 @@ import pytest
 import xarray as xr
 
 import gridcast as gc
+from gridcast.data.drivers import AHEAD, read_drivers
 from gridcast.data.grid import unwrap
+from gridcast.transformers.response import fit_response
 from gridcast.transformers.scaling import Scaling
 
 
@@ -107,6 +110,20 @@ def test_another_series_brings_its_own_cycle_but_not_where_it_is_too_short():
     assert scaling.refitted(short) is scaling
     without, scaled, _ = fit(make_series(), None)
     assert without.refitted(scaled) is without
+
+
+def test_another_series_is_scaled_as_the_first_and_without_the_response():
+    X = make_series()
+    tide = xr.DataArray(np.random.default_rng(1).normal(size=len(X)), dims="time", coords={"time": X.time})
+    series, calendar = unwrap(X + 10 * tide)
+    series = dataclasses.replace(series, drivers=read_drivers(tide, None, series, calendar))
+    scaling, scaled = Scaling.fit(gc.MinMaxTransformer(), "mean", series, calendar)
+    limits = np.full(1, -np.inf, np.float32), np.full(1, np.inf, np.float32)
+    args = calendar, [AHEAD], np.array([0]), (0, len(X)), (False, False), limits
+    response = fit_response(scaled, scaling.climatology, *args)
+    scaling, rest = scaling.responding(response, scaled)
+    assert rest.values.var() < 0.5 * scaled.values.var()
+    np.testing.assert_array_equal(scaling.again(series, calendar)[1].values, rest.values)
 
 
 def test_a_lazy_series_stays_lazy_and_parameters_are_not_fitted():
