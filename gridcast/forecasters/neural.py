@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.covariates import check_time_features, make_time_features, static_fields
+from gridcast.data.covariates import check_time_features, static_fields
 from gridcast.data.grid import Series
 from gridcast.data.parameters import AUTO, anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
@@ -222,8 +222,7 @@ class NeuralForecaster(ScaledForecaster):
         )
         earlier = Earlier.of(self, series)
         held_out = earlier.unseen(held_out, series) if earlier else held_out
-        wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
-        time_features = earlier.time_features if earlier else make_time_features(wanted, series, calendar)
+        time_features = earlier.time_features if earlier else self._make_time_features(series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
         if earlier is None:

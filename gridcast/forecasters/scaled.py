@@ -20,7 +20,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures, make_time_features, static_fields
 from gridcast.data.grid import Grid, Series, extend
 from gridcast.data.observation_errors import NoisySeries
-from gridcast.data.parameters import anything, flag, parameter, whole
+from gridcast.data.parameters import AUTO, anything, flag, parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
@@ -176,6 +176,13 @@ class ScaledForecaster(SmoothingForecaster):
             periodic=self.periodic,
             located=given.get("architecture") == "residual",
         )
+
+    def _make_time_features(self, series: Series, calendar: Calendar) -> TimeFeatures | None:
+        """Return how the time of a step is told to the module; the published networks see none unasked."""
+        given = vars(self)  # a linear model sees none
+        wanted = given.get("time_features")
+        unasked = given.get("architecture") == "paper" and wanted == AUTO
+        return make_time_features(None if unasked else wanted, series, calendar)
 
     def _scale(
         self, series: Series, calendar: Calendar, windows: np.ndarray, window: int
@@ -358,7 +365,7 @@ class ScaledForecaster(SmoothingForecaster):
             raise ValueError(f"learned/n_windows={n_windows!r} must be at least 1")
         around = self.grid_.around(self.periodic)
         of_covariates = Saved(self.grid_, self.calendar_, around, self.drivers_).parts(learned.pop("covariates", None))
-        time_features = make_time_features(vars(self).get("time_features"), self.recent_, self.calendar_)
+        time_features = self._make_time_features(self.recent_, self.calendar_)
         spec = self._spec(self.grid_, statistics, time_features, n_windows)
         try:
             with torch.device("meta"):

@@ -219,6 +219,16 @@ def test_a_module_is_built_from_its_parameters_without_data(variant, tmp_path):
     assert_same(estimator, reopened(estimator, tmp_path))
 
 
+@pytest.mark.parametrize("variant", ["cnmm", "cnmm paper"])
+def test_a_module_that_sees_the_day_or_not_is_built_again(variant, tmp_path):
+    """Of several steps a day the published networks see no time unasked, and no more once they are opened."""
+    train = make_series(time=pd.date_range("2001-01-01", periods=N_TRAIN + N_TEST, freq="6h"))[:N_TRAIN]
+    estimator = (ESTIMATORS | VARIANTS)[variant]().fit(train)
+    loaded = reopened(estimator, tmp_path)
+    assert (estimator.time_features_ is None) == (loaded.time_features_ is None) == (variant == "cnmm paper")
+    xr.testing.assert_identical(estimator.predict(3), loaded.predict(3))
+
+
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
 def test_a_generator_goes_on_where_it_was(make, tmp_path):
     estimator = gc.NaiveForecaster(random_state=make(3)).fit(TRAIN)
