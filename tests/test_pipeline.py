@@ -231,6 +231,14 @@ def test_what_is_in_other_units_is_refused():
         pipeline.predict(2, observation_error=1.0)
     with pytest.raises(ValueError, match="observation_error is in the units of X"):
         pipeline.update(series[:2], observation_error=1.0)
+    for estimator in (pipeline, Pipeline(pipeline.steps)):
+        with pytest.raises(ValueError, match="observation_error is in the units of X"):
+            gc.backtest(estimator, series, observation_error=1.0)
+    passing = Pipeline([("none", "passthrough"), ("linear", pipeline["linear"])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has seen the series
+        found, expected = (gc.backtest(e, series, observation_error=1.0) for e in (passing, pipeline["linear"]))
+    xr.testing.assert_identical(found, expected)
 
 
 def test_steps_without_labels_go_on_in_an_update():
