@@ -191,6 +191,15 @@ def test_every_kind_of_series_is_kept(name, series, tmp_path):
     assert_same(estimator, reopened(estimator, tmp_path), test)
 
 
+def test_labels_of_text_that_pandas_makes_are_kept(tmp_path):
+    levels = pd.Index(["surface", "500 hPa"], name="level")
+    train, test = (xr.concat([part, 2 * part], levels).transpose("time", "level", ...) for part in (TRAIN, TEST))
+    estimator = ESTIMATORS["persistence"]().fit(train)
+    loaded = reopened(estimator, tmp_path)
+    np.testing.assert_array_equal(loaded.predict(1).level, levels)
+    xr.testing.assert_equal(loaded.update(test).predict(2), estimator.update(test).predict(2))
+
+
 VARIANTS = {
     "cnmm paper": lambda: gc.CNMMForecaster(**MARKOV | TRAINING, architecture="paper"),
     "cnmm all": lambda: gc.CNMMForecaster(
