@@ -180,9 +180,8 @@ class ScaledForecaster(SmoothingForecaster):
     def _make_time_features(self, series: Series, calendar: Calendar) -> TimeFeatures | None:
         """Return how the time of a step is told to the module; the published networks see none unasked."""
         given = vars(self)  # a linear model sees none
-        wanted = given.get("time_features")
-        unasked = given.get("architecture") == "paper" and wanted == AUTO
-        return make_time_features(None if unasked else wanted, series, calendar)
+        unasked = given.get("architecture") == "paper" and given.get("time_features") == AUTO
+        return make_time_features(None if unasked else given.get("time_features"), series, calendar)
 
     def _scale(
         self, series: Series, calendar: Calendar, windows: np.ndarray, window: int
@@ -204,6 +203,9 @@ class ScaledForecaster(SmoothingForecaster):
 
     def _n_context(self) -> int:
         return self.context
+
+    def _n_phases(self) -> int:
+        return self.scaling_.n_phases
 
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
         n_series, (_, rows, columns) = history.values.shape[0], history.grid.shape

@@ -135,6 +135,11 @@ class Scaling:
         # anomalies have mean zero
         return self.statistics.mean if self.climatology is None else np.zeros_like(self.statistics.mean)
 
+    @property
+    def n_phases(self) -> int:
+        """Steps of the longest cycle, 1 where there is none."""
+        return max((c.n_phases_ for c in (self.transformer, self.climatology) if isinstance(c, Anomaly)), default=1)
+
     def subtract(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
         """Return scaled `values` (..., time, channel, y, x) as anomalies."""
         return values if self.climatology is None else values - self.climatology.climatology(times)

@@ -1,10 +1,15 @@
 """Every forecaster takes every kind of series: calendars, channels, samples, sizes, gaps; its labels come back."""
 
+import copy
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from every import N_TRAIN, SHAPE, every_estimator, make_estimators, make_series, with_gaps
+from every import N_TRAIN, PERIOD, SHAPE, every_estimator, make_estimators, make_series, with_gaps
+from small import small
 
 import gridcast as gc
 
@@ -54,6 +59,57 @@ def test_an_array_without_time_labels_counts_steps(name):
     forecast = make_estimators()[name].fit(series[:N_TRAIN]).predict(2)
     assert forecast.dims == series.dims
     assert forecast["time"].values.tolist() == [N_TRAIN, N_TRAIN + 1]
+
+
+CYCLES = {
+    "naive": lambda: gc.NaiveForecaster("climatology", period=PERIOD),
+    "climatology": lambda: small("linear", climatology=PERIOD),
+    "transformer": lambda: small("linear", climatology="mean", transformer=gc.Anomaly(PERIOD)),
+    "pipeline": lambda: gc.ForecastPipeline([("anomaly", gc.Anomaly(PERIOD)), ("naive", gc.NaiveForecaster())]),
+}
+
+
+@pytest.mark.parametrize("cycle", CYCLES)
+def test_an_array_without_times_is_at_no_place_in_a_cycle(cycle):
+    x = make_series().values
+    first = N_TRAIN + 5  # not where a cycle begins
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = CYCLES[cycle]().fit(x[:N_TRAIN])
+        assert np.isfinite(model.predict(x, 2)).all()
+        moved = copy.deepcopy(model).update(x[N_TRAIN:first])
+        if cycle != "pipeline":
+            np.testing.assert_allclose(moved.predict(x[:first], 2), moved.predict(2), rtol=1e-5)
+        numbered = xr.DataArray(x, dims=("time", "y", "x")).assign_coords(time=range(len(x)))[first:]
+        later = model.predict(numbered, 2)
+    np.testing.assert_array_equal(later["time"], [len(x), len(x) + 1])
+    with pytest.warns(UserWarning, match=rf"cycle of {PERIOD} steps.*X.assign_coords\(time=range") as found:
+        elsewhere = model.predict(x[first:], 2)
+    assert {Path(w.filename).name for w in found} == {"test_series.py"}
+    assert abs(elsewhere - later.values).max() > 3
+    for call in (model.score, lambda X: gc.backtest(model, X)):
+        with pytest.warns(UserWarning, match="X has no time labels"):
+            call(x[first - 5 :])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gc.NaiveForecaster(),
+        lambda: gc.NaiveForecaster("seasonal", period=PERIOD),
+        lambda: gc.NaiveForecaster("climatology"),
+        lambda: small("linear"),
+        lambda: gc.ForecastPipeline([("anomaly", gc.Anomaly()), ("naive", gc.NaiveForecaster())]),
+    ],
+)
+def test_without_a_cycle_times_do_not_matter(make):
+    x = make_series().values
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = make().fit(x[:N_TRAIN])
+        model.score(x[-15:])
+        gc.backtest(model, x[-15:])
+        model.predict(x[-15:], 2)
 
 
 @every_estimator
