@@ -53,6 +53,19 @@ def test_a_plain_array_is_time_y_x(name):
     assert estimator.update(long).predict(1)["time"].item() == N_TRAIN + len(long)
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@every_estimator
+def test_what_is_kept_is_not_the_array_of_the_user(name, chunked):
+    series = make_series()
+    X = series.chunk() if chunked else series
+    estimator = make_estimators()[name].fit(X[:N_TRAIN])
+    other = copy.deepcopy(estimator).update(X[N_TRAIN:])
+    expected = [e.predict_samples(2, n_samples=2).values for e in (estimator, other)]
+    series.values[:] = 0
+    for e, values in zip((estimator, other), expected, strict=True):
+        np.testing.assert_array_equal(e.predict_samples(2, n_samples=2), values)
+
+
 @every_estimator
 def test_an_array_without_time_labels_counts_steps(name):
     series = make_series().drop_vars("time")
