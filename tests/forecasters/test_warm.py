@@ -11,7 +11,7 @@ from sklearn.base import clone
 from small import NEURAL, small
 
 import gridcast as gc
-from gridcast.forecasters import neural
+from gridcast.forecasters import neural, patches
 from gridcast.training.plan import TrainingPlan
 
 pytestmark = pytest.mark.slow
@@ -168,6 +168,19 @@ def test_what_the_weights_do_not_fit_is_named(fitted):
     xr.testing.assert_identical(model.predict(2), first.predict(2))
     free = {"batch_size": 4, "learning_rate": 1e-4, "max_steps": 2, "training__gradient_clip": 0.5}
     model.set_params(**free).fit(later)
+
+
+@pytest.mark.parametrize("name", ["cnmm", "convlstm"])
+def test_batches_that_are_too_large_for_whole_fields_are_named(name, monkeypatch, tmp_path):
+    X = make_series(2 * N)
+    model = small(name, max_steps=1, batch_size=2).fit(X[:N])
+    monkeypatch.setattr(patches, "STEP_BYTES", 2_000_000)  # whole fields of 2 windows, not of 8
+    assert model._patch(model.grid_.shape) is None
+    model.set_params(training__warm_start=True, batch_size=8)
+    with pytest.raises(ValueError, match=r"batch_size=8 was one of whole fields in the earlier fit.*: set it back"):
+        model.fit(X[N:])
+    model.set_params(batch_size=1).fit(X[N:]).save(tmp_path / "model")
+    gc.load(tmp_path / "model", device="cpu")
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, "yes", None])
