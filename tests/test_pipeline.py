@@ -213,6 +213,22 @@ def test_a_plain_pipeline_forecasts_and_scores(series):
             step.fit(series).transform(12)
 
 
+def test_units_are_those_of_what_is_forecast(series, tmp_path):
+    plain = Pipeline([("scale", gc.MinMaxTransformer()), ("naive", gc.NaiveForecaster())]).fit(series[:48])
+    with pytest.warns(UserWarning, match="forecast is in '1' and observations in 'K'"):
+        gc.verify(gc.backtest(plain, series[48:]), series[47:])
+    pipeline = gc.ForecastPipeline(plain.steps)
+    pipeline.save(tmp_path / "pipeline.gridcast")
+    for estimator in (pipeline, gc.load(tmp_path / "pipeline.gridcast")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            gc.verify(gc.backtest(estimator, series[48:]), series[47:])
+        assert estimator.update(series[48:50]).predict(2).attrs["units"] == "K"
+        assert estimator.predict_quantiles(2, n_samples=3).attrs["units"] == "K"
+        with pytest.warns(UserWarning, match="X is in 'degC' and the training series in 'K'"):
+            estimator.predict(series.assign_attrs(units="degC"), 2)
+
+
 def test_gaps_are_filled_in_the_units_of_the_series():
     series = labelled(linear_field(200))
     gapped = series.copy()
