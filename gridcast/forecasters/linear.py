@@ -95,7 +95,7 @@ class LinearForecaster(ScaledForecaster):
             "time_features_": None,
             "missing_share_": scaling.statistics.missing,
             "n_windows_": len(windows),
-            "n_observed": scaled.n_observed,
+            "n_observed": scaling.counted(scaled),
             "module_": place(model.eval(), fabric),
             "recalibration_": recalibration,
         }

@@ -248,7 +248,7 @@ class NeuralForecaster(ScaledForecaster):
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
             self._train(series, calendar, data, learned, seed, fabric, checkpoints, began, earlier)
         learned["scaling_"] = self._nowcasting(scaling, data, calendar, learned["module_"])
-        return learned | {"n_observed": scaled.n_observed}
+        return learned | {"n_observed": scaling.counted(scaled)}
 
     def _train(
         self,

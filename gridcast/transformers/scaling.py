@@ -129,6 +129,10 @@ class Scaling:
         anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
         return replace(self, climatology=anomaly)
 
+    def counted(self, scaled: Series) -> np.ndarray | None:
+        """Return how many values of each step of the series were seen; None if the user's transformer may fill gaps."""
+        return scaled.n_observed if type(self.transformer) in OURS else None
+
     @property
     def default(self) -> np.ndarray:
         """What stands for a cell before its first observation, (channel, y, x)."""

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from every import N_TRAIN, PERIOD, SHAPE, every_estimator, make_estimators, make_series, with_gaps
+from shift import Fill
 from small import small
 
 import gridcast as gc
@@ -210,6 +211,16 @@ def test_a_cell_that_is_missing_for_long_still_gets_a_forecast(name):
     assert np.isfinite(estimator.predict(3)).all()
     one_step = estimator.predict(series, 6, mode="one_step")
     assert np.isfinite(one_step).all()
+
+
+@pytest.mark.parametrize("name", ["linear", "convlstm"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_transformer_of_the_user_may_fill_gaps(name, chunked):
+    series = with_gaps(make_series())
+    X = series.chunk(time=7) if chunked else series
+    estimator = small(name, transformer=Fill()).fit(X[:N_TRAIN])
+    assert np.isfinite(estimator.predict(2)).all()
+    assert np.isfinite(estimator.score(X[N_TRAIN:]))
 
 
 @every_estimator
