@@ -19,7 +19,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Series, has_channels, unwrap
 from gridcast.data.labels import same_labels
 from gridcast.data.positions import positions
-from gridcast.data.statistics import check_resolved
+from gridcast.data.statistics import check_resolved, samples_at_once
 from gridcast.data.units import warn_of_other_units
 from gridcast.data.warn import warn
 from gridcast.transformers.harmonics import HarmonicSums, Rhythm, combine, design
@@ -381,9 +381,7 @@ def warn_of_no_place(n_phases: int) -> None:
 
 def _samples_together(series: Series, most: int) -> Iterator[tuple[int, Series]]:
     """Yield `most` samples of a series at a time, or a chunk of them, with the number of the first."""
-    chunks = getattr(series.values, "chunks", None)
-    # a chunk is read once
-    n = most if chunks is None else max(most, chunks[0][0])
+    n = samples_at_once(series.values, most)
     for first in range(0, len(series.values), n):
         of = slice(first, first + n)
         counted = None if series.n_observed is None else series.n_observed[of]
