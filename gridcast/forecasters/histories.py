@@ -106,6 +106,12 @@ class HistoryForecaster(ABC):
         labelled = series.has_times and self.recent_.has_times
         return labelled and self.calendar_.follows(self.recent_.times[-1], series.times[0])
 
+    def _as_counted(self, series: Series) -> Series:
+        """Return a series without labels where they are the numbers that its steps get after a history without."""
+        first = self.recent_.times[-1] + 1 if not self.recent_.has_times else None
+        goes_on = first is not None and series.times.equals(pd.RangeIndex(first, first + len(series)))
+        return replace(series, time_attrs=None) if goes_on else series
+
     def _relabel(self, series: Series) -> Series:
         """Give steps without labels the numbers that follow the history."""
         if series.has_times:

@@ -54,6 +54,20 @@ def test_a_plain_array_is_time_y_x(name):
     assert estimator.update(long).predict(1)["time"].item() == N_TRAIN + len(long)
 
 
+@every_estimator
+def test_an_update_takes_the_numbers_that_its_steps_get_anyway(name):
+    x = make_series().drop_vars("time")
+    estimator = make_estimators()[name].fit(x[:N_TRAIN])
+    plain = copy.deepcopy(estimator).update(x[N_TRAIN:])
+    numbered = copy.deepcopy(estimator)
+    for start, stop in ((N_TRAIN, N_TRAIN + 4), (N_TRAIN + 4, len(x))):
+        numbered.update(x[start:stop].assign_coords(time=range(start, stop)))
+    xr.testing.assert_identical(numbered.predict(2), plain.predict(2))
+    for time in (range(N_TRAIN + 1, N_TRAIN + 5), pd.date_range("2001-01-01", periods=4)):
+        with pytest.raises(ValueError, match=f"but the last observed step is {N_TRAIN - 1}"):
+            estimator.update(x[-4:].assign_coords(time=time))
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @every_estimator
 def test_what_is_kept_is_not_the_array_of_the_user(name, chunked):
