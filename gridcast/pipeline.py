@@ -14,6 +14,7 @@ from gridcast.data.drivers import AHEAD, PAST
 from gridcast.data.grid import TIME, as_dataarray
 from gridcast.data.parameters import shown
 from gridcast.data.quantiles import check_levels, quantiles
+from gridcast.evaluation.estimators import passes, refuse_units
 from gridcast.evaluation.scorers import make_scorer
 from gridcast.forecasters.horizon import is_horizon
 from gridcast.forecasters.saved import ALL_FORMS, SavedForecaster
@@ -92,7 +93,7 @@ class ForecastPipeline(Pipeline):
     def update(self, X: Any, **covariates: Any) -> Self:
         """Move the forecast origin past newly observed steps; see `BaseForecaster.update`."""
         check_is_fitted(self)
-        self._refuse_units(covariates)
+        refuse_units(self, covariates)
         X, recent = as_dataarray(X), self[-1].recent_
         if TIME in X.coords or recent.has_times:
             X = self.transform_series(X)
@@ -155,27 +156,18 @@ class ForecastPipeline(Pipeline):
     def transform_series(self, X: Any) -> Any:
         """Apply the transformers in front of the forecaster to a series."""
         for _, step in self.steps[:-1]:
-            X = X if _passes(step) else step.transform(X)
+            X = X if passes(step) else step.transform(X)
         return X
 
     def inverse_transform_forecast(self, forecast: xr.DataArray) -> xr.DataArray:
         """Undo the transformers in front of the forecaster, in reverse order."""
         for _, step in reversed(self.steps[:-1]):
-            forecast = forecast if _passes(step) else step.inverse_transform(forecast)
+            forecast = forecast if passes(step) else step.inverse_transform(forecast)
         return forecast
-
-    def _refuse_units(self, arguments: dict[str, Any]) -> None:
-        """Raise a ValueError for what is in the units of the series, where steps in front change them."""
-        for name in ("observation_error", "given"):
-            if arguments.get(name) is not None and not all(_passes(step) for _, step in self.steps[:-1]):
-                raise ValueError(
-                    f"{name} is in the units of X, which the steps in front of the forecaster change: give the "
-                    "transformer to the forecaster, transformer=..., or call it with a transformed series"
-                )
 
     def _forecast(self, method: str, X: Any, **arguments: Any) -> xr.DataArray:
         check_is_fitted(self)
-        self._refuse_units(arguments)
+        refuse_units(self, arguments)
         given = X if X is None or is_horizon(X) else self.transform_series(X)
         return self.inverse_transform_forecast(getattr(self[-1], method)(given, **arguments))
 
@@ -188,7 +180,7 @@ def _given(covariates: Any, past_covariates: Any) -> dict[str, Any]:
 
 def _encoded(name: str, step: Any, encoder: Encoder) -> Any:
     """Return a step in front of the forecaster as a file holds it."""
-    if _passes(step):
+    if passes(step):
         return step
     check_is_fitted(step)
     try:
@@ -202,7 +194,3 @@ def _not_saved(name: str, step: Any, why: str) -> str:
         f"steps: {name}={shown(step)} can not be saved ({why}): use MinMaxTransformer, LogTransformer or Anomaly "
         "in front of a forecaster of gridcast, or keep the pipeline with joblib.dump"
     )
-
-
-def _passes(step: Any) -> bool:
-    return step is None or step == "passthrough"

@@ -15,3 +15,10 @@ class Shift(TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, X):
         return X + self.offset_
+
+
+class Fill(Shift):
+    """Fills gaps as well."""
+
+    def transform(self, X):
+        return (X - self.offset_).fillna(1.0)

@@ -213,6 +213,22 @@ def test_a_plain_pipeline_forecasts_and_scores(series):
             step.fit(series).transform(12)
 
 
+def test_units_are_those_of_what_is_forecast(series, tmp_path):
+    plain = Pipeline([("scale", gc.MinMaxTransformer()), ("naive", gc.NaiveForecaster())]).fit(series[:48])
+    with pytest.warns(UserWarning, match="forecast is in '1' and observations in 'K'"):
+        gc.verify(gc.backtest(plain, series[48:]), series[47:])
+    pipeline = gc.ForecastPipeline(plain.steps)
+    pipeline.save(tmp_path / "pipeline.gridcast")
+    for estimator in (pipeline, gc.load(tmp_path / "pipeline.gridcast")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            gc.verify(gc.backtest(estimator, series[48:]), series[47:])
+        assert estimator.update(series[48:50]).predict(2).attrs["units"] == "K"
+        assert estimator.predict_quantiles(2, n_samples=3).attrs["units"] == "K"
+        with pytest.warns(UserWarning, match="X is in 'degC' and the training series in 'K'"):
+            estimator.predict(series.assign_attrs(units="degC"), 2)
+
+
 def test_gaps_are_filled_in_the_units_of_the_series():
     series = labelled(linear_field(200))
     gapped = series.copy()
@@ -231,6 +247,14 @@ def test_what_is_in_other_units_is_refused():
         pipeline.predict(2, observation_error=1.0)
     with pytest.raises(ValueError, match="observation_error is in the units of X"):
         pipeline.update(series[:2], observation_error=1.0)
+    for estimator in (pipeline, Pipeline(pipeline.steps)):
+        with pytest.raises(ValueError, match="observation_error is in the units of X"):
+            gc.backtest(estimator, series, observation_error=1.0)
+    passing = Pipeline([("none", "passthrough"), ("linear", pipeline["linear"])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has seen the series
+        found, expected = (gc.backtest(e, series, observation_error=1.0) for e in (passing, pipeline["linear"]))
+    xr.testing.assert_identical(found, expected)
 
 
 def test_steps_without_labels_go_on_in_an_update():

@@ -169,7 +169,7 @@ class Series:
     def tail(self, n: int, needed: np.ndarray | None = None) -> Series:
         """Return the last `n` steps, in memory; the first of them as `load_carried` has it."""
         first = max(len(self) - n, 0)
-        values = load_carried(self, first, len(self), needed)
+        values = np.array(load_carried(self, first, len(self), needed))  # what is kept is no view of the user's array
         return Series(values, self.times[first:], self.grid, self.samples, self.time_attrs)
 
 

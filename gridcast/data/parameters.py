@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 Check = Callable[[str, Any], Any]
@@ -34,7 +34,7 @@ def parameter(check: Check, kind: str, text: str, *, default: Any, kw_only: bool
     text : str
         What it is, for the documentation.
     default : any
-        Shared by all instances; it must be hashable, as the settings and transformers of gridcast are.
+        It must be hashable, as the settings and transformers of gridcast are; of these each instance has its own.
     kw_only : bool
         Whether it is given by name alone.
     """
@@ -56,9 +56,12 @@ def parameters(cls: T) -> T:
         for name in kwargs:
             if name not in fields:
                 raise TypeError(f"{type(self).__name__} has no parameter {name!r}{hint(type(self), name)}")
-        constructor(self, *args, **kwargs)
+        # what is given stays the very object, as scikit-learn asks
+        own = {name: clone(default) for name, default in nested.items() if name not in kwargs}
+        constructor(self, *args, **kwargs | own)
 
-    fields = {f.name for f in dataclasses.fields(made)}
+    fields = {f.name: f.default for f in dataclasses.fields(made)}
+    nested = {name: default for name, default in fields.items() if hasattr(default, "get_params")}
     made.__init__ = __init__
     made.__doc__ = _documented(made)
     return made
@@ -68,7 +71,7 @@ class Parameters(BaseEstimator):
     """Base of what has parameters: `get_params` and `set_params` of scikit-learn, checks, and a short repr."""
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters; a nested one (``transformer__data_range``) changes a copy, never a shared default."""
+        """Set parameters; a nested one (``transformer__data_range``) changes a copy, never what others share."""
         known = self.get_params(deep=False)
         for name in params:
             if name.partition("__")[0] not in known:

@@ -191,12 +191,22 @@ def field_statistics(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldStat
 def field_sums(values: Any, buffer_bytes: int = BUFFER_BYTES) -> FieldSums:
     """Return what the statistics are made of."""
     n_samples, n_times, *shape = values.shape
-    sums = FieldSums(values.shape)
+    sums, n = FieldSums(values.shape), samples_at_once(values)
     steps = max(1, buffer_bytes // (16 * int(np.prod(shape))))  # a double copy and its square
-    for sample in range(n_samples):
+    if n > 1:  # fewer steps of several samples, but all of a chunk
+        steps = max(steps // n, min(steps, values.chunks[1][0]))
+    for first in range(0, n_samples, n):
         for start in range(0, n_times, steps):
-            sums.add(np.asarray(values[sample, start : start + steps]), sample, start)
+            block = np.asarray(values[first : first + n, start : start + steps])
+            for sample, fields in enumerate(block, first):
+                sums.add(fields, sample, start)
     return sums
+
+
+def samples_at_once(values: Any, most: int = 1) -> int:
+    """Return how many samples (sample, time, ...) to read together: `most`, or a chunk of them, which is read once."""
+    chunks = getattr(values, "chunks", None)
+    return most if chunks is None else max(most, chunks[0][0])
 
 
 class FieldSums:

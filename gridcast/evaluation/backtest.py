@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from sklearn.pipeline import Pipeline
 
 from gridcast.data.grid import CF, SAMPLE, TIME, Series, wrap
-from gridcast.forecasters.base import BaseForecaster
+from gridcast.evaluation.estimators import Undo, refuse_units, resolve
 from gridcast.forecasters.driven import UNDRIVEN, Driving
 
 
@@ -34,8 +32,8 @@ def backtest(
 
     Parameters
     ----------
-    estimator : forecaster, Pipeline or ForecastPipeline
-        Fitted. A plain Pipeline forecasts in the units of its last step.
+    estimator : forecaster, Pipeline, ForecastPipeline or a search over these
+        Fitted. A plain Pipeline forecasts in the units of its last step, a search by its ``best_estimator_``.
     X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
         Observations.
     horizon : int, default=1
@@ -50,7 +48,8 @@ def backtest(
     covariates, past_covariates : DataArray, Dataset, sequence of these, ndarray or None
         As in `fit`, at the times of `X`, where the forecaster was fitted with them.
     observation_error : float, ndarray or DataArray, optional
-        Standard deviation of the error of each observation of `X`, as in `gridcast.forecasters.BaseForecaster.predict`.
+        Standard deviation of the error of each observation of `X`, as in `gridcast.forecasters.BaseForecaster.predict`;
+        not with steps in front of the forecaster, which change the units.
 
     Returns
     -------
@@ -62,9 +61,10 @@ def backtest(
     Raises
     ------
     TypeError
-        If `horizon`, `stride` or `n_samples` is not an integer of at least 1.
+        If `horizon`, `stride` or `n_samples` is not an integer of at least 1, or `estimator` has no forecaster.
     ValueError
-        If `X` is too short for one forecast, `mode` is unknown, or covariates are missing or end before `X` does.
+        If `X` is too short for one forecast, `mode` is unknown, covariates are missing or end before `X` does, or
+        `observation_error` is given with a pipeline of several steps.
 
     Warns
     -----
@@ -106,7 +106,7 @@ class Rolled:
     history: Series
     origins: np.ndarray
     mode: str
-    undo: Callable[[xr.DataArray], xr.DataArray]
+    undo: Undo
 
     @property
     def leads(self) -> np.ndarray:
@@ -168,14 +168,7 @@ def roll(
     observation_error: Any = None,
 ) -> Rolled:
     """Forecast as `backtest` does, labels to come."""
-    forecaster, series, undo = _resolve(estimator, X)
+    refuse_units(estimator, {"observation_error": observation_error})
+    forecaster, series, undo = resolve(estimator, X)
     values, history, origins = forecaster._roll(series, horizon, mode, stride, n_samples, driving, observation_error)
     return Rolled(values, n_samples, history, origins, mode, undo)
-
-
-def _resolve(estimator: Any, X: Any) -> tuple[BaseForecaster, Any, Callable[[xr.DataArray], xr.DataArray]]:
-    """Return the forecaster, the series as it takes it, and what brings its forecasts to the units of the estimator."""
-    if not isinstance(estimator, Pipeline):
-        return estimator, X, lambda forecast: forecast
-    undo = getattr(estimator, "inverse_transform_forecast", lambda forecast: forecast)
-    return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X, undo  # fitted steps only transform

@@ -23,7 +23,7 @@ def named_backtests(forecast: Any, reference: Hashable | None) -> dict[Hashable,
     Raises
     ------
     ValueError
-        If there are none, or `reference` is none of them.
+        If there are none, a name is a tuple, or `reference` is none of them.
     """
     backtests: dict[Hashable, Any] | None = None
     if isinstance(forecast, Mapping) and not isinstance(forecast, Dataset):
@@ -32,6 +32,10 @@ def named_backtests(forecast: Any, reference: Hashable | None) -> dict[Hashable,
         backtests = dict(enumerate(forecast))
     if backtests is not None and not backtests:
         raise ValueError('forecast is empty: give one backtest or more, {"CNMM": forecast}')
+    for name in backtests or {}:
+        if isinstance(name, tuple):  # several labels to pandas, and to a selection
+            text = " ".join(map(str, name))
+            raise ValueError(f"forecast holds a backtest named {name!r}: name it by text or a number, {text!r}")
     if reference is not None and reference not in (backtests or {}):
         names = "one backtest without a name" if backtests is None else f"the backtests {list(backtests)}"
         raise ValueError(f"reference={reference!r} must name one of several backtests, forecast is {names}")

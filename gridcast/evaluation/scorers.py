@@ -39,7 +39,7 @@ class ForecastScorer:
 
         Parameters
         ----------
-        estimator : forecaster, Pipeline or ForecastPipeline
+        estimator : forecaster, Pipeline, ForecastPipeline or a search over these
             Fitted.
         X : DataArray or ndarray, shape ([sample,] time, [channel,] y, x)
             Observations.

@@ -154,7 +154,7 @@ class BaseForecaster(PredictingForecaster, SavedForecaster):
         ValueError
             If the first step of `X` is not the one after the last observed step, or covariates do not cover `X`.
         """
-        series = self._check_history(X)
+        series = self._as_counted(self._unwrap(X))
         if series.has_times and not self._follows(series):
             raise ValueError(
                 f"X begins at {series.times[0]}, but the last observed step is {self.recent_.times[-1]}: update needs "

@@ -19,6 +19,7 @@ from gridcast.data.observation_errors import join_noisy, tail, with_errors
 from gridcast.data.units import warn_of_other_units
 from gridcast.data.warn import warn
 from gridcast.forecasters.fitted import check_fitted
+from gridcast.transformers.anomaly import warn_of_no_place
 
 
 class HistoryForecaster(ABC):
@@ -34,6 +35,10 @@ class HistoryForecaster(ABC):
     @abstractmethod
     def _n_context(self) -> int:
         """Return the number of observed steps that one forecast needs."""
+
+    @abstractmethod
+    def _n_phases(self) -> int:
+        """Return the steps of the cycle in which times place a series, 1 where there is none."""
 
     def _n_recent(self) -> int:
         """Return the number of observed steps kept for forecasts without `X`."""
@@ -55,6 +60,22 @@ class HistoryForecaster(ABC):
         return self.calendar_.settle(history.times).after(last, n)
 
     def _check_history(self, X: Any) -> Series:
+        """Return a history as a series; warn where it does not say at which step of a cycle it begins."""
+        series = self._unwrap(X)
+        # with times that numbers do not continue there is an error
+        if not series.has_times and self.calendar_.axis == "number" and not self._begins_with_training(series):
+            warn_of_no_place(self._n_phases())
+        return series
+
+    def _begins_with_training(self, series: Series) -> bool:
+        """Whether a series without times holds the last observed step where it was."""
+        last = self.recent_.times[-1]
+        if self.recent_.has_times or self._n_phases() == 1 or len(series) <= last:
+            return False
+        return np.array_equal(series.load(last, last + 1), self.recent_.values[:, -1:], equal_nan=True)
+
+    def _unwrap(self, X: Any) -> Series:
+        """Return a series of the grid and the calendar of the training series."""
         check_fitted(self)
         labelled = isinstance(X, xr.DataArray) and "time" in X.coords
         # steps without labels are taken as they come
@@ -84,6 +105,12 @@ class HistoryForecaster(ABC):
     def _follows(self, series: Series) -> bool:
         labelled = series.has_times and self.recent_.has_times
         return labelled and self.calendar_.follows(self.recent_.times[-1], series.times[0])
+
+    def _as_counted(self, series: Series) -> Series:
+        """Return a series without labels where they are the numbers that its steps get after a history without."""
+        first = self.recent_.times[-1] + 1 if not self.recent_.has_times else None
+        goes_on = first is not None and series.times.equals(pd.RangeIndex(first, first + len(series)))
+        return replace(series, time_attrs=None) if goes_on else series
 
     def _relabel(self, series: Series) -> Series:
         """Give steps without labels the numbers that follow the history."""

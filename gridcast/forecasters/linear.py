@@ -11,7 +11,7 @@ from gridcast.data.grid import Series
 from gridcast.data.parameters import parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.data.recalibration import Recalibration
-from gridcast.forecasters.inverse_model import fit_inverse_model, inverse_model
+from gridcast.forecasters.inverse_model import N_PATTERNS, fit_inverse_model, inverse_model
 from gridcast.forecasters.registry import forecaster
 from gridcast.forecasters.scaled import ScaledForecaster, with_threads
 from gridcast.modules.inverse_model import LinearInverseModel
@@ -59,6 +59,12 @@ class LinearForecaster(ScaledForecaster):
     """
 
     lags: int = parameter(whole(), "int", "Past fields that a forecast sees, at most `context`.", default=6)
+    patterns: int = parameter(
+        whole(0),
+        "int",
+        "Large-scale patterns of the whole field; 0 for none, as beside networks that learn from patches.",
+        default=N_PATTERNS,
+    )
 
     @with_threads
     def _fit(self, series: Series, calendar: Calendar) -> dict[str, Any]:
@@ -89,13 +95,13 @@ class LinearForecaster(ScaledForecaster):
             "time_features_": None,
             "missing_share_": scaling.statistics.missing,
             "n_windows_": len(windows),
-            "n_observed": scaled.n_observed,
+            "n_observed": scaling.counted(scaled),
             "module_": place(model.eval(), fabric),
             "recalibration_": recalibration,
         }
 
     def _build_module(self, spec: ModuleSpec) -> LinearInverseModel:
-        return inverse_model(spec, self.lags, self.horizon)
+        return inverse_model(spec, self.lags, self.horizon, n_patterns=self.patterns)
 
     def _dynamics(self) -> LinearInverseModel:
         return self.module_

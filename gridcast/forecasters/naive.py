@@ -121,6 +121,10 @@ class NaiveForecaster(BaseForecaster):
     def _n_context(self) -> int:
         return self.cycle_.n_phases_ if self.strategy == "seasonal" else 1
 
+    def _n_phases(self) -> int:
+        # a season ago is told by the history itself
+        return self.cycle_.n_phases_ if self.strategy == "climatology" else 1
+
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
         # no further back than is needed: the history may be lazy and long
         first = max(int(origins[0]) - max(self._n_context(), GAP) + 1, 0)

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from gridcast.data.calendars import Calendar
-from gridcast.data.covariates import check_time_features, make_time_features, static_fields
+from gridcast.data.covariates import check_time_features, static_fields
 from gridcast.data.grid import Series
 from gridcast.data.parameters import AUTO, anything, choice, defaults, parameter, real, whole
 from gridcast.data.random import draw_seed, generator
@@ -166,8 +166,8 @@ class NeuralForecaster(ScaledForecaster):
         """
         model = self._combination("has no linear model").linear
         shared = {name: getattr(self, name) for name in defaults(LinearForecaster) if hasattr(self, name)}
-        linear = LinearForecaster(**shared | {"lags": model.linear.n_lags})
-        return linear.with_model(self, model)
+        own = {"lags": model.linear.n_lags, "patterns": model.linear.n_patterns}
+        return LinearForecaster(**shared | own).with_model(self, model)
 
     @property
     def decisions_(self) -> pd.DataFrame:
@@ -223,8 +223,7 @@ class NeuralForecaster(ScaledForecaster):
         earlier = Earlier.of(self, series, calendar)
         if earlier is not None:
             calendar, held_out = earlier.calendar, earlier.unseen(held_out, series)
-        wanted = None if self.architecture == "paper" and self.time_features == AUTO else self.time_features
-        time_features = earlier.time_features if earlier else make_time_features(wanted, series, calendar)
+        time_features = earlier.time_features if earlier else self._make_time_features(series, calendar)
         static_fields(self.static, series.grid)  # before anything is read: an error in them costs nothing
         fabric = make_fabric(self.device, self.training.precision)
         if earlier is None:
@@ -246,11 +245,11 @@ class NeuralForecaster(ScaledForecaster):
             "missing_share_": scaling.statistics.missing,
             "n_windows_": len(windows) if earlier is None else earlier.n_windows,
             "history_": [],
-            "_trained_with": structure(self),
+            "_trained_with": structure(self, series.grid),
         } | ({} if earlier is None else earlier.period(series))
         with contextlib.nullcontext() if checkpoints is None else checkpoints.held():
             self._train(series, calendar, data, learned, seed, fabric, checkpoints, began, earlier)
-        return learned | {"n_observed": scaled.n_observed}
+        return learned | {"n_observed": scaling.counted(scaled)}
 
     def _train(
         self,
@@ -310,8 +309,8 @@ class NeuralForecaster(ScaledForecaster):
         for record in check(history, list, "learned/history"):
             for name, value in check(record, dict, "a record of learned/history").items():
                 check(value, (int, float), f"learned/history/{name}")
-        n_parameters = sum(p.numel() for p in module.parameters())
-        return {"history_": History(history), "n_parameters_": n_parameters, "_trained_with": structure(self)}
+        learned = {"history_": History(history), "_trained_with": structure(self, self.grid_)}
+        return learned | {"n_parameters_": sum(p.numel() for p in module.parameters())}
 
     def _check_patches(self) -> None:
         if self.patch_size not in (None, AUTO) and not self._learns_from_patches:

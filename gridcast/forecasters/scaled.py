@@ -20,7 +20,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures, make_time_features, static_fields
 from gridcast.data.grid import Grid, Series, extend
 from gridcast.data.observation_errors import NoisySeries
-from gridcast.data.parameters import anything, flag, parameter, whole
+from gridcast.data.parameters import AUTO, anything, flag, parameter, whole
 from gridcast.data.random import draw_seed
 from gridcast.data.statistics import FieldStatistics
 from gridcast.forecasters.climatology import ClimatologyChoice, check_scores, climatology_table, scores_of
@@ -177,6 +177,12 @@ class ScaledForecaster(SmoothingForecaster):
             located=given.get("architecture") == "residual",
         )
 
+    def _make_time_features(self, series: Series, calendar: Calendar) -> TimeFeatures | None:
+        """Return how the time of a step is told to the module; the published networks see none unasked."""
+        given = vars(self)  # a linear model sees none
+        unasked = given.get("architecture") == "paper" and given.get("time_features") == AUTO
+        return make_time_features(None if unasked else given.get("time_features"), series, calendar)
+
     def _scale(
         self, series: Series, calendar: Calendar, windows: np.ndarray, window: int
     ) -> tuple[Scaling, Series, pd.DataFrame]:
@@ -196,6 +202,9 @@ class ScaledForecaster(SmoothingForecaster):
 
     def _n_context(self) -> int:
         return self.context
+
+    def _n_phases(self) -> int:
+        return self.scaling_.n_phases
 
     def _forecast(self, history: Series, origins: np.ndarray, horizon: int, n_samples: int | None) -> np.ndarray:
         n_series, (_, rows, columns) = history.values.shape[0], history.grid.shape
@@ -357,7 +366,7 @@ class ScaledForecaster(SmoothingForecaster):
             raise ValueError(f"learned/n_windows={n_windows!r} must be at least 1")
         around = self.grid_.around(self.periodic)
         of_covariates = Saved(self.grid_, self.calendar_, around, self.drivers_).parts(learned.pop("covariates", None))
-        time_features = make_time_features(vars(self).get("time_features"), self.recent_, self.calendar_)
+        time_features = self._make_time_features(self.recent_, self.calendar_)
         spec = self._spec(self.grid_, statistics, time_features, n_windows)
         try:
             with torch.device("meta"):

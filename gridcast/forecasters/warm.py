@@ -13,7 +13,7 @@ from torch import nn
 from gridcast.data.calendars import Calendar
 from gridcast.data.covariates import TimeFeatures
 from gridcast.data.drivers import FIELDS, Drivers
-from gridcast.data.grid import Series
+from gridcast.data.grid import Grid, Series
 from gridcast.data.parameters import shown
 from gridcast.forecasters.decisions import LEAST_FORECASTS
 from gridcast.training.identity import describe, digest
@@ -28,15 +28,18 @@ FREE = (
 )  # fmt: skip
 
 
-def structure(forecaster: Any) -> dict[str, str]:
+def structure(forecaster: Any, grid: Grid) -> dict[str, str]:
     """Return the parameters of which weights depend in number and meaning, as texts."""
     given = forecaster.get_params(deep=True)
-    return {
+    found = {
         name: describe(value)
         for name, value in given.items()
         # nested parameters stand beside what holds them
         if name not in FREE and name.partition("__")[0] != "training" and not hasattr(value, "get_params")
     }
+    # networks that learn from patches have no parts for whole fields, and batches may be too large for these
+    seen = "whole fields" if forecaster._patch(grid.shape) is None else "patches"
+    return found | {"batch_size": f"one of {seen}"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Earlier:
         except ValueError as error:
             goes_on = f"training__warm_start={warm!r} goes on with the weights of the earlier fit"
             raise ValueError(f"{goes_on}: {error}; {way_out}") from error
-        now, then = structure(forecaster), forecaster._trained_with
+        now, then = structure(forecaster, series.grid), forecaster._trained_with
         for name in now:
             if now[name] != then.get(name):
                 raise ValueError(

@@ -16,6 +16,7 @@ from gridcast.metrics._checks import Dims, check_dims, chunked, named
 from gridcast.metrics._multivariate import SpatialDims, check_fields, with_fields
 
 WAVENUMBER = "wavenumber"
+ROUNDING = 1e-9  # of a wavenumber, in widths of a ring
 
 
 def power_spectrum(
@@ -129,8 +130,9 @@ def _rings(
         axes.append(np.fft.fftfreq(size, spacing) if is_around else np.arange(size) / (2.0 * size * spacing))
         widths.append(1.0 / (size * spacing) if is_around else 0.5 / (size * spacing))
     wavenumber, width = np.hypot(axes[0][:, None], axes[1]), max(widths)
+    nearest = np.floor(wavenumber / width + 0.5 + ROUNDING).astype(int)  # halves all go up, not to the even one
     # the waves along the longer side that are longer than any along the shorter one are in the first ring too
-    rings = np.maximum(np.round(wavenumber / width).astype(int) - 1, 0)
+    rings = np.maximum(nearest - 1, 0)
     middles = width * np.arange(1, rings.max() + 2)
     rings[0, 0] = -1
     return rings, middles

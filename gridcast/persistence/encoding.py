@@ -146,6 +146,8 @@ class Encoder:
         return kept
 
     def _array(self, array: np.ndarray, where: str) -> dict[str, Any]:
+        if array.dtype.kind == "T":  # text of any length, as pandas 3 labels what it concatenates
+            array = array.astype(object)
         kind = array.dtype.kind
         if kind in "biuf" and array.dtype.itemsize <= 8:
             return {TYPE: "array", "name": self._keep(array, where)}

@@ -28,7 +28,7 @@ AXES = ("datetime64", "number", *CALENDARS.split())  # what `Calendar.axis` may 
 # what the transformers of channels learn
 SCALED = ("data_min_", "data_max_")
 LOG = (*SCALED, "bound_", "offset_")
-LABELS = "channels_"  # that those inside of a forecaster do not have
+LABELS, UNITS = "channels_", "units_"  # that those inside of a forecaster do not have
 STATE_WORDS = 624  # of the Mersenne twister
 
 
@@ -127,6 +127,7 @@ def _check_channels(transformer: ChannelTransformer, *learned: str) -> None:
     labels = check(vars(transformer).get(LABELS), (xr.DataArray, type(None)), LABELS)
     if labels is not None and labels.shape != shape:
         raise ValueError(f"{LABELS} has the shape {labels.shape}, expected {shape}")
+    check(vars(transformer).get(UNITS), (str, type(None)), UNITS)
     low, high = transformer.feature_range
     if not low < high:
         raise ValueError(f"feature_range={transformer.feature_range!r} has no width")
@@ -235,9 +236,9 @@ FORMS = (
         lambda s: [getattr(s, field.name) for field in dataclasses.fields(s)],
         _statistics,
     ),
-    _transformer_form(MinMaxTransformer, SCALED, _check_scaled, LABELS),
+    _transformer_form(MinMaxTransformer, SCALED, _check_scaled, LABELS, UNITS),
     _transformer_form(Anomaly, ("calendar_", "period_", "origin_", "n_phases_", "year_", "cycle_"), _check_cycle),
-    _transformer_form(LogTransformer, LOG, _check_log, LABELS),
+    _transformer_form(LogTransformer, LOG, _check_log, LABELS, UNITS),
     Form(np.random.RandomState, ("key", "position", "has_gauss", "gauss"), _take_random_state, _random_state),
     Form(
         np.random.Generator,

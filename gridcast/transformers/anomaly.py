@@ -19,8 +19,9 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import TIME, Series, has_channels, unwrap
 from gridcast.data.labels import same_labels
 from gridcast.data.positions import positions
-from gridcast.data.statistics import check_resolved
+from gridcast.data.statistics import check_resolved, samples_at_once
 from gridcast.data.units import warn_of_other_units
+from gridcast.data.warn import warn
 from gridcast.transformers.harmonics import HarmonicSums, Rhythm, combine, design
 from gridcast.transformers.labels import labelled, like
 from gridcast.transformers.phases import PhaseSums
@@ -97,7 +98,7 @@ class Anomaly(TransformerMixin, BaseEstimator):
         learned = copy.copy(self)  # a fit that fails keeps the earlier one
         learned.resolve(series, calendar)
         learned.learn(series)
-        learned.grid_ = series.grid
+        learned.grid_, learned.n_steps_ = series.grid, len(series)
         self.__dict__.update(learned.__dict__)
         return self
 
@@ -230,9 +231,19 @@ class Anomaly(TransformerMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If `X` says that it is in other units than the training series.
+            If `X` says that it is in other units than the training series, or is shorter and has no times, which say
+            at which step of the cycle it begins.
         """
         X = labelled(X)
+        check_is_fitted(self)
+        self._check_place(X)
+        return self._subtract(X)
+
+    def fit_transform(self, X: Any, y: None = None) -> xr.DataArray:
+        """Learn the cycle of a series and subtract it; see `fit` and `transform`."""
+        return self.fit(X)._subtract(labelled(X))
+
+    def _subtract(self, X: xr.DataArray) -> xr.DataArray:
         cycle = self._cycle_of(X)
         if known := vars(self).get("grid_"):
             ours, theirs = known.attrs.get("units"), X.attrs.get("units")
@@ -254,6 +265,8 @@ class Anomaly(TransformerMixin, BaseEstimator):
             In the units of the training series, lazy if `X` is.
         """
         X = labelled(X)
+        check_is_fitted(self)
+        self._check_place(X)
         return like(X, (X + self._cycle_of(X)).data)
 
     def transform_values(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
@@ -263,6 +276,14 @@ class Anomaly(TransformerMixin, BaseEstimator):
     def inverse_transform_values(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
         """Add the cycle to values without labels, (..., time, channel, y, x)."""
         return values + self.climatology(times)
+
+    def _check_place(self, X: xr.DataArray) -> None:
+        """Warn where a series does not say at which step of the cycle it begins."""
+        if TIME not in X.dims or TIME in X.coords or getattr(self.calendar_, "axis", None) != "number":
+            return
+        # one as long as the training series begins with it; of one from a file that is not known
+        if X.sizes[TIME] < vars(self).get("n_steps_", np.inf):
+            warn_of_no_place(self.n_phases_)
 
     def _cycle_of(self, X: xr.DataArray) -> xr.DataArray:
         check_is_fitted(self)
@@ -348,11 +369,19 @@ class Anomaly(TransformerMixin, BaseEstimator):
         return self.calendar_.steps_between(self.origin_, times) % self.period_
 
 
+def warn_of_no_place(n_phases: int) -> None:
+    """Warn that a series without times is taken to begin with a cycle, if there is one."""
+    if n_phases > 1:
+        warn(
+            f"X has no time labels, which say where it begins in a cycle of {n_phases} steps: its first step is taken "
+            "for step 0 of the training series; number its steps as they go on from there, "
+            "X.assign_coords(time=range(start, stop))"
+        )
+
+
 def _samples_together(series: Series, most: int) -> Iterator[tuple[int, Series]]:
     """Yield `most` samples of a series at a time, or a chunk of them, with the number of the first."""
-    chunks = getattr(series.values, "chunks", None)
-    # a chunk is read once
-    n = most if chunks is None else max(most, chunks[0][0])
+    n = samples_at_once(series.values, most)
     for first in range(0, len(series.values), n):
         of = slice(first, first + n)
         counted = None if series.n_observed is None else series.n_observed[of]

@@ -14,6 +14,7 @@ from gridcast.data.calendars import Calendar
 from gridcast.data.grid import Series, has_channels, unwrap
 from gridcast.data.labels import from_to, same_labels
 from gridcast.data.statistics import check_no_fill_values, extremes
+from gridcast.data.units import warn_of_other_units
 from gridcast.transformers.labels import labelled, map_fields
 
 
@@ -26,12 +27,15 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
         Data range in physical units.
     channels_ : DataArray or None
         Labels of the channels, whose order `transform` expects; None where the training series has none.
+    units_ : str or None
+        Units of the training series, which come back with `inverse_transform`; None where it names none.
     """
 
     feature_range: tuple[float, float]
     data_min_: np.ndarray
     data_max_: np.ndarray
     channels_: xr.DataArray | None
+    units_: str | None
 
     def fit(self, X: Any, y: None = None) -> Self:
         """Learn the scales of the channels, or check those given, in one pass.
@@ -56,6 +60,7 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
         self.fit_series(series)
         grid = series.grid
         self.channels_ = grid.coords.get(grid.dims[0]) if len(grid.dims) == 3 else None
+        self.units_ = str(grid.attrs["units"]) if grid.attrs.get("units") else None
         return self
 
     def transform(self, X: Any) -> xr.DataArray:
@@ -69,9 +74,16 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
         Returns
         -------
         DataArray
-            Scaled, lazy if `X` is.
+            Scaled, lazy if `X` is; its units, where they are named, are ``"1"``.
+
+        Warns
+        -----
+        UserWarning
+            If `X` says that it is in other units than the training series.
         """
-        return map_fields(self._of_same_channels(labelled(X)), self.transform_values)
+        scaled = map_fields(self._of_same_channels(labelled(X)), self.transform_values)
+        warn_of_other_units("X", scaled.attrs.get("units"), "the training series", self._units())
+        return scaled.assign_attrs(units="1") if self._units() else scaled
 
     def inverse_transform(self, X: Any) -> xr.DataArray:
         """Undo `transform`.
@@ -86,7 +98,11 @@ class ChannelTransformer(TransformerMixin, BaseEstimator, ABC):
         DataArray
             Physical units, lazy if `X` is.
         """
-        return map_fields(self._of_same_channels(labelled(X)), self.inverse_transform_values)
+        restored = map_fields(self._of_same_channels(labelled(X)), self.inverse_transform_values)
+        return restored.assign_attrs(units=self._units()) if self._units() else restored
+
+    def _units(self) -> str | None:
+        return vars(self).get("units_")  # one inside of a forecaster has none
 
     @abstractmethod
     def fit_series(self, series: Series, calendar: Calendar | None = None) -> Self:

@@ -134,6 +134,10 @@ class Scaling:
         anomaly.cycle_ = np.nan_to_num(anomaly.cycle_)  # cells never observed
         return replace(self, climatology=anomaly)
 
+    def counted(self, scaled: Series) -> np.ndarray | None:
+        """Return how many values of each step of the series were seen; None if the user's transformer may fill gaps."""
+        return scaled.n_observed if type(self.transformer) in OURS else None
+
     @property
     def default(self) -> np.ndarray:
         """What stands for a cell before its first observation, (channel, y, x)."""
@@ -146,6 +150,11 @@ class Scaling:
         # what a response leaves of a series has none
         known = self.statistics if self.response is None else self.response
         return known.low, known.high
+
+    @property
+    def n_phases(self) -> int:
+        """Steps of the longest cycle, 1 where there is none."""
+        return max((c.n_phases_ for c in (self.transformer, self.climatology) if isinstance(c, Anomaly)), default=1)
 
     def subtract(self, values: np.ndarray, times: pd.Index) -> np.ndarray:
         """Return scaled `values` (..., time, channel, y, x) as anomalies."""

@@ -72,6 +72,19 @@ def test_nested_objects_are_checked_and_changed_without_touching_the_shared_defa
         derived.set_params(kind__size=1)
 
 
+def test_each_instance_has_a_default_of_its_own_and_keeps_what_it_is_given():
+    one, other, given = Derived(), Derived(), Base()
+    one.inner.size = 9
+    assert (other.inner.size, Derived().inner.size) == (3, 3)
+    assert Derived(inner=given).inner is given
+    assert clone(one).inner.size == 9
+    model, untouched = gc.CNMMForecaster(), gc.ConvLSTMForecaster()
+    model.transformer.feature_range, model.training.patience = (0, 1), 2
+    assert untouched.transformer.feature_range == gc.CNMMForecaster().transformer.feature_range == (-1, 1)
+    assert gc.CNMMForecaster().training.patience == gc.Training().patience
+    assert repr(gc.CNMMForecaster()) == "CNMMForecaster()"
+
+
 @pytest.mark.parametrize(
     ("check", "good", "bad", "message"),
     [

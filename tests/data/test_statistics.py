@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gridcast as gc
-from gridcast.data.statistics import extremes, field_statistics, fill_missing, sums_above
+from gridcast.data.statistics import extremes, field_statistics, field_sums, fill_missing, sums_above
 
 NAN = np.nan
 
@@ -72,6 +72,18 @@ def test_statistics_are_those_of_numpy(seed, buffer_bytes, lazy):
     assert not statistics.complete
     assert np.isneginf(statistics.low).all()
     assert np.isposinf(statistics.high).all()
+
+
+@pytest.mark.parametrize(("buffer_bytes", "n_reads"), [(2**20, 6), (16 * 6 * 4, 6), (16 * 6 * 2, 12)])
+def test_a_chunk_of_several_samples_is_read_once_where_it_fits(buffer_bytes, n_reads):
+    values, reads = np.random.default_rng(0).normal(size=(9, 8, 1, 3, 2)), []
+    chunks = da.from_array(values, chunks=(3, 4, -1, -1, -1))
+    chunked = chunks.map_blocks(lambda block: (reads.append(block.shape), block)[1], meta=values[:0])
+    found, expected = field_sums(chunked, buffer_bytes), field_sums(values, buffer_bytes)
+    assert reads == [(3, 4, 1, 3, 2)] * n_reads
+    np.testing.assert_array_equal(found.n_observed, expected.n_observed)
+    for name in ("mean", "std", "low", "high"):
+        np.testing.assert_array_equal(*(getattr(sums.statistics(), name) for sums in (found, expected)))
 
 
 @pytest.mark.parametrize("buffer_bytes", [1, 2**20])

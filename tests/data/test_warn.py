@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from sklearn.model_selection import GridSearchCV
 
 import gridcast as gc
 
@@ -36,4 +37,13 @@ def test_of_what_a_pipeline_fits() -> None:
     model = gc.ForecastPipeline([("scale", gc.MinMaxTransformer()), ("forecast", gc.NaiveForecaster())])
     with pytest.warns(UserWarning, match="X goes down to -999") as told:
         model.fit(marked)
+    assert {one.filename for one in told} == {__file__}
+
+
+def test_of_what_a_search_fits() -> None:
+    marked = field("K")
+    marked[:, 2, 2] = -999.0
+    search = GridSearchCV(gc.NaiveForecaster(), {}, cv=gc.WindowSplitter(window=4, n_splits=2))
+    with pytest.warns(UserWarning, match="X goes down to -999") as told:
+        search.fit(marked)
     assert {one.filename for one in told} == {__file__}

@@ -196,6 +196,8 @@ def test_what_can_not_be_compared_is_an_error(series, backtests):
     for empty in ({}, []):
         with pytest.raises(ValueError, match="forecast is empty: give one backtest or more"):
             gc.verify(empty, series)
+    with pytest.raises(ValueError, match=r"a backtest named \('a', 1\): name it by text or a number, 'a 1'"):
+        gc.verify({("a", 1): good, ("a", 2): good}, series)
     with pytest.raises(ValueError, match=r"reference='worst' must name one of .*the backtests \['good', 'bad'\]"):
         gc.verify(backtests, series, reference="worst")
     with pytest.raises(ValueError, match=r"reference='good' must name one of .*one backtest without a name"):

@@ -56,6 +56,13 @@ def test_the_convolutional_model_shows_the_linear_one_that_it_starts_from():
         _ = small("cnmm", architecture="paper").fit(train).linear_
 
 
+def test_the_linear_part_of_a_model_of_patches_is_saved(tmp_path):
+    linear = small("cnmm", max_steps=1, patch_size=4).fit(make_series()[:N_TRAIN]).linear_
+    assert linear.patterns == linear.module_.linear.n_patterns == 0
+    linear.save(tmp_path / "linear")
+    xr.testing.assert_identical(gc.load(tmp_path / "linear", device="cpu").predict(3), linear.predict(3))
+
+
 def test_a_short_series_without_hindcasts_is_forecast_all_the_same():
     model = gc.LinearForecaster(lags=2, context=4, climatology="mean", random_state=0).fit(make_series(5))
     assert np.isfinite(model.predict_samples(3, n_samples=3)).all()

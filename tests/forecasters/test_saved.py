@@ -191,6 +191,15 @@ def test_every_kind_of_series_is_kept(name, series, tmp_path):
     assert_same(estimator, reopened(estimator, tmp_path), test)
 
 
+def test_labels_of_text_that_pandas_makes_are_kept(tmp_path):
+    levels = pd.Index(["surface", "500 hPa"], name="level")
+    train, test = (xr.concat([part, 2 * part], levels).transpose("time", "level", ...) for part in (TRAIN, TEST))
+    estimator = ESTIMATORS["persistence"]().fit(train)
+    loaded = reopened(estimator, tmp_path)
+    np.testing.assert_array_equal(loaded.predict(1).level, levels)
+    xr.testing.assert_equal(loaded.update(test).predict(2), estimator.update(test).predict(2))
+
+
 VARIANTS = {
     "cnmm paper": lambda: gc.CNMMForecaster(**MARKOV | TRAINING, architecture="paper"),
     "cnmm all": lambda: gc.CNMMForecaster(
@@ -217,6 +226,16 @@ VARIANTS = {
 def test_a_module_is_built_from_its_parameters_without_data(variant, tmp_path):
     estimator = VARIANTS[variant]().fit(TRAIN)
     assert_same(estimator, reopened(estimator, tmp_path))
+
+
+@pytest.mark.parametrize("variant", ["cnmm", "cnmm paper"])
+def test_a_module_that_sees_the_day_or_not_is_built_again(variant, tmp_path):
+    """Of several steps a day the published networks see no time unasked, and no more once they are opened."""
+    train = make_series(time=pd.date_range("2001-01-01", periods=N_TRAIN + N_TEST, freq="6h"))[:N_TRAIN]
+    estimator = (ESTIMATORS | VARIANTS)[variant]().fit(train)
+    loaded = reopened(estimator, tmp_path)
+    assert (estimator.time_features_ is None) == (loaded.time_features_ is None) == (variant == "cnmm paper")
+    xr.testing.assert_identical(estimator.predict(3), loaded.predict(3))
 
 
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])

@@ -1,10 +1,16 @@
 """Every forecaster takes every kind of series: calendars, channels, samples, sizes, gaps; its labels come back."""
 
+import copy
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from every import N_TRAIN, SHAPE, every_estimator, make_estimators, make_series, with_gaps
+from every import N_TRAIN, PERIOD, SHAPE, every_estimator, make_estimators, make_series, with_gaps
+from shift import Fill
+from small import small
 
 import gridcast as gc
 
@@ -49,11 +55,89 @@ def test_a_plain_array_is_time_y_x(name):
 
 
 @every_estimator
+def test_an_update_takes_the_numbers_that_its_steps_get_anyway(name):
+    x = make_series().drop_vars("time")
+    estimator = make_estimators()[name].fit(x[:N_TRAIN])
+    plain = copy.deepcopy(estimator).update(x[N_TRAIN:])
+    numbered = copy.deepcopy(estimator)
+    for start, stop in ((N_TRAIN, N_TRAIN + 4), (N_TRAIN + 4, len(x))):
+        numbered.update(x[start:stop].assign_coords(time=range(start, stop)))
+    xr.testing.assert_identical(numbered.predict(2), plain.predict(2))
+    for time in (range(N_TRAIN + 1, N_TRAIN + 5), pd.date_range("2001-01-01", periods=4)):
+        with pytest.raises(ValueError, match=f"but the last observed step is {N_TRAIN - 1}"):
+            estimator.update(x[-4:].assign_coords(time=time))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@every_estimator
+def test_what_is_kept_is_not_the_array_of_the_user(name, chunked):
+    series = make_series()
+    X = series.chunk() if chunked else series
+    estimator = make_estimators()[name].fit(X[:N_TRAIN])
+    other = copy.deepcopy(estimator).update(X[N_TRAIN:])
+    expected = [e.predict_samples(2, n_samples=2).values for e in (estimator, other)]
+    series.values[:] = 0
+    for e, values in zip((estimator, other), expected, strict=True):
+        np.testing.assert_array_equal(e.predict_samples(2, n_samples=2), values)
+
+
+@every_estimator
 def test_an_array_without_time_labels_counts_steps(name):
     series = make_series().drop_vars("time")
     forecast = make_estimators()[name].fit(series[:N_TRAIN]).predict(2)
     assert forecast.dims == series.dims
     assert forecast["time"].values.tolist() == [N_TRAIN, N_TRAIN + 1]
+
+
+CYCLES = {
+    "naive": lambda: gc.NaiveForecaster("climatology", period=PERIOD),
+    "climatology": lambda: small("linear", climatology=PERIOD),
+    "transformer": lambda: small("linear", climatology="mean", transformer=gc.Anomaly(PERIOD)),
+    "pipeline": lambda: gc.ForecastPipeline([("anomaly", gc.Anomaly(PERIOD)), ("naive", gc.NaiveForecaster())]),
+}
+
+
+@pytest.mark.parametrize("cycle", CYCLES)
+def test_an_array_without_times_is_at_no_place_in_a_cycle(cycle):
+    x = make_series().values
+    first = N_TRAIN + 5  # not where a cycle begins
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = CYCLES[cycle]().fit(x[:N_TRAIN])
+        assert np.isfinite(model.predict(x, 2)).all()
+        moved = copy.deepcopy(model).update(x[N_TRAIN:first])
+        if cycle != "pipeline":
+            np.testing.assert_allclose(moved.predict(x[:first], 2), moved.predict(2), rtol=1e-5)
+        numbered = xr.DataArray(x, dims=("time", "y", "x")).assign_coords(time=range(len(x)))[first:]
+        later = model.predict(numbered, 2)
+    np.testing.assert_array_equal(later["time"], [len(x), len(x) + 1])
+    with pytest.warns(UserWarning, match=rf"cycle of {PERIOD} steps.*X.assign_coords\(time=range") as found:
+        elsewhere = model.predict(x[first:], 2)
+    assert {Path(w.filename).name for w in found} == {"test_series.py"}
+    assert abs(elsewhere - later.values).max() > 3
+    for call in (model.score, lambda X: gc.backtest(model, X)):
+        with pytest.warns(UserWarning, match="X has no time labels"):
+            call(x[first - 5 :])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gc.NaiveForecaster(),
+        lambda: gc.NaiveForecaster("seasonal", period=PERIOD),
+        lambda: gc.NaiveForecaster("climatology"),
+        lambda: small("linear"),
+        lambda: gc.ForecastPipeline([("anomaly", gc.Anomaly()), ("naive", gc.NaiveForecaster())]),
+    ],
+)
+def test_without_a_cycle_times_do_not_matter(make):
+    x = make_series().values
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = make().fit(x[:N_TRAIN])
+        model.score(x[-15:])
+        gc.backtest(model, x[-15:])
+        model.predict(x[-15:], 2)
 
 
 @every_estimator
@@ -141,6 +225,16 @@ def test_a_cell_that_is_missing_for_long_still_gets_a_forecast(name):
     assert np.isfinite(estimator.predict(3)).all()
     one_step = estimator.predict(series, 6, mode="one_step")
     assert np.isfinite(one_step).all()
+
+
+@pytest.mark.parametrize("name", ["linear", "convlstm"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_transformer_of_the_user_may_fill_gaps(name, chunked):
+    series = with_gaps(make_series())
+    X = series.chunk(time=7) if chunked else series
+    estimator = small(name, transformer=Fill()).fit(X[:N_TRAIN])
+    assert np.isfinite(estimator.predict(2)).all()
+    assert np.isfinite(estimator.score(X[N_TRAIN:]))
 
 
 @every_estimator

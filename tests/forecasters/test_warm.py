@@ -12,7 +12,7 @@ from sklearn.base import clone
 from small import NEURAL, small
 
 import gridcast as gc
-from gridcast.forecasters import decisions, neural
+from gridcast.forecasters import decisions, neural, patches
 from gridcast.training.plan import TrainingPlan
 
 pytestmark = pytest.mark.slow
@@ -228,6 +228,19 @@ def test_covariates_of_the_past_that_no_longer_tell_are_left_out(driven):
     noise = index.copy(data=np.random.default_rng(2).normal(size=2 * N))
     model = copy.deepcopy(model).fit(X[N:], covariates=tide[N:], past_covariates=noise[N:])
     assert not model.covariates_.chosen["past_covariates"]
+
+
+@pytest.mark.parametrize("name", ["cnmm", "convlstm"])
+def test_batches_that_are_too_large_for_whole_fields_are_named(name, monkeypatch, tmp_path):
+    X = make_series(2 * N)
+    model = small(name, max_steps=1, batch_size=2).fit(X[:N])
+    monkeypatch.setattr(patches, "STEP_BYTES", 2_000_000)  # whole fields of 2 windows, not of 8
+    assert model._patch(model.grid_.shape) is None
+    model.set_params(training__warm_start=True, batch_size=8)
+    with pytest.raises(ValueError, match=r"batch_size=8 was one of whole fields in the earlier fit.*: set it back"):
+        model.fit(X[N:])
+    model.set_params(batch_size=1).fit(X[N:]).save(tmp_path / "model")
+    gc.load(tmp_path / "model", device="cpu")
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, "yes", None])

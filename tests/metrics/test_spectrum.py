@@ -38,6 +38,15 @@ def test_a_cosine_between_two_ends_has_its_power_at_its_wavenumber():
     assert spectrum["wavenumber"][4].item() == pytest.approx(5 / 16)
 
 
+@pytest.mark.parametrize("size", [8, 12, 100])
+def test_waves_between_two_rings_are_in_the_shorter_one(size):
+    """Along a side twice as long every other wave is at half a ring."""
+    for kx in range(1, size, 2):
+        wave = np.cos(2 * np.pi * kx * (np.arange(2 * size) + 0.5) / (2 * size))
+        spectrum = metrics.power_spectrum(xr.DataArray(np.tile(wave, (size, 1)), dims=ALL), periodic=ALL)
+        assert spectrum.values.argmax() == (kx + 1) // 2 - 1
+
+
 @pytest.mark.parametrize("periodic", [(), "x", ("y",), ALL])
 def test_the_sum_is_the_variance(periodic, noise):
     spectrum = metrics.power_spectrum(noise, periodic=periodic, dim="time")

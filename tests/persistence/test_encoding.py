@@ -120,6 +120,13 @@ def test_arrays(value):
         assert [type(item) for item in back.ravel()] == [type(item) for item in value.ravel()]
 
 
+def test_text_of_any_length_comes_back_as_objects():
+    text = np.array([["a"], ["\u00e4bc"]], dtype=np.dtypes.StringDType())
+    back = there_and_back(text)
+    assert back.dtype == object
+    np.testing.assert_array_equal(back, text.astype(object))
+
+
 @pytest.mark.parametrize("value", SCALARS, ids=repr)
 def test_scalars(value):
     back = there_and_back(value)

@@ -1,5 +1,7 @@
 """Anomalies: the cycle, its harmonics and gaps."""
 
+import warnings
+
 import dask.array as da
 import numpy as np
 import pandas as pd
@@ -26,6 +28,22 @@ def test_the_phase_goes_on_behind_and_in_front_of_the_training_series():
     transformer = Anomaly(period=3, n_harmonics=None).fit(X[7:20])
     np.testing.assert_allclose(transformer.transform(X), 0, atol=1e-6)
     assert transformer.climatology(X.indexes["time"][:4])[:, 0, 0, 0].tolist() == [1, 2, 4, 1]
+
+
+def test_a_short_array_without_times_is_at_no_place_of_the_cycle():
+    x = np.tile(np.arange(4.0).reshape(4, 1, 1), (5, 2, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        anomaly = Anomaly(period=4, n_harmonics=None)
+        residual = anomaly.fit_transform(x)
+        np.testing.assert_array_equal(anomaly.inverse_transform(residual), x)
+        np.testing.assert_array_equal(anomaly.transform(x), residual)
+        Anomaly().fit(x).transform(x[1:3])  # a mean is the same everywhere
+    for call in (anomaly.transform, anomaly.inverse_transform):
+        with pytest.warns(UserWarning, match=r"X has no time labels.*a cycle of 4 steps.*X.assign_coords\(time=range"):
+            call(x[1:3])
+    numbered = xr.DataArray(x, dims=("time", "y", "x"), coords={"time": range(20)})[1:3]
+    assert (anomaly.transform(numbered) == 0).all()
 
 
 def test_harmonics_smooth_the_cycle():

@@ -169,6 +169,20 @@ def test_channels_in_another_order_are_refused(transformer):
         np.testing.assert_array_equal(unnamed, method(X.assign_coords(variable=[500.0, 850.0])))
 
 
+@pytest.mark.parametrize("transformer", TRANSFORMERS[:-1], ids=str)
+def test_what_is_scaled_is_in_no_units_until_it_is_restored(transformer):
+    X = make_series()
+    scale = clone(transformer).fit(X)
+    scaled = scale.transform(X)
+    assert (scaled.attrs["units"], scale.inverse_transform(scaled).attrs["units"]) == ("1", "K")
+    with pytest.warns(UserWarning, match="X is in 'degC' and the training series in 'K'"):
+        scale.transform(X.assign_attrs(units="degC"))
+    unnamed = X.drop_attrs()
+    assert scale.inverse_transform(scale.transform(unnamed)).attrs["units"] == "K"
+    scale = clone(transformer).fit(unnamed)
+    assert "units" not in scale.inverse_transform(scale.transform(unnamed)).attrs
+
+
 @every_transformer
 @pytest.mark.parametrize("channels", [None, ["t", "q"]])
 def test_a_backtest_is_transformed_by_its_valid_times(transformer, channels):
