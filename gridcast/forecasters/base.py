@@ -298,6 +298,9 @@ class BaseForecaster(PredictingForecaster, SavedForecaster):
     def _closed_sides(self) -> np.ndarray | None:
         """Return nothing, unless overridden: no channel has a natural bound."""
 
+    def _n_phases(self) -> int | None:
+        """Return nothing, unless overridden: there is no cycle."""
+
     def _needed_cells(self, learned: Mapping[str, Any]) -> np.ndarray | None:
         """Return nothing, unless overridden: a context is enough."""
 

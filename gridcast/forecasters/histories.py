@@ -37,8 +37,8 @@ class HistoryForecaster(ABC):
         """Return the number of observed steps that one forecast needs."""
 
     @abstractmethod
-    def _n_phases(self) -> int:
-        """Return the steps of the cycle in which times place a series, 1 where there is none."""
+    def _n_phases(self) -> int | None:
+        """Return the steps of the cycle in which times place a series, if there is one."""
 
     def _n_recent(self) -> int:
         """Return the number of observed steps kept for forecasts without `X`."""
@@ -64,13 +64,13 @@ class HistoryForecaster(ABC):
         series = self._unwrap(X)
         # with times that numbers do not continue there is an error
         if not series.has_times and self.calendar_.axis == "number" and not self._begins_with_training(series):
-            warn_of_no_place(self._n_phases())
+            warn_of_no_place(self._n_phases() or 1)
         return series
 
     def _begins_with_training(self, series: Series) -> bool:
         """Whether a series without times holds the last observed step where it was."""
         last = self.recent_.times[-1]
-        if self.recent_.has_times or self._n_phases() == 1 or len(series) <= last:
+        if self.recent_.has_times or (self._n_phases() or 1) == 1 or len(series) <= last:
             return False
         return np.array_equal(series.load(last, last + 1), self.recent_.values[:, -1:], equal_nan=True)
 
