@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -263,17 +264,17 @@ class _Seen:
         expected, prior = 1 / float(by.mean()) if told is None else told, PRIOR_CASES
         if self.squared_of_paths is not None:
             expected, prior = expected * self._left(by), PRIOR_OF_PATHS
-        networks, shares = self.networks, SHARES
+        # (share, value): all shares at once, or that of the paths alone
+        networks, shares = self.networks, torch.tensor(SHARES, device=by.device)[:, None]
         if networks is None:
-            networks, shares = torch.zeros_like(self.paths), [0.0]
+            networks, shares = torch.zeros_like(self.paths), shares[:1]
         first = self._level(by * networks, 1.0, PRIOR_CASES)
         second = self._level(by * self.paths, expected, prior)
-        made = []
-        for share in shares:
-            variance = by * (share * first * networks + (1 - share) * second * self.paths) + self._least
-            cost = float((variance.log() + self.squared / variance).mean())  # the negative log-likelihood
-            made.append((cost, float(second), (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5))
-        return min(made)
+        variance = by * (shares * first * networks + (1 - shares) * second * self.paths) + self._least
+        costs = (variance.log() + self.squared / variance).mean(1)  # the negative log-likelihood
+        best = int(costs.argmin())
+        share = SHARES[best]
+        return float(costs[best]), float(second), (share * float(first)) ** 0.5, ((1 - share) * float(second)) ** 0.5
 
     def _left(self, by: Tensor) -> float:
         """Return the share of the squared errors of what the paths are of that is left, 1 where it is all.
@@ -290,6 +291,6 @@ class _Seen:
         found = (self.squared / (variance + self._least)).mean()
         return ((found * self.cases + expected * prior) / (self.cases + prior)).clamp(MOST**-2, MOST**2)
 
-    @property
+    @functools.cached_property
     def _least(self) -> Tensor:
         return 1e-4 * self.squared.mean() + 1e-12  # a spread of no more than this is none

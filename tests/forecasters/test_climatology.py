@@ -143,6 +143,7 @@ def n_reads(series, **parameters):
     return archive.n_reads, model
 
 
+@pytest.mark.slow
 def test_many_years_are_not_compared():
     unasked, model = n_reads(months(10, 5.0))
     asked, _ = n_reads(months(10, 5.0), climatology="year")
@@ -168,6 +169,7 @@ def test_a_large_grid_is_compared_on_some_of_its_cells(monkeypatch):
     assert chosen(fit(months(4, 5.0, shape=(16, 16)))).startswith("year")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_forecaster_chooses_and_dask_and_numpy_choose_alike(name):
     series = months(4, 5.0)

@@ -82,6 +82,7 @@ def test_a_training_that_gains_nothing_ends_early_and_its_networks_are_left_out(
     assert np.isfinite(model.log_likelihood(later)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", *NEURAL])
 def test_members_of_rain_are_none_as_often_as_it_does_not_rain(name):
     X = rain()

@@ -59,6 +59,7 @@ def mse(model, series, horizon=1, **given):
 # What forecasts are worth
 
 
+@pytest.mark.slow
 def test_forecasts_are_near_the_best_there_are():
     series, tide, index = make_driven(700)
     train, test = slice(600), slice(600, None)
@@ -315,6 +316,7 @@ def test_a_pipeline_passes_them_on():
     pipeline.update(series[N_TRAIN:130], covariates=tide[N_TRAIN:130]).predict(2, covariates=tide)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [N, N + 5])  # folds are cut out of the former by scikit-learn
 def test_a_search_routes_them(routing, length):
     series, (_, tide, _) = make_driven()[0], make_driven(N + 5)

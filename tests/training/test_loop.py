@@ -259,6 +259,7 @@ def test_the_precision_is_the_one_that_a_processor_is_made_for(monkeypatch, know
         assert torch.is_autocast_enabled("cpu") == (precision == "bf16-mixed")
 
 
+@pytest.mark.slow
 def test_compiled_parts_compute_the_same_and_are_as_before_outside():
     with seeded(0):
         module, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), torch.randn(5, 3)
