@@ -137,7 +137,10 @@ def test_without_a_cycle_times_do_not_matter(make):
         model = make().fit(x[:N_TRAIN])
         model.score(x[-15:])
         gc.backtest(model, x[-15:])
-        model.predict(x[-15:], 2)
+        forecast = model.predict(x[-15:], 2)
+    # wherever its steps stand in the series
+    numbered = xr.DataArray(x, dims=("time", "y", "x")).assign_coords(time=range(len(x)))
+    np.testing.assert_allclose(forecast, model.predict(numbered[-15:], 2), rtol=1e-6)
 
 
 @every_estimator
